@@ -1,0 +1,229 @@
+//! The one event type: what the journal keeps, what subscribers hear, what `--output jsonl` prints.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Mode, Outcome, Problem, SessionId};
+use crate::wire::Usage;
+
+/// The version written into every [`Record`]. Raised when a reader of the last version would
+/// misread an event; new events and new optional fields do not raise it.
+pub const VERSION: u32 = 1;
+
+/// An event with its place in the session's life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`] at the time of writing.
+    pub v: u32,
+    /// Counts the session's durable events from 1. An event that is not kept carries the number of
+    /// the last one that is.
+    pub seq: u64,
+    /// When it happened: microseconds since 1970, never running backwards within a process.
+    pub at_us: u64,
+    /// The conversation.
+    pub session: SessionId,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that happened in a session, in the past tense.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// The session was made.
+    SessionOpened {
+        /// The system prompt, if there is one.
+        system: Option<Arc<str>>,
+    },
+    /// The user asked.
+    TurnStarted {
+        /// Counts the session's turns from 1.
+        turn: u64,
+        /// The question.
+        prompt: Arc<str>,
+    },
+    /// The model was asked to go on.
+    ModelAsked {
+        /// The round that begins if the reply asks for tools.
+        round: u64,
+        /// Which try of this reply, from 1.
+        attempt: u32,
+    },
+    /// A piece of the answer's text. Not kept: [`Event::Replied`] holds the whole.
+    TextStreamed {
+        /// The piece.
+        text: String,
+    },
+    /// A piece of the model's reasoning. Not kept.
+    ReasoningStreamed {
+        /// The piece.
+        text: String,
+    },
+    /// The model's reply has ended.
+    Replied {
+        /// As in [`Event::ModelAsked`].
+        round: u64,
+        /// As in [`Event::ModelAsked`].
+        attempt: u32,
+        /// The assistant message as it stands in the history: JSON text, byte for byte.
+        message: Arc<str>,
+        /// The text of the message.
+        text: Arc<str>,
+        /// The calls it asks for, in order; empty in a final answer.
+        calls: Arc<[AskedCall]>,
+        /// How these calls will be run.
+        mode: Mode,
+        /// Why the model stopped, in its provider's word.
+        finish: String,
+        /// The model's name as its provider gives it.
+        model: Option<String>,
+        /// Tokens, where the provider counts them.
+        usage: Option<Usage>,
+        /// When the first byte of the reply's content came.
+        first_token_at_us: Option<u64>,
+    },
+    /// A call is about to be handed to its worker. In the journal before it begins.
+    CallStarted {
+        /// The round.
+        round: u64,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// The call's id on the wire.
+        id: Arc<str>,
+        /// The tool's name.
+        tool: Arc<str>,
+    },
+    /// A tool said how far it is. Not kept.
+    CallProgressed {
+        /// The round.
+        round: u64,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// What the tool said.
+        message: String,
+    },
+    /// A call has ended. In the journal before the model sees the result.
+    CallEnded {
+        /// The round.
+        round: u64,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// The call's id on the wire.
+        id: Arc<str>,
+        /// The tool's name.
+        tool: Arc<str>,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: Outcome,
+        /// Where its time went.
+        #[serde(flatten)]
+        times: CallTimes,
+    },
+    /// A worker failed and is rebuilt behind its address.
+    WorkerRestarted {
+        /// The tool's name.
+        tool: Arc<str>,
+        /// The generation that begins.
+        generation: u32,
+        /// What became of the last one.
+        cause: String,
+        /// How long the worker rests before it is rebuilt.
+        backoff_us: u64,
+    },
+    /// The turn is over; every call it asked for is answered.
+    TurnEnded {
+        /// As in [`Event::TurnStarted`].
+        turn: u64,
+        /// How.
+        #[serde(flatten)]
+        end: TurnEnd,
+    },
+}
+
+impl Event {
+    /// Says whether the journal keeps the event. What it does not keep is only news.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Self::TextStreamed { .. }
+            | Self::ReasoningStreamed { .. }
+            | Self::CallProgressed { .. } => false,
+            Self::SessionOpened { .. }
+            | Self::TurnStarted { .. }
+            | Self::ModelAsked { .. }
+            | Self::Replied { .. }
+            | Self::CallStarted { .. }
+            | Self::CallEnded { .. }
+            | Self::WorkerRestarted { .. }
+            | Self::TurnEnded { .. } => true,
+        }
+    }
+}
+
+/// A call as the model asked for it, and whether it may run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AskedCall {
+    /// The id on the wire, unique within the reply.
+    pub id: Arc<str>,
+    /// The tool's name as the model wrote it.
+    pub tool: Arc<str>,
+    /// The arguments: the text of a JSON object, or whatever arrived.
+    pub arguments: Arc<str>,
+    /// Set when the call is answered without being run. Decided once and kept, so that a replay
+    /// does not depend on the tools of the day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Outcome>,
+}
+
+/// Where the time of one call went. The parts follow each other without a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallTimes {
+    /// When the call was handed to its worker's mailbox.
+    pub dispatched_at_us: u64,
+    /// Waiting behind other work.
+    pub queued_us: u64,
+    /// Waiting for the worker's first start.
+    pub startup_us: u64,
+    /// Waiting for a failed worker to come back, or between attempts.
+    pub backoff_us: u64,
+    /// Waiting for a person.
+    pub waited_us: u64,
+    /// Running.
+    pub ran_us: u64,
+    /// Tries, the last one included; 0 if the call never began.
+    pub attempts: u32,
+    /// How often the worker had been rebuilt when the call ran.
+    pub worker_generation: u32,
+}
+
+impl CallTimes {
+    /// When the call ended.
+    #[must_use]
+    pub fn ended_at_us(&self) -> u64 {
+        self.dispatched_at_us
+            + self.queued_us
+            + self.startup_us
+            + self.backoff_us
+            + self.waited_us
+            + self.ran_us
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum TurnEnd {
+    /// The model answered.
+    Answered,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The turn's time limit passed.
+    TimedOut,
+    /// It cannot go on; asking again is safe.
+    Failed {
+        /// What was wrong.
+        problem: Problem,
+    },
+}

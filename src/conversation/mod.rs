@@ -1,0 +1,19 @@
+//! What is said and what happens next: the transcript, the turn as a pure state machine, and the
+//! one event type of which a session's state is a fold.
+//!
+//! Absent from this folder: actix, tokio, clocks, randomness, IO. Every function here can be
+//! replayed from a journal and gives the same answer.
+
+mod event;
+mod key;
+mod outcome;
+mod plan;
+mod state;
+mod transcript;
+
+pub use event::{AskedCall, CallTimes, Event, Record, TurnEnd, VERSION};
+pub use key::{CallKey, SessionId};
+pub use outcome::{Effects, Outcome, OutcomeKind, Problem};
+pub use plan::{Catalogue, Limits, Mode, Refusal, plan};
+pub use state::{Action, Expired, SessionState, timed_out};
+pub use transcript::Transcript;

@@ -1,0 +1,163 @@
+//! Which of a reply's calls may run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AskedCall, Outcome, OutcomeKind};
+use crate::wire::{Arguments, Call};
+
+/// Whether the calls of a round run at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// All at once.
+    #[default]
+    Parallel,
+    /// One after another, in the order of the calls.
+    Sequential,
+}
+
+impl Mode {
+    /// The name used in settings and reports.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Sequential => "sequential",
+        }
+    }
+}
+
+/// What a turn may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Parallel or sequential.
+    pub mode: Mode,
+    /// Rounds of one turn. A reply that asks for one more ends the turn as failed.
+    pub max_rounds: u32,
+    /// Calls of one reply; the rest is answered `denied`.
+    pub max_calls_per_round: u32,
+    /// For a call whose tool sets no limit of its own.
+    pub call_time_limit: Duration,
+    /// From the first dispatch to the last result.
+    pub round_time_limit: Duration,
+    /// From the question to the answer.
+    pub turn_time_limit: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Parallel,
+            max_rounds: 16,
+            max_calls_per_round: 128,
+            call_time_limit: Duration::from_secs(30),
+            round_time_limit: Duration::from_secs(120),
+            turn_time_limit: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Why a tool set does not take a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no tool of that name; the names there are, for the model to choose again.
+    UnknownTool {
+        /// In the order the model was shown them.
+        known: Vec<Arc<str>>,
+    },
+    /// The arguments break the schema; says where and how.
+    BadArguments {
+        /// One line.
+        message: String,
+    },
+}
+
+/// The tools as far as a plan needs to know them.
+pub trait Catalogue {
+    /// Says whether there is a tool `name` and whether `arguments`, the text of a JSON object, fit
+    /// its schema.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the model is told.
+    fn check(&self, name: &str, arguments: &str) -> Result<(), Refusal>;
+}
+
+/// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
+/// [`Limits::max_rounds`] before this round.
+///
+/// Where several reasons fit, the first of these is given: truncated, not an object, unknown tool,
+/// schema; limits come last.
+pub fn plan(
+    calls: Vec<Call>,
+    catalogue: &dyn Catalogue,
+    limits: &Limits,
+    rounds_left: u32,
+) -> Arc<[AskedCall]> {
+    let judge = |(ordinal, call): (usize, Call)| {
+        let (arguments, refused) = match call.arguments {
+            Arguments::Object(text) => {
+                let refused =
+                    catalogue.check(&call.name, &text).err().map(|r| r.outcome(&call.name));
+                (text, refused)
+            }
+            Arguments::NotAnObject { raw } => {
+                (raw, Some(bad("the arguments are not a JSON object")))
+            }
+            Arguments::Malformed { raw } => (raw, Some(bad("the arguments are not valid JSON"))),
+            Arguments::Truncated { raw } => (raw, Some(truncated())),
+        };
+        let over = refused.is_none().then(|| over_a_limit(ordinal, limits, rounds_left)).flatten();
+        AskedCall {
+            id: call.id.into(),
+            tool: call.name.into(),
+            arguments: arguments.into(),
+            refused: refused.or(over),
+        }
+    };
+    calls.into_iter().enumerate().map(judge).collect()
+}
+
+fn bad(message: &str) -> Outcome {
+    Outcome::failed(OutcomeKind::BadArguments, message)
+}
+
+fn truncated() -> Outcome {
+    Outcome::failed(
+        OutcomeKind::Truncated,
+        "the reply was cut off before this call's arguments were complete; it was not run",
+    )
+}
+
+fn over_a_limit(ordinal: usize, limits: &Limits, rounds_left: u32) -> Option<Outcome> {
+    if rounds_left == 0 {
+        let message = format!("the turn has used its {} rounds; not run", limits.max_rounds);
+        return Some(Outcome::failed(OutcomeKind::Denied, message));
+    }
+    (ordinal >= limits.max_calls_per_round as usize).then(|| {
+        let most = limits.max_calls_per_round;
+        let message = format!("a reply may ask for {most} calls at most; not run, ask again");
+        Outcome::failed(OutcomeKind::Denied, message)
+    })
+}
+
+impl Refusal {
+    fn outcome(&self, name: &str) -> Outcome {
+        match self {
+            Self::UnknownTool { known } if known.is_empty() => {
+                let message = format!("no tool named `{name}`; there are no tools");
+                Outcome::failed(OutcomeKind::UnknownTool, message)
+            }
+            Self::UnknownTool { known } => {
+                let message =
+                    format!("no tool named `{name}`; the tools are: {}", known.join(", "));
+                Outcome::failed(OutcomeKind::UnknownTool, message)
+            }
+            Self::BadArguments { message } => {
+                Outcome::failed(OutcomeKind::BadArguments, message.as_str())
+            }
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A session as a fold over its events, and what each event asks to be done next.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{AskedCall, Event, Mode, Outcome, OutcomeKind, Problem, Transcript, TurnEnd};
+use crate::wire::Usage;
+
+/// Something to do. The coordinator carries it out; nothing else has effects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "an action that is not carried out stalls the session"]
+pub enum Action {
+    /// Ask the model to go on; record [`Event::ModelAsked`] with these numbers first.
+    AskModel {
+        /// The round that begins if the reply asks for tools.
+        round: u64,
+        /// Which try of the reply.
+        attempt: u32,
+    },
+    /// Run the calls with these ordinals that are not answered yet, at the same time; record
+    /// [`Event::CallStarted`] for each first.
+    RunCalls(Range<u32>),
+    /// Record [`Event::TurnEnded`] with this end.
+    EndTurn(TurnEnd),
+    /// Nothing, until the next event.
+    Wait,
+}
+
+/// Whose time has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// One call's.
+    Call,
+    /// The round's.
+    Round,
+    /// The turn's.
+    Turn,
+}
+
+impl Expired {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Round => "round",
+            Self::Turn => "turn",
+        }
+    }
+}
+
+/// What a session knows. Feeding it the journal's events in order rebuilds it.
+#[derive(Clone, Debug, Default)]
+pub struct SessionState {
+    transcript: Transcript,
+    turns: u64,
+    rounds: u64,
+    max_rounds: u32,
+    usage: Usage,
+    turn: Option<Turn>,
+}
+
+/// The turn that is under way.
+#[derive(Clone, Debug, Default)]
+struct Turn {
+    rounds: u32,
+    round: Option<Round>,
+}
+
+/// The round whose calls are being answered.
+#[derive(Clone, Debug)]
+struct Round {
+    mode: Mode,
+    calls: Arc<[AskedCall]>,
+    outcomes: Vec<Option<Outcome>>,
+    unanswered: usize,
+}
+
+impl SessionState {
+    /// A session without a past. A turn may have `max_rounds` rounds.
+    #[must_use]
+    pub fn new(max_rounds: u32) -> Self {
+        Self { max_rounds, ..Self::default() }
+    }
+
+    /// The conversation. Between the events of a round it holds no answer of that round yet; all of
+    /// them enter at once, in the order of the calls.
+    #[must_use]
+    pub fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// How many turns have begun.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// The number of the last round that began.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// The tokens of all replies.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Says whether a turn is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// How many rounds the turn may still begin.
+    #[must_use]
+    pub fn rounds_left(&self) -> u32 {
+        self.max_rounds.saturating_sub(self.turn.as_ref().map_or(0, |turn| turn.rounds))
+    }
+
+    /// The calls of the round under way; none between rounds.
+    #[must_use]
+    pub fn calls(&self) -> Option<&Arc<[AskedCall]>> {
+        Some(&self.round()?.calls)
+    }
+
+    /// Says whether the call `ordinal` of the round under way waits for its answer.
+    #[must_use]
+    pub fn is_unanswered(&self, ordinal: u32) -> bool {
+        self.round()
+            .and_then(|round| round.outcomes.get(ordinal as usize))
+            .is_some_and(Option::is_none)
+    }
+
+    /// The calls of the round under way that wait for their answers, in order.
+    pub fn unanswered(&self) -> impl Iterator<Item = u32> + '_ {
+        let outcomes = self.round().map_or(&[][..], |round| &round.outcomes);
+        (0u32..).zip(outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(ordinal, _)| ordinal)
+    }
+
+    /// Takes in `event` and says what to do now. A late or repeated answer asks for nothing.
+    pub fn on(&mut self, event: &Event) -> Action {
+        match event {
+            Event::SessionOpened { system } => {
+                if let Some(system) = system {
+                    self.transcript.push_system(system);
+                }
+                Action::Wait
+            }
+            Event::TurnStarted { turn, prompt } => {
+                self.turns = *turn;
+                self.turn = Some(Turn::default());
+                self.transcript.push_user(prompt);
+                Action::AskModel { round: self.rounds + 1, attempt: 1 }
+            }
+            Event::Replied { round, message, calls, mode, usage, .. } => {
+                self.on_reply(*round, message, calls, *mode, *usage)
+            }
+            Event::CallEnded { round, ordinal, outcome, .. } => {
+                self.on_call_ended(*round, *ordinal, outcome)
+            }
+            Event::TurnEnded { .. } => {
+                self.turn = None;
+                Action::Wait
+            }
+            Event::ModelAsked { .. }
+            | Event::TextStreamed { .. }
+            | Event::ReasoningStreamed { .. }
+            | Event::CallStarted { .. }
+            | Event::CallProgressed { .. }
+            | Event::WorkerRestarted { .. } => Action::Wait,
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        number: u64,
+        message: &str,
+        calls: &Arc<[AskedCall]>,
+        mode: Mode,
+        usage: Option<Usage>,
+    ) -> Action {
+        let Some(turn) = &mut self.turn else {
+            return Action::Wait;
+        };
+        if turn.round.is_some() || number != self.rounds + 1 {
+            return Action::Wait; // A second reply to the same question.
+        }
+        self.transcript.push_assistant(message);
+        self.usage += usage.unwrap_or_default();
+        if calls.is_empty() {
+            return Action::EndTurn(TurnEnd::Answered);
+        }
+        self.rounds = number;
+        turn.rounds += 1;
+        let outcomes: Vec<_> = calls.iter().map(|call| call.refused.clone()).collect();
+        let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+        turn.round = Some(Round { mode, calls: Arc::clone(calls), outcomes, unanswered });
+        if unanswered == 0 { self.end_round() } else { self.run_next(0) }
+    }
+
+    fn on_call_ended(&mut self, number: u64, ordinal: u32, outcome: &Outcome) -> Action {
+        if number != self.rounds {
+            return Action::Wait; // News of a round that is over.
+        }
+        let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) else {
+            return Action::Wait;
+        };
+        let Some(slot @ None) = round.outcomes.get_mut(ordinal as usize) else {
+            return Action::Wait; // Answered already.
+        };
+        *slot = Some(outcome.clone());
+        round.unanswered -= 1;
+        match (round.unanswered, round.mode) {
+            (0, _) => self.end_round(),
+            (_, Mode::Parallel) => Action::Wait,
+            (_, Mode::Sequential) => self.run_next(ordinal + 1),
+        }
+    }
+
+    /// In parallel mode all calls, in sequential mode the first unanswered one from `from` on.
+    fn run_next(&self, from: u32) -> Action {
+        let Some(round) = self.round() else {
+            return Action::Wait;
+        };
+        match round.mode {
+            Mode::Parallel => Action::RunCalls(0..count(&round.calls)),
+            Mode::Sequential => self
+                .unanswered()
+                .find(|ordinal| *ordinal >= from)
+                .map_or(Action::Wait, |ordinal| Action::RunCalls(ordinal..ordinal + 1)),
+        }
+    }
+
+    /// Puts every answer into the transcript, in the order of the calls, however they finished.
+    fn end_round(&mut self) -> Action {
+        let Some(turn) = &mut self.turn else {
+            return Action::Wait;
+        };
+        let Some(round) = turn.round.take() else {
+            return Action::Wait;
+        };
+        for (call, outcome) in round.calls.iter().zip(&round.outcomes) {
+            let content = outcome.as_ref().map_or("", |outcome| &outcome.content);
+            self.transcript.push_tool_result(&call.id, content);
+        }
+        if turn.rounds > self.max_rounds {
+            let problem = Problem {
+                code: "max_rounds".into(),
+                message: format!("no answer after {} rounds", self.max_rounds),
+            };
+            return Action::EndTurn(TurnEnd::Failed { problem });
+        }
+        Action::AskModel { round: self.rounds + 1, attempt: 1 }
+    }
+
+    fn round(&self) -> Option<&Round> {
+        self.turn.as_ref()?.round.as_ref()
+    }
+}
+
+/// The outcome of a call whose time has passed.
+#[must_use]
+pub fn timed_out(whose: Expired) -> (OutcomeKind, String) {
+    let message = format!("no result within the {}'s time limit", whose.as_str());
+    (OutcomeKind::TimedOut, message)
+}
+
+fn count(calls: &[AskedCall]) -> u32 {
+    u32::try_from(calls.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,57 @@
+//! Who answers: a model behind a stream of events.
+//!
+//! A reply without streaming is a stream of one event. Absent: what a reply means for the
+//! conversation, and anything an arbiter would not want to share (each has its own connections).
+
+mod error;
+mod http;
+mod key;
+
+use futures_util::stream::LocalBoxStream;
+
+pub use error::{Error, Stage};
+pub use http::{Endpoint, HttpModel, TimeLimits};
+pub use key::ApiKey;
+
+use crate::wire::Reply;
+
+/// What the model is asked: the conversation so far and the tools it may call.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The messages, as the JSON objects they travel as, separated by commas.
+    /// [`crate::wire::chat::decode_messages`] reads them.
+    pub messages: &'a [u8],
+    /// The JSON array of the tools; empty when there are none.
+    pub tools: &'a [u8],
+}
+
+/// What comes of a reply, in order. [`Event::Reply`] is the last.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A piece of the answer's text.
+    Text(String),
+    /// A piece of the model's reasoning.
+    Reasoning(String),
+    /// The first content of the reply has arrived.
+    Began,
+    /// The whole reply.
+    Reply(Box<Reply>),
+}
+
+/// The events of one reply. Dropping it gives the reply up.
+pub type Events = LocalBoxStream<'static, Result<Event, Error>>;
+
+/// A model that can be asked to go on with a conversation.
+///
+/// One value serves all sessions that use it, on every arbiter; each stream stays on the thread
+/// that asked.
+pub trait Model: Send + Sync + 'static {
+    /// The name that a report gives the model where its reply does not.
+    fn name(&self) -> &str;
+
+    /// Asks for the next reply. What is needed of `request` is copied before this returns; nothing
+    /// is sent before the stream is polled.
+    ///
+    /// The stream ends after [`Event::Reply`] or after the first error.
+    fn ask(&self, request: Request<'_>) -> Events;
+}

@@ -1,0 +1,34 @@
+//! What a turn comes to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conversation::SessionId;
+use crate::supervision::RoundReport;
+use crate::wire::Usage;
+
+/// The end of a turn that went well.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The model's last words.
+    pub text: Arc<str>,
+    /// Why the model stopped, in its provider's word.
+    pub finish: String,
+    /// What the turn took.
+    pub report: TurnReport,
+}
+
+/// What a turn took, however it ended.
+#[derive(Clone, Debug)]
+pub struct TurnReport {
+    /// The conversation.
+    pub session: SessionId,
+    /// The model as it names itself, else as it was asked for.
+    pub model: String,
+    /// From the question to the end.
+    pub elapsed: Duration,
+    /// The tokens of this turn's replies.
+    pub usage: Usage,
+    /// The turn's rounds, in order.
+    pub rounds: Vec<Arc<RoundReport>>,
+}

@@ -1,0 +1,75 @@
+//! Why a question has no answer.
+
+use crate::conversation::Problem;
+use crate::session::TurnReport;
+use crate::{model, store};
+
+/// Why [`super::Session::ask`] has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another turn is under way. Ask again when it has ended, or cancel it.
+    #[error("the session is busy with another question")]
+    Busy,
+    /// The question has no text.
+    #[error("the question is empty")]
+    EmptyPrompt,
+    /// The session, or its runtime, has ended.
+    #[error("the session has ended")]
+    Closed,
+    /// The store does not let this session go on.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The turn began and did not end with an answer. The conversation is whole and can go on.
+    #[error("{}", .0.cause)]
+    Turn(Box<FailedTurn>),
+}
+
+/// A turn that ended without an answer.
+#[derive(Debug)]
+pub struct FailedTurn {
+    /// Why.
+    pub cause: Cause,
+    /// What it took.
+    pub report: TurnReport,
+}
+
+/// Why a turn ended without an answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Cause {
+    /// The model gave no reply.
+    #[error(transparent)]
+    Model(#[from] model::Error),
+    /// Somebody cancelled it.
+    #[error("the turn was cancelled")]
+    Cancelled,
+    /// The turn's time limit passed.
+    #[error("no answer within the turn's time limit")]
+    TimedOut,
+    /// The model went on asking for tools.
+    #[error("no answer after {max_rounds} rounds of tools")]
+    MaxRounds {
+        /// The limit.
+        max_rounds: u32,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Cause {
+    /// A stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Model(error) => error.code(),
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "turn_timed_out",
+            Self::MaxRounds { .. } => "max_rounds",
+            Self::Store(_) => "store_failed",
+        }
+    }
+
+    pub(super) fn problem(&self) -> Problem {
+        Problem { code: self.code().into(), message: self.to_string() }
+    }
+}

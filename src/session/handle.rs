@@ -1,0 +1,136 @@
+//! The handle of a session.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use actix::{Addr, Recipient};
+use tokio::sync::{mpsc, oneshot};
+
+use super::coordinator::{Ask, Cancel, Coordinator, GetStatus, Listen, Subscribe};
+use super::subscribers::Subscriber;
+use super::{Answer, Error, EventStream, SessionEvent};
+use crate::conversation::SessionId;
+use crate::supervision::RoundReported;
+use crate::tools::TypedContext;
+
+/// One conversation. Cheap to clone; usable from any thread and any runtime.
+///
+/// The session ends when its last handle is dropped and no turn is under way.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub(super) id: SessionId,
+    pub(super) coordinator: Addr<Coordinator>,
+}
+
+/// A question and what goes with it.
+#[derive(Clone, Default)]
+pub struct Question {
+    prompt: Arc<str>,
+    typed: Option<TypedContext>,
+}
+
+impl Question {
+    /// Asks `prompt`.
+    pub fn new(prompt: impl Into<Arc<str>>) -> Self {
+        Self { prompt: prompt.into(), typed: None }
+    }
+
+    /// Hands `value` to every call of this turn ([`crate::CallContext::get`]).
+    #[must_use]
+    pub fn context<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.typed = Some(Arc::new(value));
+        self
+    }
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Question").field("prompt", &self.prompt).finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Question {
+    fn from(prompt: &str) -> Self {
+        Self::new(prompt)
+    }
+}
+
+impl From<String> for Question {
+    fn from(prompt: String) -> Self {
+        Self::new(prompt)
+    }
+}
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// A turn is under way.
+    pub busy: bool,
+    /// Turns that have begun.
+    pub turns: u64,
+    /// Rounds that have begun.
+    pub rounds: u64,
+    /// Calls that have not ended.
+    pub calls_in_flight: usize,
+}
+
+impl Session {
+    /// The session's id.
+    #[must_use]
+    pub fn id(&self) -> &SessionId {
+        &self.id
+    }
+
+    /// Asks a question and waits for the end of the turn: every call answered, all of it in the
+    /// store.
+    ///
+    /// Turns of one session never overlap. Dropping the future does not stop a turn that has
+    /// begun; [`Session::cancel`] does.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while another turn runs; [`Error::EmptyPrompt`] for a question without
+    /// text; [`Error::Closed`] once the session has ended; [`Error::Turn`] if the turn ended
+    /// without an answer: the conversation is whole, and asking again is safe.
+    pub async fn ask(&self, question: impl Into<Question>) -> Result<Answer, Error> {
+        let Question { prompt, typed } = question.into();
+        if prompt.trim().is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.coordinator.do_send(Ask { prompt, typed, reply });
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
+    /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Says whether there was
+    /// a turn.
+    pub async fn cancel(&self) -> bool {
+        self.coordinator.send(Cancel).await.unwrap_or(false)
+    }
+
+    /// What the session is doing. Answers at once, also in the middle of a round.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the session has ended.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.coordinator.send(GetStatus).await.map_err(|_| Error::Closed)
+    }
+
+    /// The events of the session from now on. Each question asked after this call is heard whole.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.coordinator.do_send(Subscribe(Subscriber::Stream(sender)));
+        EventStream(receiver)
+    }
+
+    /// Tells an actor the events of the session from now on.
+    pub fn subscribe(&self, recipient: Recipient<SessionEvent>) {
+        self.coordinator.do_send(Subscribe(Subscriber::Actor(recipient)));
+    }
+
+    /// Tells an actor the account of every round from now on.
+    pub fn on_round(&self, recipient: Recipient<RoundReported>) {
+        self.coordinator.do_send(Listen(recipient));
+    }
+}

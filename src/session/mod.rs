@@ -1,0 +1,22 @@
+//! A conversation as an actor, and the handles that others hold.
+//!
+//! [`Runtime`] is a place for sessions to live, [`Session`] is one of them. Nothing outside this
+//! folder holds an address.
+
+mod answer;
+mod clock;
+mod coordinator;
+mod error;
+mod flight;
+mod handle;
+mod options;
+mod runtime;
+mod subscribers;
+
+pub use answer::{Answer, TurnReport};
+pub use clock::Clock;
+pub use error::{Cause, Error, FailedTurn};
+pub use handle::{Question, Session, Status};
+pub use options::SessionOptions;
+pub use runtime::{Runtime, RuntimeBuilder, StartError};
+pub use subscribers::{EventStream, SessionEvent};

@@ -1,0 +1,84 @@
+//! What a session is made of.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::conversation::{Limits, SessionId};
+use crate::model::Model;
+use crate::supervision::Backoff;
+use crate::tools::{ToolSet, TypedContext};
+
+/// What a session is made of: its model, tools, system prompt and limits. Cheap to clone.
+#[derive(Clone)]
+pub struct SessionOptions {
+    pub(super) id: Option<SessionId>,
+    pub(super) model: Arc<dyn Model>,
+    pub(super) tools: Arc<ToolSet>,
+    pub(super) system: Option<Arc<str>>,
+    pub(super) limits: Limits,
+    pub(super) backoff: Backoff,
+    pub(super) typed: Option<TypedContext>,
+}
+
+impl SessionOptions {
+    /// A session with `model` and `tools`, no system prompt and the usual limits.
+    pub fn new(model: Arc<dyn Model>, tools: Arc<ToolSet>) -> Self {
+        Self {
+            id: None,
+            model,
+            tools,
+            system: None,
+            limits: Limits::default(),
+            backoff: Backoff::default(),
+            typed: None,
+        }
+    }
+
+    /// Uses this id in place of a fresh one. A session that the store knows goes on from where it
+    /// was; whoever held it before is fenced off.
+    #[must_use]
+    pub fn id(mut self, id: SessionId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets the system prompt. Ignored where a known session goes on.
+    #[must_use]
+    pub fn system(mut self, prompt: impl Into<Arc<str>>) -> Self {
+        self.system = Some(prompt.into());
+        self
+    }
+
+    /// Sets what a turn may cost.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how long failed workers rest.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Hands `value` to every call ([`crate::CallContext::get`]) whose question brings none.
+    #[must_use]
+    pub fn context<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.typed = Some(Arc::new(value));
+        self
+    }
+}
+
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("id", &self.id)
+            .field("model", &self.model.name())
+            .field("tools", &self.tools.len())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

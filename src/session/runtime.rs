@@ -1,0 +1,168 @@
+//! A place for sessions to live.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use actix::Actor;
+use actix_rt::{Arbiter, ArbiterHandle, System};
+
+use super::coordinator::Coordinator;
+use super::{Clock, Session, SessionOptions};
+use crate::conversation::SessionId;
+use crate::store::{Journal, MemoryStore};
+
+/// Why a runtime did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The operating system gave no thread.
+    #[error("cannot start a thread for the runtime")]
+    Thread(#[source] std::io::Error),
+    /// [`RuntimeBuilder::in_current_system`] was called outside of one.
+    #[error("no actix System runs on this thread")]
+    NoSystem,
+}
+
+/// A place for sessions to live: a thread of its own with an actix System and its arbiters, or the
+/// caller's running System. Cheap to clone.
+///
+/// When the last clone is dropped, a System of its own stops, and with it every session: turns that
+/// are under way end with [`super::Error::Closed`].
+#[derive(Clone)]
+pub struct Runtime {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    arbiters: Vec<ArbiterHandle>,
+    next: AtomicUsize,
+    journal: Arc<dyn Journal>,
+    clock: Clock,
+    own: Option<OwnSystem>,
+}
+
+/// A System on a thread of the runtime's own.
+struct OwnSystem {
+    system: System,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// How a [`Runtime`] is made.
+#[derive(Default)]
+pub struct RuntimeBuilder {
+    arbiters: usize,
+    journal: Option<Arc<dyn Journal>>,
+    clock: Option<Clock>,
+}
+
+impl Runtime {
+    /// A builder with the usual settings: one arbiter per core, records kept in memory.
+    #[must_use]
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
+    }
+
+    /// Makes a session on the next arbiter in turn, or goes on with one that the store knows.
+    /// Returns at once.
+    #[must_use]
+    pub fn session(&self, options: SessionOptions) -> Session {
+        let id = options.id.clone().unwrap_or_else(SessionId::random);
+        let (journal, clock) = (Arc::clone(&self.inner.journal), self.inner.clock);
+        let place = self.inner.next.fetch_add(1, Ordering::Relaxed) % self.inner.arbiters.len();
+        let arbiter = &self.inner.arbiters[place];
+        let own = id.clone();
+        let coordinator = Coordinator::start_in_arbiter(arbiter, move |_| {
+            Coordinator::new(own, options, journal, clock)
+        });
+        Session { id, coordinator }
+    }
+
+    /// How many arbiters share the sessions.
+    #[must_use]
+    pub fn arbiters(&self) -> usize {
+        self.inner.arbiters.len()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("arbiters", &self.arbiters()).finish_non_exhaustive()
+    }
+}
+
+impl RuntimeBuilder {
+    /// How many arbiters, each a thread, share the sessions. 0, the default: one per core.
+    #[must_use]
+    pub fn arbiters(mut self, arbiters: usize) -> Self {
+        self.arbiters = arbiters;
+        self
+    }
+
+    /// Where records are kept.
+    #[must_use]
+    pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The clock that events are stamped with.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Starts a System on a thread of its own. Works with any runtime round it, or none.
+    ///
+    /// # Errors
+    /// [`StartError::Thread`] if the operating system gives no thread.
+    pub fn start(self) -> Result<Runtime, StartError> {
+        let arbiters = match self.arbiters {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            arbiters => arbiters,
+        };
+        let (ready, started) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("callsheet".into()).spawn(move || {
+            let runner = System::new();
+            let handles = (0..arbiters).map(|_| Arbiter::new().handle()).collect::<Vec<_>>();
+            let started = ready.send((System::current(), handles)).is_ok();
+            if started {
+                drop(runner.run());
+            }
+        });
+        let thread = thread.map_err(StartError::Thread)?;
+        let (system, arbiters) = started.recv().map_err(|_| {
+            StartError::Thread(std::io::Error::other("the thread ended while it started"))
+        })?;
+        Ok(self.build(arbiters, Some(OwnSystem { system, thread: Some(thread) })))
+    }
+
+    /// Uses the actix System of this thread: sessions live on the current arbiter.
+    ///
+    /// # Errors
+    /// [`StartError::NoSystem`] outside of a System.
+    pub fn in_current_system(self) -> Result<Runtime, StartError> {
+        let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
+        Ok(self.build(vec![arbiter], None))
+    }
+
+    fn build(self, arbiters: Vec<ArbiterHandle>, own: Option<OwnSystem>) -> Runtime {
+        let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        let clock = self.clock.unwrap_or_else(Clock::system);
+        let next = AtomicUsize::new(0);
+        Runtime { inner: Arc::new(Inner { arbiters, next, journal, clock, own }) }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(own) = &mut self.own else { return };
+        own.system.stop();
+        // On a thread of the System itself, waiting would be waiting for oneself.
+        let inside = System::try_current().is_some_and(|system| system.id() == own.system.id());
+        if let Some(thread) = own.thread.take().filter(|_| !inside) {
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! What happens to a worker that failed, and the account of each round.
+//!
+//! The policy and the report are pure; [`Supervisor`] carries out the one and tells the other.
+//! `rebuild` is the one place that catches an actor's panic.
+
+mod policy;
+mod rebuild;
+mod report;
+mod supervisor;
+
+pub use policy::{Backoff, RestartPolicy};
+pub use rebuild::WorkerFailed;
+pub use report::{CallReport, RoundReport, Rounds};
+pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
+
+pub(crate) use rebuild::spawn_worker;

@@ -1,0 +1,144 @@
+//! The restart future: a worker's context, watched. A panic of the worker, or a call's panic it
+//! reports, ends this generation; the address and the queue stay.
+//!
+//! actix's own `Supervisor` does neither restart on a panic nor wait before it restarts. What this
+//! leans on (`ContextFut::restart` keeps the mailbox, a panicked message is off the queue) is held
+//! by tests in `tests/it/actix_facts.rs`.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use actix::dev::{ContextFut, Request};
+use actix::{Addr, Context, Message};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::Supervisor;
+use crate::tools::{Health, ToolType, ToolWorker, message_of};
+
+/// News to the supervisor: this generation of a worker is lost. The answer is how long to rest.
+#[derive(Debug, Message)]
+#[rtype(result = "Duration")]
+pub struct WorkerFailed {
+    /// The tool's name.
+    pub tool: Arc<str>,
+    /// The generation that is lost.
+    pub generation: u32,
+    /// What became of it.
+    pub cause: String,
+}
+
+/// Starts a worker for `tool_type` on this thread, under `supervisor`.
+pub(crate) fn spawn_worker(
+    tool_type: &Arc<ToolType>,
+    supervisor: &Addr<Supervisor>,
+) -> Addr<ToolWorker> {
+    let health = Rc::new(Health::default());
+    let mut context = Context::new();
+    context.set_mailbox_capacity(0); // Unbounded: a bound would break the order, and bounds nothing.
+    let worker = ToolWorker::new(Arc::clone(tool_type), Rc::clone(&health), Instant::now());
+    let watched = context.into_future(worker);
+    let address = watched.address();
+    actix_rt::spawn(Rebuild {
+        watched: Some(watched),
+        health,
+        tool: Arc::clone(tool_type.name()),
+        supervisor: supervisor.clone(),
+        state: State::Running,
+        since: Instant::now(),
+    });
+    address
+}
+
+struct Rebuild {
+    watched: Option<ContextFut<ToolWorker, Context<ToolWorker>>>,
+    health: Rc<Health>,
+    tool: Arc<str>,
+    supervisor: Addr<Supervisor>,
+    state: State,
+    since: Instant,
+}
+
+enum State {
+    Running,
+    Asking(Pin<Box<Request<Supervisor, WorkerFailed>>>),
+    Resting(Pin<Box<Sleep>>),
+}
+
+impl Future for Rebuild {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Running => match this.poll_watched(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(None) => return Poll::Ready(this.bury()),
+                    Poll::Ready(Some(cause)) => this.ask(cause),
+                },
+                State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
+                    Ok(rest) => this.state = State::Resting(Box::pin(sleep(rest))),
+                    Err(_closed) => return Poll::Ready(this.bury()), // The session is over.
+                },
+                State::Resting(sleep) => {
+                    ready!(sleep.as_mut().poll(cx));
+                    match this.restart() {
+                        Ok(true) => this.state = State::Running,
+                        Ok(false) => return Poll::Ready(this.bury()), // Nobody can reach it now.
+                        Err(panic) => this.ask(message_of(&*panic)),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Rebuild {
+    /// Ready with the cause when the generation is lost, with `None` when the worker has ended.
+    fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<String>> {
+        if let Some(cause) = self.health.take_failure(cx.waker()) {
+            return Poll::Ready(Some(cause));
+        }
+        let Some(watched) = &mut self.watched else {
+            return Poll::Ready(None);
+        };
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) if !watched.ctx().connected() => Poll::Ready(None),
+            Ok(Poll::Ready(())) => Poll::Ready(Some("the worker stopped".into())),
+            Err(panic) => Poll::Ready(Some(message_of(&*panic))),
+        }
+    }
+
+    fn ask(&mut self, cause: String) {
+        let (tool, generation) = (Arc::clone(&self.tool), self.health.generation());
+        self.since = Instant::now();
+        self.state =
+            State::Asking(Box::pin(self.supervisor.send(WorkerFailed { tool, generation, cause })));
+    }
+
+    fn restart(&mut self) -> Result<bool, Box<dyn Any + Send>> {
+        self.health.rebuilt(self.since);
+        let Some(watched) = &mut self.watched else {
+            return Ok(false);
+        };
+        catch_unwind(AssertUnwindSafe(|| watched.restart()))
+    }
+
+    /// Drops the worker. A panic in its `stopped` or in the drop of its state ends here.
+    fn bury(&mut self) {
+        let watched = self.watched.take();
+        drop(catch_unwind(AssertUnwindSafe(move || drop(watched))));
+    }
+}
+
+impl Drop for Rebuild {
+    fn drop(&mut self) {
+        self.bury(); // The thread's runtime may drop the task while the worker still lives.
+    }
+}

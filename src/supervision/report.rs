@@ -1,0 +1,266 @@
+//! The account of a round: a fold over the session's events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conversation::{AskedCall, CallTimes, Event, Mode, OutcomeKind, Problem};
+
+/// Where the time of one round went. `clock` = `model` + `wall` − `overlap` + `overhead`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundReport {
+    /// Counts through the session's life.
+    pub round: u64,
+    /// Whether the calls ran at the same time.
+    pub mode: Mode,
+    /// From the request to the end of the reply.
+    pub model: Duration,
+    /// From the request to the first content of the reply.
+    pub first_token: Option<Duration>,
+    /// The whole round: from its request to the next one, or to the end of the turn.
+    pub clock: Duration,
+    /// The time during which at least one call was unfinished.
+    pub wall: Duration,
+    /// The calls' running times added up.
+    pub sum: Duration,
+    /// What running at the same time saved: `sum` − `wall`, not below zero.
+    pub saved: Duration,
+    /// `sum` / `wall`; 0 where nothing ran.
+    pub speedup: f64,
+    /// The part of `wall` before the end of the reply.
+    pub overlap: Duration,
+    /// What the runtime itself took.
+    pub overhead: Duration,
+    /// The id of the call that ended last.
+    pub critical_call: Option<Arc<str>>,
+    /// How often workers were rebuilt during the round.
+    pub restarts: u32,
+    /// In the order of the calls.
+    pub calls: Vec<CallReport>,
+}
+
+/// Where the time of one call went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallReport {
+    /// The id on the wire.
+    pub id: Arc<str>,
+    /// The tool's name as the model wrote it.
+    pub tool: Arc<str>,
+    /// The text of a JSON object; absent when what arrived is none.
+    pub arguments: Option<Arc<str>>,
+    /// How it ended; absent while it has not.
+    pub outcome: Option<OutcomeKind>,
+    /// What the model was told.
+    pub result: Option<Arc<str>>,
+    /// Tries; 0 if it never began.
+    pub attempts: u32,
+    /// How often the worker had been rebuilt.
+    pub worker_generation: u32,
+    /// Waiting behind other work.
+    pub queued: Duration,
+    /// From the round's first dispatch to this call's.
+    pub started: Duration,
+    /// Waiting for the worker's first start.
+    pub startup: Duration,
+    /// Waiting for a failed worker to come back.
+    pub backoff: Duration,
+    /// Waiting for a person.
+    pub waited: Duration,
+    /// Running.
+    pub ran: Duration,
+    /// Absent when the call ended well.
+    pub error: Option<Problem>,
+}
+
+/// The rounds of a session so far.
+#[derive(Clone, Debug, Default)]
+pub struct Rounds {
+    done: Vec<Arc<RoundReport>>,
+    open: Option<Open>,
+}
+
+/// A round that has not ended.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    round: u64,
+    mode: Mode,
+    asked_at: u64,
+    first_token_at: Option<u64>,
+    replied_at: Option<u64>,
+    calls: Option<Arc<[AskedCall]>>,
+    ends: Vec<Option<End>>,
+    restarts: u32,
+}
+
+#[derive(Clone, Debug)]
+struct End {
+    kind: OutcomeKind,
+    content: Arc<str>,
+    problem: Option<Problem>,
+    times: CallTimes,
+}
+
+impl Rounds {
+    /// Takes in an event that happened at `at_us`. Answers with the round's account when the event
+    /// ends a round.
+    pub fn on(&mut self, at_us: u64, event: &Event) -> Option<Arc<RoundReport>> {
+        match event {
+            Event::ModelAsked { round, attempt, .. } => {
+                if *attempt > 1 && self.open.as_ref().is_some_and(|open| open.round == *round) {
+                    return None; // The same round, asked again: its clock goes on.
+                }
+                let ended = self.close(at_us);
+                self.open = Some(Open { round: *round, asked_at: at_us, ..Open::default() });
+                return ended;
+            }
+            Event::Replied { calls, mode, first_token_at_us, .. } => {
+                if let Some(open) = &mut self.open {
+                    open.replied_at = Some(at_us);
+                    open.first_token_at = *first_token_at_us;
+                    open.mode = *mode;
+                    open.ends = vec![None; calls.len()];
+                    open.calls = Some(Arc::clone(calls));
+                }
+            }
+            Event::CallEnded { ordinal, outcome, times, .. } => {
+                let open = self.open.as_mut();
+                let slot = open.and_then(|open| open.ends.get_mut(*ordinal as usize));
+                if let Some(slot @ None) = slot {
+                    *slot = Some(End {
+                        kind: outcome.kind,
+                        content: Arc::clone(&outcome.content),
+                        problem: outcome.problem.clone(),
+                        times: *times,
+                    });
+                }
+            }
+            Event::WorkerRestarted { .. } => {
+                if let Some(open) = &mut self.open {
+                    open.restarts += 1;
+                }
+            }
+            Event::TurnEnded { .. } => {
+                return self.close(at_us);
+            }
+            Event::SessionOpened { .. }
+            | Event::TurnStarted { .. }
+            | Event::TextStreamed { .. }
+            | Event::ReasoningStreamed { .. }
+            | Event::CallStarted { .. }
+            | Event::CallProgressed { .. } => {}
+        }
+        None
+    }
+
+    /// The accounts of the rounds that have ended, the oldest first.
+    #[must_use]
+    pub fn done(&self) -> &[Arc<RoundReport>] {
+        &self.done
+    }
+
+    /// Takes the accounts out.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<Arc<RoundReport>> {
+        std::mem::take(&mut self.done)
+    }
+
+    /// Ends the open round. A reply without calls is no round.
+    fn close(&mut self, at_us: u64) -> Option<Arc<RoundReport>> {
+        let open = self.open.take()?;
+        let calls = open.calls.as_ref().filter(|calls| !calls.is_empty())?;
+        let report = Arc::new(open.report(calls, at_us));
+        self.done.push(Arc::clone(&report));
+        Some(report)
+    }
+}
+
+impl Open {
+    fn report(&self, calls: &[AskedCall], ended_at: u64) -> RoundReport {
+        let ran: Vec<CallTimes> = self
+            .ends
+            .iter()
+            .flatten()
+            .map(|end| end.times)
+            .filter(|times| times.dispatched_at_us > 0)
+            .collect();
+        let first = ran.iter().map(|times| times.dispatched_at_us).min();
+        let replied_at = self.replied_at.unwrap_or(ended_at);
+        let (wall, overlap) = covered(&ran, replied_at);
+        let sum = ran.iter().map(|times| times.ran_us).sum();
+        let model = replied_at.saturating_sub(self.asked_at);
+        let clock = ended_at.saturating_sub(self.asked_at);
+        let critical = (0..calls.len())
+            .filter_map(|ordinal| Some((ordinal, self.ends.get(ordinal)?.as_ref()?.times)))
+            .filter(|(_, times)| times.dispatched_at_us > 0)
+            .max_by_key(|(_, times)| times.ended_at_us());
+        RoundReport {
+            round: self.round,
+            mode: self.mode,
+            model: micros(model),
+            first_token: self.first_token_at.map(|at| micros(at.saturating_sub(self.asked_at))),
+            clock: micros(clock),
+            wall: micros(wall),
+            sum: micros(sum),
+            saved: micros(sum.saturating_sub(wall)),
+            speedup: if wall == 0 { 0.0 } else { micros(sum).div_duration_f64(micros(wall)) },
+            overlap: micros(overlap),
+            overhead: micros((clock + overlap).saturating_sub(model + wall)),
+            critical_call: critical.map(|(ordinal, _)| Arc::clone(&calls[ordinal].id)),
+            restarts: self.restarts,
+            calls: calls
+                .iter()
+                .zip(&self.ends)
+                .map(|(call, end)| call_report(call, end.as_ref(), first.unwrap_or_default()))
+                .collect(),
+        }
+    }
+}
+
+fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
+    let times = end.map(|end| end.times).unwrap_or_default();
+    let refused = call.refused.as_ref();
+    CallReport {
+        id: Arc::clone(&call.id),
+        tool: Arc::clone(&call.tool),
+        arguments: is_object(&call.arguments).then(|| Arc::clone(&call.arguments)),
+        outcome: end.map(|end| end.kind).or(refused.map(|refused| refused.kind)),
+        result: end
+            .map(|end| Arc::clone(&end.content))
+            .or(refused.map(|refused| Arc::clone(&refused.content))),
+        attempts: times.attempts,
+        worker_generation: times.worker_generation,
+        queued: micros(times.queued_us),
+        started: micros(times.dispatched_at_us.saturating_sub(first)),
+        startup: micros(times.startup_us),
+        backoff: micros(times.backoff_us),
+        waited: micros(times.waited_us),
+        ran: micros(times.ran_us),
+        error: end
+            .and_then(|end| end.problem.clone())
+            .or(refused.and_then(|refused| refused.problem.clone())),
+    }
+}
+
+/// The time during which at least one call was unfinished, and the part of it before `replied_at`.
+fn covered(calls: &[CallTimes], replied_at: u64) -> (u64, u64) {
+    let mut spans: Vec<(u64, u64)> =
+        calls.iter().map(|times| (times.dispatched_at_us, times.ended_at_us())).collect();
+    spans.sort_unstable();
+    let (mut wall, mut overlap, mut until) = (0, 0, 0);
+    for (from, to) in spans {
+        let from = from.max(until);
+        if to > from {
+            wall += to - from;
+            overlap += to.min(replied_at).saturating_sub(from);
+            until = to;
+        }
+    }
+    (wall, overlap)
+}
+
+fn is_object(text: &str) -> bool {
+    text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}

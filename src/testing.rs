@@ -1,0 +1,293 @@
+//! What this crate tests itself with, for the tests of your own tools: a scripted model, and a
+//! clock that costs no time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use callsheet::testing::{self, ScriptedModel, reply};
+//! use callsheet::{CallContext, SessionOptions, ToolSet, ToolType};
+//! use std::sync::Arc;
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Nap { seconds: u64 }
+//!
+//! async fn nap(nap: Nap, _: CallContext) -> Result<&'static str, String> {
+//!     tokio::time::sleep(Duration::from_secs(nap.seconds)).await;
+//!     Ok("rested")
+//! }
+//!
+//! testing::run(async {
+//!     let model = ScriptedModel::new([
+//!         reply().call("nap", r#"{"seconds": 3600}"#).call("nap", r#"{"seconds": 1800}"#),
+//!         reply().text("good morning"),
+//!     ]);
+//!     let limit = Duration::from_secs(7200);
+//!     let tool = ToolType::typed("nap", "Sleeps", nap).time_limit(limit);
+//!     let limits = callsheet::Limits { round_time_limit: limit, turn_time_limit: limit, ..Default::default() };
+//!     let tools = Arc::new(ToolSet::new([tool])?);
+//!     let runtime = testing::runtime();
+//!     let session = runtime.session(SessionOptions::new(model.clone(), tools).limits(limits));
+//!     let answer = session.ask("sleep well").await?;
+//!     assert_eq!(&*answer.text, "good morning");
+//!     assert_eq!(answer.report.elapsed, Duration::from_secs(3600)); // both at once, in no time
+//!     assert_eq!(model.violations(), Vec::<String>::new());
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! }).unwrap();
+//! ```
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use actix_rt::System;
+use futures_util::{StreamExt, stream};
+
+use crate::model::{Error, Event, Events, Model, Request};
+use crate::session::{Clock, Runtime};
+use crate::wire::chat::{self, Message, Role};
+
+/// Runs `test` in an actix System with one thread and a paused clock: when everything waits, time
+/// jumps to the next deadline. The same test takes the same course each time.
+///
+/// # Panics
+/// Where `test` does, or if the operating system gives no runtime.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let system = System::with_tokio_rt(|| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("the operating system gives a runtime")
+    });
+    system.block_on(test)
+}
+
+/// A runtime within [`run`], with a clock that begins in 2001.
+///
+/// # Panics
+/// Outside of an actix System.
+#[must_use]
+pub fn runtime() -> Runtime {
+    let clock = Clock::at(Duration::from_secs(1_000_000_000));
+    Runtime::builder().clock(clock).in_current_system().expect("within `testing::run`")
+}
+
+/// One reply of a script. Begin with [`reply`], [`failure`] or [`silence`].
+#[derive(Clone, Debug)]
+pub struct Scripted {
+    delay: Duration,
+    end: End,
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    Reply(Spoken),
+    Failure(Error),
+    Silence,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Spoken {
+    text: Vec<String>,
+    calls: Vec<(String, String, String)>,
+    finish: Option<String>,
+}
+
+/// A reply; say what it holds with [`Scripted::text`] and [`Scripted::call`].
+#[must_use]
+pub fn reply() -> Scripted {
+    Scripted { delay: Duration::ZERO, end: End::Reply(Spoken::default()) }
+}
+
+/// No reply but `error`.
+#[must_use]
+pub fn failure(error: Error) -> Scripted {
+    Scripted { delay: Duration::ZERO, end: End::Failure(error) }
+}
+
+/// A reply that never comes.
+#[must_use]
+pub fn silence() -> Scripted {
+    Scripted { delay: Duration::ZERO, end: End::Silence }
+}
+
+impl Scripted {
+    /// Comes after `delay`.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Adds a piece of text.
+    #[must_use]
+    pub fn text(mut self, text: &str) -> Self {
+        if let End::Reply(spoken) = &mut self.end {
+            spoken.text.push(text.to_owned());
+        }
+        self
+    }
+
+    /// Adds a call of `tool` with the text `arguments`; its id is `call_` and its place.
+    #[must_use]
+    pub fn call(self, tool: &str, arguments: &str) -> Self {
+        let ordinal = match &self.end {
+            End::Reply(spoken) => spoken.calls.len(),
+            End::Failure(_) | End::Silence => 0,
+        };
+        self.call_with_id(&format!("call_{ordinal}"), tool, arguments)
+    }
+
+    /// Adds a call under the wire id `id`.
+    #[must_use]
+    pub fn call_with_id(mut self, id: &str, tool: &str, arguments: &str) -> Self {
+        if let End::Reply(spoken) = &mut self.end {
+            spoken.calls.push((id.to_owned(), tool.to_owned(), arguments.to_owned()));
+        }
+        self
+    }
+
+    /// Ends for the reason `finish`, such as `length`.
+    #[must_use]
+    pub fn finish(mut self, finish: &str) -> Self {
+        if let End::Reply(spoken) = &mut self.end {
+            spoken.finish = Some(finish.to_owned());
+        }
+        self
+    }
+
+    fn events(self) -> Vec<Result<Event, Error>> {
+        match self.end {
+            End::Reply(spoken) => {
+                let pieces = spoken.text.iter().map(|text| Ok(Event::Text(text.clone())));
+                let mut events: Vec<_> = std::iter::once(Ok(Event::Began)).chain(pieces).collect();
+                let reply = chat::decode_reply(spoken.body().to_string().as_bytes());
+                events.push(match reply {
+                    Ok(reply) => Ok(Event::Reply(Box::new(reply))),
+                    Err(error) => Err(Error::Malformed {
+                        url: "the script".into(),
+                        reason: error.to_string(),
+                    }),
+                });
+                events
+            }
+            End::Failure(error) => vec![Err(error)],
+            End::Silence => Vec::new(),
+        }
+    }
+}
+
+impl Spoken {
+    fn body(&self) -> serde_json::Value {
+        let calls: Vec<_> = self
+            .calls
+            .iter()
+            .map(|(id, name, arguments)| {
+                serde_json::json!({"id": id, "type": "function",
+                    "function": {"name": name, "arguments": arguments}})
+            })
+            .collect();
+        let mut message = serde_json::json!({"role": "assistant", "content": self.text.concat()});
+        if !calls.is_empty() {
+            message["tool_calls"] = calls.into();
+        }
+        serde_json::json!({"model": "scripted",
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5}})
+    }
+}
+
+/// A model that says what its script says, reply after reply, and checks each history it is sent
+/// as strictly as the strictest provider.
+#[derive(Debug, Default)]
+pub struct ScriptedModel {
+    script: Mutex<VecDeque<Scripted>>,
+    requests: Mutex<Vec<Vec<Message>>>,
+    violations: Mutex<Vec<String>>,
+}
+
+impl ScriptedModel {
+    /// A model that gives these replies in order, and fails when they are used up.
+    #[must_use]
+    pub fn new(script: impl IntoIterator<Item = Scripted>) -> Arc<Self> {
+        let script = Mutex::new(script.into_iter().collect());
+        Arc::new(Self { script, ..Self::default() })
+    }
+
+    /// The histories it was sent.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Vec<Message>> {
+        locked(&self.requests).clone()
+    }
+
+    /// What was wrong with them: calls without exactly one answer, or answers out of order. Empty
+    /// if all was well.
+    #[must_use]
+    pub fn violations(&self) -> Vec<String> {
+        locked(&self.violations).clone()
+    }
+}
+
+impl Model for ScriptedModel {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn ask(&self, request: Request<'_>) -> Events {
+        match chat::decode_messages(request.messages) {
+            Ok(messages) => {
+                locked(&self.violations).extend(violations(&messages));
+                locked(&self.requests).push(messages);
+            }
+            Err(error) => locked(&self.violations).push(error.to_string()),
+        }
+        let next = locked(&self.script).pop_front();
+        let next = next.unwrap_or_else(|| {
+            failure(Error::Cut {
+                url: "the script".into(),
+                reason: "it has no more replies".into(),
+            })
+        });
+        let delay = next.delay;
+        let silent = matches!(next.end, End::Silence);
+        let events = next.events();
+        let begin = async move {
+            if silent {
+                std::future::pending::<()>().await;
+            }
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            stream::iter(events)
+        };
+        stream::once(begin).flatten().boxed_local()
+    }
+}
+
+/// What a strict provider would refuse in `messages`.
+#[must_use]
+pub fn violations(messages: &[Message]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut awaited: VecDeque<&str> = VecDeque::new();
+    for message in messages {
+        match (message.role, awaited.pop_front()) {
+            (Role::Tool, Some(id)) if message.tool_call_id.as_deref() == Some(id) => continue,
+            (Role::Tool, awaited) => {
+                let came = message.tool_call_id.as_deref().unwrap_or("nothing");
+                found.push(format!("an answer to `{came}` where {awaited:?} was awaited"));
+            }
+            (_, Some(id)) => {
+                found.push(format!("the call `{id}` has no answer"));
+                awaited.clear();
+            }
+            (_, None) => {}
+        }
+        awaited.extend(message.calls.iter().map(|call| call.id.as_str()));
+    }
+    found.extend(awaited.iter().map(|id| format!("the call `{id}` has no answer")));
+    found
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

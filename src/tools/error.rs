@@ -1,0 +1,24 @@
+//! What a tool may say when it fails.
+
+use std::fmt;
+
+/// A tool's own failure. The model is told the message and may try something else; nothing is
+/// restarted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    message: String,
+}
+
+impl Error {
+    /// The model is told `message`.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string() }
+    }
+
+    /// What the model is told.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}

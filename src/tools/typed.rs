@@ -1,0 +1,106 @@
+//! Tools from plain async functions.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{CallContext, Error, Tool, ToolFuture, ToolType};
+
+impl ToolType {
+    /// A tool from an async function. The schema is derived from the type of its arguments; what it
+    /// returns goes to the model as it is if it is text, as JSON otherwise.
+    ///
+    /// ```
+    /// use callsheet::{CallContext, Effects, ToolType};
+    ///
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Add {
+    ///     /// The numbers to add up.
+    ///     numbers: Vec<f64>,
+    /// }
+    ///
+    /// async fn add(arguments: Add, _: CallContext) -> Result<f64, String> {
+    ///     Ok(arguments.numbers.iter().sum())
+    /// }
+    ///
+    /// let tool = ToolType::typed("add", "Adds numbers", add).effects(Effects::None);
+    /// assert_eq!(tool.parameters()["required"][0], "numbers");
+    /// ```
+    ///
+    /// # Errors
+    /// What the function returns as its error is told to the model by its `Display`.
+    pub fn typed<A, F, W, T, E>(
+        name: impl Into<Arc<str>>,
+        description: impl Into<Arc<str>>,
+        function: F,
+    ) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + 'static,
+        F: Fn(A, CallContext) -> W + Clone + Send + Sync + 'static,
+        W: Future<Output = Result<T, E>> + 'static,
+        T: Serialize + 'static,
+        E: Display + 'static,
+    {
+        let call = move |arguments: &str, context: CallContext| -> ToolFuture {
+            match serde_json::from_str(arguments) {
+                Ok(arguments) => answer(function(arguments, context)).boxed_local(),
+                Err(error) => failed(Error::new(error)),
+            }
+        };
+        let call = Function(Arc::new(call));
+        Self::new(name, description, schema_of::<A>(), move || call.clone())
+    }
+}
+
+/// The same function for every worker: a tool without state of its own.
+struct Function<F>(Arc<F>);
+
+impl<F> Clone for Function<F> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<F> Tool for Function<F>
+where
+    F: Fn(&str, CallContext) -> ToolFuture + 'static,
+{
+    fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
+        (self.0)(arguments, context)
+    }
+}
+
+async fn answer<T: Serialize, E: Display>(
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<String, Error> {
+    let value = work.await.map_err(Error::new)?;
+    let json = serde_json::to_string(&value).map_err(Error::new)?;
+    if json.starts_with('"') {
+        return serde_json::from_str(&json).map_err(Error::new); // Text goes without its quotes.
+    }
+    Ok(json)
+}
+
+fn failed(error: Error) -> LocalBoxFuture<'static, Result<String, Error>> {
+    futures_util::future::err(error).boxed_local()
+}
+
+pub(super) fn schema_of<A: JsonSchema>() -> serde_json::Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|settings| {
+        settings.meta_schema = None;
+        settings.inline_subschemas = true;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<A>().to_value();
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("title"); // The name of a Rust type says nothing to the model.
+        object.entry("type").or_insert_with(|| "object".into());
+        object.entry("properties").or_insert_with(|| serde_json::json!({}));
+    }
+    schema
+}

@@ -1,0 +1,147 @@
+//! One worker per tool type and session. It starts calls; what a failure means is the
+//! supervisor's business.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use tokio::time::Instant;
+use tracing::{Instrument, Span};
+
+use super::context::{Cancellation, Progress, TypedContext};
+use super::guard::{self, guarded};
+use super::{CallContext, Health, OwnTask, Tool, ToolType};
+use crate::conversation::{CallKey, Expired, Outcome};
+
+/// Runs one call. A tool that fails, hangs or panics is answered like any other.
+///
+/// Dropping the request stops the call.
+#[derive(Message)]
+#[rtype(result = "Ended")]
+pub(crate) struct RunCall {
+    pub key: CallKey,
+    pub arguments: Arc<str>,
+    pub deadline: Instant,
+    pub expires: Expired,
+    pub dispatched: Instant,
+    pub typed: Option<TypedContext>,
+    pub watcher: Option<Recipient<CallProgressed>>,
+    pub span: Span,
+}
+
+/// How a call ended and where its time went.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub outcome: Outcome,
+    pub waits: Waits,
+    pub ran: Duration,
+    pub generation: u32,
+}
+
+/// What a call waited for before it ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub queued: Duration,
+    pub startup: Duration,
+    pub backoff: Duration,
+}
+
+/// News from a tool that says how far it is.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CallProgressed {
+    pub key: CallKey,
+    pub message: String,
+}
+
+/// Runs the calls of one tool type for one session, each in a task of its own.
+pub(crate) struct ToolWorker {
+    tool_type: Arc<ToolType>,
+    tool: Option<Rc<dyn Tool>>,
+    health: Rc<Health>,
+    spawned: Instant,
+    ready: Instant,
+}
+
+impl ToolWorker {
+    /// A worker that makes its tool when it starts. `spawned` is when somebody first wanted it.
+    pub(crate) fn new(tool_type: Arc<ToolType>, health: Rc<Health>, spawned: Instant) -> Self {
+        Self { tool_type, tool: None, health, spawned, ready: spawned }
+    }
+}
+
+impl Actor for ToolWorker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, _: &mut Context<Self>) {
+        self.tool = Some(Rc::from((self.tool_type.make)()));
+        if self.health.generation() == 0 {
+            self.ready = Instant::now();
+        }
+    }
+}
+
+impl Supervised for ToolWorker {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        self.tool = None; // Made anew by `started`; running calls keep what they began with.
+    }
+}
+
+impl Handler<RunCall> for ToolWorker {
+    type Result = OwnTask<Ended>; // Not an actor future: a rebuilt worker spares its running calls.
+
+    fn handle(&mut self, call: RunCall, _: &mut Context<Self>) -> Self::Result {
+        let now = Instant::now();
+        let waits = waits(&call, (self.spawned, self.ready), self.health.down(), now);
+        let tool = Rc::clone(self.tool.as_ref().expect("`started` made it before any message"));
+        let span = call.span.clone();
+        let (tool_type, health) = (Arc::clone(&self.tool_type), Rc::clone(&self.health));
+        OwnTask::new(run(tool, tool_type, health, waits, now, call).instrument(span))
+    }
+}
+
+async fn run(
+    tool: Rc<dyn Tool>,
+    tool_type: Arc<ToolType>,
+    health: Rc<Health>,
+    waits: Waits,
+    began: Instant,
+    call: RunCall,
+) -> Ended {
+    let generation = health.generation();
+    let RunCall { key, arguments, deadline, expires, typed, watcher, .. } = call;
+    let progress = Progress(watcher.map(|watcher| tell(watcher, key.clone())));
+    let context = CallContext {
+        key,
+        attempt: 1,
+        deadline,
+        cancellation: Cancellation::default(),
+        progress,
+        typed,
+    };
+    let limits = guard::Limits { effects: tool_type.effects, deadline, expires };
+    let on_panic = |cause: &str| health.report_failure(generation, cause);
+    let outcome = guarded(tool, &arguments, context, limits, on_panic).await;
+    Ended { outcome, waits, ran: began.elapsed(), generation }
+}
+
+fn tell(watcher: Recipient<CallProgressed>, key: CallKey) -> Rc<dyn Fn(String)> {
+    Rc::new(move |message| watcher.do_send(CallProgressed { key: key.clone(), message }))
+}
+
+/// Splits the time from dispatch to `now` by what the worker was doing meanwhile.
+fn waits(
+    call: &RunCall,
+    start: (Instant, Instant),
+    down: Option<(Instant, Instant)>,
+    now: Instant,
+) -> Waits {
+    let during = |(from, to): (Instant, Instant)| {
+        to.min(now).saturating_duration_since(from.max(call.dispatched))
+    };
+    let startup = during(start);
+    let backoff = down.map_or(Duration::ZERO, during);
+    let waited = now.saturating_duration_since(call.dispatched);
+    Waits { queued: waited.saturating_sub(startup + backoff), startup, backoff }
+}
