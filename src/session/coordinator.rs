@@ -640,7 +640,7 @@ impl Coordinator {
                             backoff_us: micros(ended.waits.backoff),
                             waited_us: 0,
                             ran_us: micros(ended.ran),
-                            attempts: 1,
+                            attempts: ended.attempts,
                             worker_generation: ended.generation,
                         },
                     ),

@@ -1,5 +1,6 @@
 //! The account of a round: a fold over the session's events.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +77,9 @@ pub struct CallReport {
 pub struct Rounds {
     done: Vec<Arc<RoundReport>>,
     open: Option<Open>,
+    /// The generations of workers that were lost, so that each counts once: in the round of the
+    /// call that took it down, though the news of its rebuilding comes later.
+    lost: HashSet<(Arc<str>, u32)>,
 }
 
 /// A round that has not ended.
@@ -121,7 +125,10 @@ impl Rounds {
                     open.calls = Some(Arc::clone(calls));
                 }
             }
-            Event::CallEnded { ordinal, outcome, times, .. } => {
+            Event::CallEnded { ordinal, tool, outcome, times, .. } => {
+                if outcome.kind == OutcomeKind::Panicked {
+                    self.on_lost(tool, times.worker_generation);
+                }
                 let open = self.open.as_mut();
                 let slot = open.and_then(|open| open.ends.get_mut(*ordinal as usize));
                 if let Some(slot @ None) = slot {
@@ -133,10 +140,8 @@ impl Rounds {
                     });
                 }
             }
-            Event::WorkerRestarted { .. } => {
-                if let Some(open) = &mut self.open {
-                    open.restarts += 1;
-                }
+            Event::WorkerRestarted { tool, generation, .. } => {
+                self.on_lost(tool, generation.saturating_sub(1));
             }
             Event::TurnEnded { .. } => {
                 return self.close(at_us);
@@ -161,6 +166,13 @@ impl Rounds {
     #[must_use]
     pub fn take(&mut self) -> Vec<Arc<RoundReport>> {
         std::mem::take(&mut self.done)
+    }
+
+    fn on_lost(&mut self, tool: &Arc<str>, generation: u32) {
+        let Some(open) = &mut self.open else { return };
+        if self.lost.insert((Arc::clone(tool), generation)) {
+            open.restarts += 1;
+        }
     }
 
     /// Ends the open round. A reply without calls is no round.

@@ -12,7 +12,7 @@ use tracing::{Instrument, Span};
 use super::context::{Cancellation, Progress, TypedContext};
 use super::guard::{self, guarded};
 use super::{CallContext, Health, OwnTask, Tool, ToolType};
-use crate::conversation::{CallKey, Expired, Outcome};
+use crate::conversation::{CallKey, Expired, Outcome, timed_out};
 
 /// Runs one call. A tool that fails, hangs or panics is answered like any other.
 ///
@@ -36,6 +36,7 @@ pub(crate) struct Ended {
     pub outcome: Outcome,
     pub waits: Waits,
     pub ran: Duration,
+    pub attempts: u32,
     pub generation: u32,
 }
 
@@ -111,6 +112,11 @@ async fn run(
 ) -> Ended {
     let generation = health.generation();
     let RunCall { key, arguments, deadline, expires, typed, watcher, .. } = call;
+    if deadline <= began {
+        let (kind, message) = timed_out(expires);
+        let outcome = Outcome::broken_off(kind, &message, tool_type.effects, false);
+        return Ended { outcome, waits, ran: Duration::ZERO, attempts: 0, generation };
+    }
     let progress = Progress(watcher.map(|watcher| tell(watcher, key.clone())));
     let context = CallContext {
         key,
@@ -123,7 +129,7 @@ async fn run(
     let limits = guard::Limits { effects: tool_type.effects, deadline, expires };
     let on_panic = |cause: &str| health.report_failure(generation, cause);
     let outcome = guarded(tool, &arguments, context, limits, on_panic).await;
-    Ended { outcome, waits, ran: began.elapsed(), generation }
+    Ended { outcome, waits, ran: began.elapsed(), attempts: 1, generation }
 }
 
 fn tell(watcher: Recipient<CallProgressed>, key: CallKey) -> Rc<dyn Fn(String)> {

@@ -1,1 +1,11 @@
+//! One binary for all integration tests; a module per behaviour.
 
+mod actix_facts;
+mod cancelling;
+mod deadlines;
+mod events;
+mod failing_tools;
+mod reports;
+mod sessions;
+mod support;
+mod turns;
