@@ -282,7 +282,7 @@ pub fn violations(messages: &[Message]) -> Vec<String> {
             }
             (_, None) => {}
         }
-        awaited.extend(message.calls.iter().map(|call| call.id.as_str()));
+        awaited.extend(message.calls.iter().map(|call| &*call.id));
     }
     found.extend(awaited.iter().map(|id| format!("the call `{id}` has no answer")));
     found

@@ -23,7 +23,7 @@ use crate::conversation::{
 use crate::model::{self, Events, Request};
 use crate::store::{self, Journal, Pending};
 use crate::supervision::{self, RoundReported, Rounds, Supervisor, WorkerRestarting, spawn_worker};
-use crate::tools::{CallProgressed, RunCall, ToolType, ToolWorker, TypedContext};
+use crate::tools::{CallProgressed, Order, RunCall, ToolType, ToolWorker, TypedContext};
 use crate::wire::{Reply, Usage};
 
 /// How long after its deadline a call is given up that its worker did not answer. Its guard should
@@ -99,13 +99,13 @@ struct Turn {
     usage: Usage,
     rounds: Rounds,
     /// Events that the report has not taken in yet: it does while the model is busy.
-    unreported: Vec<(u64, Event)>,
+    unreported: Vec<Arc<[Record]>>,
 }
 
 /// Events on their way into the journal.
 struct Append {
     pending: Pending<Result<(), store::Error>>,
-    events: Vec<(u64, Event)>,
+    records: Arc<[Record]>,
 }
 
 impl Coordinator {
@@ -138,6 +138,10 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0);
         ctx.wait(Opening::Epoch(self.journal.open(&self.id)));
+    }
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.journal.close(&self.id, self.epoch);
     }
 }
 
@@ -257,7 +261,10 @@ impl ActorFuture<Coordinator> for Opening {
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
                         let events = this.rebuild(&records);
-                        *self = Self::Writing(this.write(&events));
+                        if events.is_empty() {
+                            return Poll::Ready(());
+                        }
+                        *self = Self::Writing(this.write(events).0);
                     }
                     Err(error) => return Poll::Ready(this.lost = Some(error)),
                 },
@@ -344,9 +351,9 @@ impl Coordinator {
                 let Poll::Ready(kept) = Pin::new(&mut append.pending).poll(cx) else {
                     break;
                 };
-                let events = turn.append.take().map(|append| append.events).unwrap_or_default();
+                let Some(Append { records, .. }) = turn.append.take() else { continue };
                 match kept {
-                    Ok(()) => self.apply(events, ctx),
+                    Ok(()) => self.apply(records, ctx),
                     Err(error) => self.lose(error),
                 }
                 continue;
@@ -384,67 +391,56 @@ impl Coordinator {
 
     /// Appends `events` to the journal; they take effect once it has them.
     fn record(&mut self, events: Vec<Event>) {
-        let now = self.clock.micros_at(Instant::now());
-        let events: Vec<_> = events.into_iter().map(|event| (now, event)).collect();
-        let pending = self.write(&events);
+        if events.is_empty() {
+            return;
+        }
+        let (pending, records) = self.write(events);
         if let Some(turn) = &mut self.turn {
-            turn.append = Some(Append { pending, events });
+            turn.append = Some(Append { pending, records });
         }
     }
 
-    fn write(&mut self, events: &[(u64, Event)]) -> Pending<Result<(), store::Error>> {
-        let expected = self.seq;
-        let records: Vec<_> = events
-            .iter()
-            .map(|(at_us, event)| {
-                self.seq += 1;
-                self.stamp(*at_us, event.clone())
-            })
-            .collect();
-        if records.is_empty() {
-            return Pending::ready(Ok(()));
-        }
-        self.journal.append(&self.id, expected, self.epoch, records)
-    }
-
-    fn stamp(&self, at_us: u64, event: Event) -> Record {
-        Record { v: VERSION, seq: self.seq, at_us, session: self.id.clone(), event }
+    fn write(&mut self, events: Vec<Event>) -> (Pending<Result<(), store::Error>>, Arc<[Record]>) {
+        let (at_us, expected) = (self.clock.micros_at(Instant::now()), self.seq);
+        let (session, v) = (&self.id, VERSION);
+        let stamp = |(seq, event)| Record { v, seq, at_us, session: session.clone(), event };
+        let records: Arc<[Record]> = (expected + 1..).zip(events).map(stamp).collect();
+        self.seq += records.len() as u64;
+        let pending = self.journal.append(&self.id, expected, self.epoch, Arc::clone(&records));
+        (pending, records)
     }
 
     /// Tells subscribers of something that is not kept.
     fn tell(&mut self, event: Event) {
         if !self.subscribers.is_empty() {
-            let now = self.clock.micros_at(Instant::now());
-            let record = self.stamp(now, event);
-            self.subscribers.tell(record);
+            let at_us = self.clock.micros_at(Instant::now());
+            let (v, seq, session) = (VERSION, self.seq, self.id.clone());
+            self.subscribers.tell(Record { v, seq, at_us, session, event });
         }
     }
 
-    /// Shows `events`, which the journal has, to the state, and carries out what they ask for. Of
+    /// Shows `records`, which the journal has, to the state, and carries out what they ask for. Of
     /// several wishes the last one counts: it knows all events.
-    fn apply(&mut self, events: Vec<(u64, Event)>, ctx: &mut Context<Self>) {
+    fn apply(&mut self, records: Arc<[Record]>, ctx: &mut Context<Self>) {
         let mut wish = Action::Wait;
         let (mut asked, mut started, mut ended) = (false, Vec::new(), None);
-        let mut seq = self.seq - events.len() as u64;
-        for (at_us, event) in &events {
-            seq += 1;
-            match self.state.on(event) {
+        for record in records.iter() {
+            match self.state.on(&record.event) {
                 Action::Wait => {}
                 action => wish = action,
             }
-            match event {
+            match &record.event {
                 Event::ModelAsked { .. } => asked = true,
                 Event::CallStarted { ordinal, .. } => started.push(*ordinal),
                 Event::TurnEnded { end, .. } => ended = Some(end.clone()),
                 _ => {}
             }
             if !self.subscribers.is_empty() {
-                let record = Record { seq, ..self.stamp(*at_us, event.clone()) };
-                self.subscribers.tell(record);
+                self.subscribers.tell(record.clone());
             }
         }
         if let Some(turn) = &mut self.turn {
-            turn.unreported.extend(events);
+            turn.unreported.push(records);
             turn.end = ended;
             if turn.end.is_some() {
                 return; // Whatever the calls' ends would have led to.
@@ -580,7 +576,7 @@ impl Coordinator {
                 false => (round_deadline, round_expires),
             };
             let (session, attempt) = (self.id.clone(), turn.attempt);
-            let order = RunCall {
+            let order = Order {
                 key: CallKey { session, round, attempt, ordinal },
                 arguments: Arc::clone(&call.arguments),
                 deadline,
@@ -588,12 +584,20 @@ impl Coordinator {
                 dispatched: now,
                 typed: turn.typed.clone(),
                 watcher: listening.then(|| ctx.address().recipient()),
-                span: info_span!(parent: &turn.span, "call", round, id = &*call.id, tool = &*call.tool),
             };
-            let answer = Some(self.worker(index, &tool, ctx).send(order));
+            let span =
+                info_span!(parent: &turn.span, "call", round, id = &*call.id, tool = &*call.tool);
+            let (reply, answer) = oneshot::channel();
+            self.worker(index, &tool, ctx).do_send(RunCall { order, reply, span });
             let effects = tool.declared_effects();
             turn.ring_at(deadline + GRACE);
-            turn.flight.push(InFlight { ordinal, effects, dispatched: now, deadline, answer });
+            turn.flight.push(InFlight {
+                ordinal,
+                effects,
+                dispatched: now,
+                deadline,
+                answer: Some(answer),
+            });
         }
         self.turn = Some(turn);
     }
@@ -631,7 +635,7 @@ impl Coordinator {
                 let Landed { ordinal, effects, dispatched, ended } = call;
                 let dispatched_at_us = self.clock.micros_at(dispatched);
                 let (outcome, times) = match ended {
-                    Ok(ended) => (
+                    Some(ended) => (
                         ended.outcome,
                         CallTimes {
                             dispatched_at_us,
@@ -644,7 +648,7 @@ impl Coordinator {
                             worker_generation: ended.generation,
                         },
                     ),
-                    Err(_lost) => {
+                    None => {
                         let message = "the worker was lost with the call";
                         let kind = OutcomeKind::Panicked;
                         let outcome = Outcome::broken_off(kind, message, effects, true);
@@ -691,9 +695,7 @@ impl Coordinator {
     }
 
     fn record_and_ring(&mut self, events: Vec<Event>) {
-        if !events.is_empty() {
-            self.record(events);
-        }
+        self.record(events);
         if let Some(turn) = &mut self.turn {
             let next = turn.flight.next_deadline().map(|deadline| deadline + GRACE);
             let next = next.map_or(turn.deadline, |next| next.min(turn.deadline));
@@ -784,8 +786,9 @@ impl Coordinator {
     /// Takes the new events into the account of the rounds, and tells of those that ended.
     fn report(&mut self) {
         let Some(turn) = &mut self.turn else { return };
-        for (at_us, event) in turn.unreported.drain(..) {
-            let Some(report) = turn.rounds.on(at_us, &event) else {
+        let records = std::mem::take(&mut turn.unreported);
+        for Record { at_us, event, .. } in records.iter().flat_map(|records| records.iter()) {
+            let Some(report) = turn.rounds.on(*at_us, event) else {
                 continue;
             };
             if let Some(supervisor) = &self.supervisor {
@@ -819,8 +822,7 @@ impl Coordinator {
 
     /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go
     /// on: a turn that was cut is ended, each of its calls answered.
-    fn rebuild(&mut self, records: &[Record]) -> Vec<(u64, Event)> {
-        let now = self.clock.micros_at(Instant::now());
+    fn rebuild(&mut self, records: &[Record]) -> Vec<Event> {
         let mut events = Vec::new();
         for record in records {
             self.seq = record.seq;
@@ -842,6 +844,6 @@ impl Coordinator {
         for event in &events {
             let _ = self.state.on(event);
         }
-        events.into_iter().map(|event| (now, event)).collect()
+        events
     }
 }

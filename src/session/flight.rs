@@ -1,29 +1,26 @@
 //! The calls that workers have and that have not come back.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix::MailboxError;
-use actix::dev::Request;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
-use pin_project_lite::pin_project;
+use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::conversation::Effects;
-use crate::tools::{Ended, RunCall, ToolWorker};
+use crate::tools::Ended;
 
-pin_project! {
-    /// A call that a worker has.
-    pub(super) struct InFlight {
-        pub ordinal: u32,
-        pub effects: Effects,
-        pub dispatched: Instant,
-        pub deadline: Instant,
-        // `None` once nobody waits for the answer: the worker stops or skips the call.
-        #[pin]
-        pub answer: Option<Request<ToolWorker, RunCall>>,
-    }
+/// A call that a worker has.
+pub(super) struct InFlight {
+    pub ordinal: u32,
+    pub effects: Effects,
+    pub dispatched: Instant,
+    pub deadline: Instant,
+    /// `None` once nobody waits for the answer: the worker stops or skips the call.
+    pub answer: Option<oneshot::Receiver<Ended>>,
 }
 
 /// A call that came back.
@@ -31,20 +28,17 @@ pub(super) struct Landed {
     pub ordinal: u32,
     pub effects: Effects,
     pub dispatched: Instant,
-    /// An error if the worker was lost with the call.
-    pub ended: Result<Ended, MailboxError>,
+    /// `None` if the worker was lost with the call.
+    pub ended: Option<Ended>,
 }
 
 impl Future for InFlight {
     type Output = Option<Landed>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Landed>> {
-        let this = self.project();
-        let Some(answer) = this.answer.as_pin_mut() else {
-            return Poll::Ready(None);
-        };
-        let ended = ready!(answer.poll(cx));
-        let (ordinal, effects, dispatched) = (*this.ordinal, *this.effects, *this.dispatched);
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Landed>> {
+        let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
+        let ended = ready!(Pin::new(answer).poll(cx)).ok();
+        let Self { ordinal, effects, dispatched, .. } = *self;
         Poll::Ready(Some(Landed { ordinal, effects, dispatched, ended }))
     }
 }
@@ -61,30 +55,35 @@ impl Flight {
     /// Everything that has come back by now; empty if nothing has.
     pub fn poll_landed(&mut self, cx: &mut Context<'_>) -> Vec<Landed> {
         let mut landed = Vec::new();
-        while let Poll::Ready(Some(call)) = Pin::new(&mut self.0).poll_next(cx) {
-            landed.extend(call);
-        }
+        let calls = &mut self.0;
+        // What has come back is taken at once, however much it is: tokio would have us come again
+        // after each 128.
+        let mut take = unconstrained(poll_fn(|cx| {
+            while let Poll::Ready(Some(call)) = Pin::new(&mut *calls).poll_next(cx) {
+                landed.extend(call);
+            }
+            Poll::Ready(())
+        }));
+        let _ = Pin::new(&mut take).poll(cx);
         landed
     }
 
     /// All calls that have not come back, those given up included.
-    pub fn all(&self) -> impl Iterator<Item = Pin<&InFlight>> {
-        Pin::new(&self.0).iter_pin_ref()
+    pub fn all(&self) -> impl Iterator<Item = &InFlight> {
+        self.0.iter()
     }
 
     /// The calls that somebody still waits for.
-    pub fn awaited(&self) -> impl Iterator<Item = Pin<&InFlight>> {
+    pub fn awaited(&self) -> impl Iterator<Item = &InFlight> {
         self.all().filter(|call| call.answer.is_some())
     }
 
     /// Gives up the calls whose deadline lies before `now`, and says which they were.
     pub fn give_up(&mut self, now: Instant) -> Vec<u32> {
-        let calls = Pin::new(&mut self.0).iter_pin_mut();
-        let late = calls.filter(|call| call.answer.is_some() && call.deadline <= now);
+        let late = self.0.iter_mut().filter(|call| call.answer.is_some() && call.deadline <= now);
         late.map(|call| {
-            let mut call = call.project();
-            call.answer.set(None);
-            *call.ordinal
+            call.answer = None;
+            call.ordinal
         })
         .collect()
     }

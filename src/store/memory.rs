@@ -1,28 +1,36 @@
 //! A journal that ends with the process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Error, Journal, Pending};
 use crate::conversation::{Record, SessionId};
 
-/// Keeps records in memory.
+/// Keeps records in memory: those of a session as long as the session lives, or for good.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
+    keeps_closed: bool,
     sessions: Mutex<HashMap<SessionId, Kept>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     epoch: u64,
-    records: Vec<Record>,
+    seq: u64,
+    batches: Vec<Arc<[Record]>>,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// A store that forgets a session when it ends: memory does not grow with sessions past.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A store that keeps every session until it is removed, so that it can be opened again.
+    #[must_use]
+    pub fn keeping() -> Self {
+        Self { keeps_closed: true, ..Self::default() }
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Kept>> {
@@ -44,26 +52,33 @@ impl Journal for MemoryStore {
         session: &SessionId,
         expected_seq: u64,
         epoch: u64,
-        records: Vec<Record>,
+        records: Arc<[Record]>,
     ) -> Pending<Result<(), Error>> {
         let mut sessions = self.sessions();
         let Some(kept) = sessions.get_mut(session).filter(|kept| kept.epoch == epoch) else {
             return Pending::ready(Err(Error::Fenced { session: session.clone() }));
         };
-        let found = kept.records.last().map_or(0, |record| record.seq);
-        if found != expected_seq {
-            let session = session.clone();
+        if kept.seq != expected_seq {
+            let (session, found) = (session.clone(), kept.seq);
             return Pending::ready(Err(Error::Conflict { session, expected: expected_seq, found }));
         }
-        kept.records.extend(records);
+        kept.seq = records.last().map_or(kept.seq, |record| record.seq);
+        kept.batches.push(records);
         Pending::ready(Ok(()))
     }
 
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>> {
         let sessions = self.sessions();
-        let records = sessions.get(session).map_or(&[][..], |kept| &kept.records);
-        let from = records.partition_point(|record| record.seq <= after);
-        Pending::ready(Ok(records[from..].to_vec()))
+        let batches = sessions.get(session).map_or(&[][..], |kept| &kept.batches);
+        let records = batches.iter().flat_map(|batch| batch.iter());
+        Pending::ready(Ok(records.filter(|record| record.seq > after).cloned().collect()))
+    }
+
+    fn close(&self, session: &SessionId, epoch: u64) {
+        let mut sessions = self.sessions();
+        if !self.keeps_closed && sessions.get(session).is_some_and(|kept| kept.epoch == epoch) {
+            sessions.remove(session);
+        }
     }
 
     fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>> {

@@ -3,6 +3,7 @@
 mod memory;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
@@ -51,11 +52,14 @@ pub trait Journal: Send + Sync {
         session: &SessionId,
         expected_seq: u64,
         epoch: u64,
-        records: Vec<Record>,
+        records: Arc<[Record]>,
     ) -> Pending<Result<(), Error>>;
 
     /// The records of `session` after event `after`, in order; empty for a session nobody knows.
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>>;
+
+    /// The owner of `epoch` will write no more. Nothing is lost if it is never called.
+    fn close(&self, session: &SessionId, epoch: u64);
 
     /// Forgets `session`.
     fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>>;

@@ -233,7 +233,7 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
     CallReport {
         id: Arc::clone(&call.id),
         tool: Arc::clone(&call.tool),
-        arguments: is_object(&call.arguments).then(|| Arc::clone(&call.arguments)),
+        arguments: is_readable(call).then(|| Arc::clone(&call.arguments)),
         outcome: end.map(|end| end.kind).or(refused.map(|refused| refused.kind)),
         result: end
             .map(|end| Arc::clone(&end.content))
@@ -269,8 +269,12 @@ fn covered(calls: &[CallTimes], replied_at: u64) -> (u64, u64) {
     (wall, overlap)
 }
 
-fn is_object(text: &str) -> bool {
-    text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+/// Says whether the call's arguments are an object. Those of a call that ran are.
+fn is_readable(call: &AskedCall) -> bool {
+    let is_object = |text: &str| {
+        text.starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    };
+    call.refused.is_none() || is_object(&call.arguments)
 }
 
 fn micros(micros: u64) -> Duration {

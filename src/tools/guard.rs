@@ -2,7 +2,9 @@
 //! nothing of actix.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::FutureExt;
@@ -33,10 +35,11 @@ pub(super) async fn guarded(
     let Limits { effects, deadline, expires } = limits;
     // The tool's own part of the call, the making of its future included, runs under the catch.
     let work = AssertUnwindSafe(async move { tool.call(arguments, context).await }).catch_unwind();
-    let mut work = Box::pin(work);
-    let ended = timeout_at(deadline, &mut work).await;
+    let mut work = pin!(Some(work));
+    let poll = poll_fn(|cx| work.as_mut().as_pin_mut().expect("dropped below").poll(cx));
+    let ended = timeout_at(deadline, poll).await;
     // What a future does when it is dropped is the tool's doing too.
-    let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
+    let dropped = catch_unwind(AssertUnwindSafe(|| work.set(None)));
     match (ended, dropped) {
         (Ok(Ok(Ok(text))), Ok(())) => Outcome::ok(text),
         (Ok(Ok(Err(error))), Ok(())) => tool_error(&error),

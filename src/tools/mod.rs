@@ -11,7 +11,6 @@ mod demo;
 mod error;
 mod guard;
 mod health;
-mod own_task;
 mod set;
 mod spec;
 mod typed;
@@ -21,10 +20,9 @@ pub use context::{CallContext, Cancellation, Progress, TypedContext};
 
 pub use demo::{Demo, Simulation, demo_tools};
 pub use error::Error;
-pub use own_task::OwnTask;
 pub use set::{SetError, ToolSet};
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
 pub(crate) use guard::message_of;
 pub(crate) use health::Health;
-pub(crate) use worker::{CallProgressed, Ended, RunCall, ToolWorker};
+pub(crate) use worker::{CallProgressed, Ended, Order, RunCall, ToolWorker};

@@ -10,6 +10,9 @@ use super::ToolType;
 use crate::conversation::{Catalogue, Refusal};
 use crate::wire::chat;
 
+/// So few names are found faster one by one than by their hash.
+const FEW: usize = 8;
+
 /// The tools a session may call: checked once, then shared by all sessions that use them.
 #[derive(Debug, Default)]
 pub struct ToolSet {
@@ -133,6 +136,9 @@ impl ToolSet {
     /// The place of the tool `name`.
     #[must_use]
     pub fn index_of(&self, name: &str) -> Option<usize> {
+        if self.tools.len() <= FEW {
+            return self.iter().position(|tool| *tool.name == *name);
+        }
         self.by_name.get(name).copied()
     }
 

@@ -6,20 +6,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
 use super::context::{Cancellation, Progress, TypedContext};
 use super::guard::{self, guarded};
-use super::{CallContext, Health, OwnTask, Tool, ToolType};
-use crate::conversation::{CallKey, Expired, Outcome, timed_out};
+use super::{CallContext, Health, Tool, ToolType};
+use crate::conversation::{CallKey, Effects, Expired, Outcome, timed_out};
 
 /// Runs one call. A tool that fails, hangs or panics is answered like any other.
 ///
-/// Dropping the request stops the call.
+/// Dropping the receiver of the reply stops the call, or has it skipped while it is queued. The
+/// channel is the message's own because the future of `Addr::send` carries a timer and room for
+/// the message itself, some 400 bytes a call.
 #[derive(Message)]
-#[rtype(result = "Ended")]
+#[rtype(result = "()")]
 pub(crate) struct RunCall {
+    pub order: Order,
+    pub reply: oneshot::Sender<Ended>,
+    pub span: Span,
+}
+
+/// What there is to know of a call that is to run.
+pub(crate) struct Order {
     pub key: CallKey,
     pub arguments: Arc<str>,
     pub deadline: Instant,
@@ -27,7 +37,6 @@ pub(crate) struct RunCall {
     pub dispatched: Instant,
     pub typed: Option<TypedContext>,
     pub watcher: Option<Recipient<CallProgressed>>,
-    pub span: Span,
 }
 
 /// How a call ended and where its time went.
@@ -90,31 +99,56 @@ impl Supervised for ToolWorker {
 }
 
 impl Handler<RunCall> for ToolWorker {
-    type Result = OwnTask<Ended>; // Not an actor future: a rebuilt worker spares its running calls.
+    type Result = ();
 
-    fn handle(&mut self, call: RunCall, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, RunCall { order, reply, span }: RunCall, _: &mut Context<Self>) {
+        if reply.is_closed() {
+            return; // Given up while it was queued.
+        }
         let now = Instant::now();
-        let waits = waits(&call, (self.spawned, self.ready), self.health.down(), now);
-        let tool = Rc::clone(self.tool.as_ref().expect("`started` made it before any message"));
-        let span = call.span.clone();
-        let (tool_type, health) = (Arc::clone(&self.tool_type), Rc::clone(&self.health));
-        OwnTask::new(run(tool, tool_type, health, waits, now, call).instrument(span))
+        let call = Call {
+            tool: Rc::clone(self.tool.as_ref().expect("`started` made it before any message")),
+            effects: self.tool_type.effects,
+            health: Rc::clone(&self.health),
+            waits: waits(order.dispatched, (self.spawned, self.ready), self.health.down(), now),
+            began: now,
+            order,
+        };
+        // A task, not an actor future: a worker that is rebuilt spares its running calls.
+        if span.is_disabled() {
+            actix_rt::spawn(answer(call, reply));
+        } else {
+            actix_rt::spawn(answer(call, reply).instrument(span));
+        }
     }
 }
 
-async fn run(
+/// A call that has left the queue.
+struct Call {
     tool: Rc<dyn Tool>,
-    tool_type: Arc<ToolType>,
+    effects: Effects,
     health: Rc<Health>,
     waits: Waits,
     began: Instant,
-    call: RunCall,
-) -> Ended {
+    order: Order,
+}
+
+/// Runs `call` and answers it. The work is dropped as soon as nobody waits for the answer.
+async fn answer(call: Call, mut reply: oneshot::Sender<Ended>) {
+    tokio::select! {
+        biased;
+        ended = run(call) => drop(reply.send(ended)),
+        () = reply.closed() => {}
+    }
+}
+
+async fn run(call: Call) -> Ended {
+    let Call { tool, effects, health, waits, began, order } = call;
     let generation = health.generation();
-    let RunCall { key, arguments, deadline, expires, typed, watcher, .. } = call;
+    let Order { key, arguments, deadline, expires, typed, watcher, .. } = order;
     if deadline <= began {
         let (kind, message) = timed_out(expires);
-        let outcome = Outcome::broken_off(kind, &message, tool_type.effects, false);
+        let outcome = Outcome::broken_off(kind, &message, effects, false);
         return Ended { outcome, waits, ran: Duration::ZERO, attempts: 0, generation };
     }
     let progress = Progress(watcher.map(|watcher| tell(watcher, key.clone())));
@@ -126,7 +160,7 @@ async fn run(
         progress,
         typed,
     };
-    let limits = guard::Limits { effects: tool_type.effects, deadline, expires };
+    let limits = guard::Limits { effects, deadline, expires };
     let on_panic = |cause: &str| health.report_failure(generation, cause);
     let outcome = guarded(tool, &arguments, context, limits, on_panic).await;
     Ended { outcome, waits, ran: began.elapsed(), attempts: 1, generation }
@@ -138,16 +172,16 @@ fn tell(watcher: Recipient<CallProgressed>, key: CallKey) -> Rc<dyn Fn(String)> 
 
 /// Splits the time from dispatch to `now` by what the worker was doing meanwhile.
 fn waits(
-    call: &RunCall,
+    dispatched: Instant,
     start: (Instant, Instant),
     down: Option<(Instant, Instant)>,
     now: Instant,
 ) -> Waits {
     let during = |(from, to): (Instant, Instant)| {
-        to.min(now).saturating_duration_since(from.max(call.dispatched))
+        to.min(now).saturating_duration_since(from.max(dispatched))
     };
     let startup = during(start);
     let backoff = down.map_or(Duration::ZERO, during);
-    let waited = now.saturating_duration_since(call.dispatched);
+    let waited = now.saturating_duration_since(dispatched);
     Waits { queued: waited.saturating_sub(startup + backoff), startup, backoff }
 }

@@ -1,26 +1,28 @@
 //! What became of a call's arguments, once no more of them will come.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 
 /// A call's arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arguments {
     /// The text of one JSON object, whole and strictly valid.
-    Object(String),
+    Object(Arc<str>),
     /// Valid JSON that is no object.
     NotAnObject {
         /// As it came.
-        raw: String,
+        raw: Arc<str>,
     },
     /// It arrived whole and is no JSON.
     Malformed {
         /// As it came.
-        raw: String,
+        raw: Arc<str>,
     },
     /// It did not arrive whole. Such a call never runs.
     Truncated {
         /// What had arrived.
-        raw: String,
+        raw: Arc<str>,
     },
 }
 
@@ -32,37 +34,37 @@ impl Arguments {
     /// What is mended keeps its meaning: no arguments at all are an empty object, an object in a
     /// string is that object, a placeholder `{}` before the real object is dropped, and so is
     /// what precedes a last piece that repeats the whole.
-    pub(super) fn settle(raw: String, last_piece: usize, cut: bool) -> Self {
+    pub(super) fn settle(raw: &str, last_piece: usize, cut: bool) -> Self {
         let text = raw.trim();
         if text.is_empty() && cut {
-            return Self::Truncated { raw };
+            return Self::Truncated { raw: raw.into() };
         }
         if matches!(text, "" | "null" | "\"null\"" | "\"\"") {
             return Self::Object("{}".into());
         }
         if is_json(text) {
-            return Self::of_json(raw);
+            return Self::of_json(text);
         }
         let without_placeholder = text.strip_prefix("{}").map(str::trim);
         let repeated = raw.get(last_piece..).map(str::trim).filter(|_| last_piece > 0);
         for whole in [without_placeholder, repeated].into_iter().flatten() {
             if whole.starts_with('{') && is_json(whole) {
-                return Self::Object(whole.to_owned());
+                return Self::Object(whole.into());
             }
         }
+        let raw = raw.into();
         if cut { Self::Truncated { raw } } else { Self::Malformed { raw } }
     }
 
-    fn of_json(raw: String) -> Self {
-        match raw.trim_start().as_bytes().first() {
-            Some(b'{') => Self::Object(raw),
-            Some(b'"') => match serde_json::from_str::<String>(&raw) {
-                Ok(inner) if inner.trim_start().starts_with('{') && is_json(&inner) => {
-                    Self::Object(inner)
-                }
-                _ => Self::NotAnObject { raw },
-            },
-            _ => Self::NotAnObject { raw },
+    fn of_json(text: &str) -> Self {
+        if text.starts_with('{') {
+            return Self::Object(text.into());
+        }
+        match serde_json::from_str::<String>(text) {
+            Ok(inner) if inner.trim_start().starts_with('{') && is_json(&inner) => {
+                Self::Object(inner.trim().into())
+            }
+            _ => Self::NotAnObject { raw: text.into() },
         }
     }
 }
@@ -76,8 +78,8 @@ mod tests {
     use super::*;
 
     fn check(raw: &str, whole: &Arguments, cut: &Arguments) {
-        assert_eq!(&Arguments::settle(raw.into(), 0, false), whole, "{raw}");
-        assert_eq!(&Arguments::settle(raw.into(), 0, true), cut, "{raw} cut");
+        assert_eq!(&Arguments::settle(raw, 0, false), whole, "{raw}");
+        assert_eq!(&Arguments::settle(raw, 0, true), cut, "{raw} cut");
     }
 
     #[test]
@@ -101,7 +103,7 @@ mod tests {
     #[test]
     fn a_last_piece_that_repeats_the_whole_replaces_what_came_before() {
         let raw = r#"{"a":1{"a":1}"#;
-        let settled = Arguments::settle(raw.into(), 6, false);
+        let settled = Arguments::settle(raw, 6, false);
         assert_eq!(settled, Arguments::Object(r#"{"a":1}"#.into()));
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
+use super::Extra;
 use super::envelope::{CallPart, FunctionPart, text_of};
 use super::reply::RawCall;
 use super::stream::StreamEvent;
@@ -24,7 +25,12 @@ pub(super) struct Assembler {
 
 #[derive(Debug, Default)]
 struct Slot {
-    call: RawCall,
+    id: String,
+    name: String,
+    arguments: String,
+    last_piece: usize,
+    extra: Extra,
+    function_extra: Extra,
     closing: CloseDetector,
 }
 
@@ -39,11 +45,11 @@ impl Assembler {
             self.by_index.insert(index, ordinal);
         }
         let slot = &mut self.slots[ordinal];
-        if let Some(id) = part.id.filter(|_| slot.call.id.is_empty()) {
-            slot.call.id = id.clone().into();
+        if let Some(id) = part.id.filter(|_| slot.id.is_empty()) {
+            slot.id = id.clone().into();
             self.by_id.insert(id.into(), ordinal);
         }
-        slot.call.extra.merge(&part.extra);
+        slot.extra.merge(&part.extra);
         if slot.take(part.function) {
             events.push(StreamEvent::CallClosed { ordinal });
         }
@@ -60,9 +66,9 @@ impl Assembler {
     }
 
     /// No more pieces will come.
-    pub fn finish(&mut self, events: &mut Vec<StreamEvent>) -> Vec<RawCall> {
+    pub fn finish(&mut self, events: &mut Vec<StreamEvent>) -> Vec<RawCall<'static>> {
         self.seal(events);
-        std::mem::take(&mut self.slots).into_iter().map(|slot| slot.call).collect()
+        std::mem::take(&mut self.slots).into_iter().map(Slot::into_call).collect()
     }
 
     /// Says whether there is any call.
@@ -72,8 +78,8 @@ impl Assembler {
 
     /// The id, name and arguments of the call `ordinal` as far as they have come.
     pub fn call(&self, ordinal: usize) -> Option<(&str, &str, &str)> {
-        let call = &self.slots.get(ordinal)?.call;
-        Some((&call.id, &call.name, &call.arguments))
+        let slot = self.slots.get(ordinal)?;
+        Some((&slot.id, &slot.name, &slot.arguments))
     }
 
     fn find(&self, part: &CallPart<'_>) -> Option<usize> {
@@ -86,11 +92,9 @@ impl Assembler {
                 None if named => None,
                 None => last, // Ids that change from piece to piece.
             },
-            (None, None) => {
-                last.filter(|last| !(named && !self.slots[*last].call.arguments.is_empty()))
-            }
+            (None, None) => last.filter(|last| !(named && !self.slots[*last].arguments.is_empty())),
         }?;
-        let known = &self.slots[ordinal].call.id;
+        let known = &self.slots[ordinal].id;
         let another = part.id.as_ref().is_some_and(|id| !known.is_empty() && **id != **known);
         if another && named {
             // One index for all calls: the id tells them apart.
@@ -117,32 +121,43 @@ impl Assembler {
 }
 
 impl Slot {
+    fn into_call(self) -> RawCall<'static> {
+        RawCall {
+            id: self.id.into(),
+            name: self.name.into(),
+            arguments: self.arguments.into(),
+            last_piece: self.last_piece,
+            extra: self.extra,
+            function_extra: self.function_extra,
+        }
+    }
+
     /// Takes in a piece of the call's function; says whether its arguments have just closed.
     fn take(&mut self, function: FunctionPart<'_>) -> bool {
         if let Some(name) = &function.name {
             self.take_name(name);
         }
-        self.call.function_extra.merge(&function.extra);
+        self.function_extra.merge(&function.extra);
         function.arguments.is_some_and(|arguments| self.take_arguments(arguments))
     }
 
     /// A name may be repeated, grow with each piece, or come in pieces before the arguments do.
     fn take_name(&mut self, name: &str) {
-        let known = &mut self.call.name;
+        let known = &mut self.name;
         if known.is_empty() || (name.len() > known.len() && name.starts_with(&**known)) {
             name.clone_into(known);
-        } else if known != name && self.call.arguments.is_empty() {
+        } else if known != name && self.arguments.is_empty() {
             known.push_str(name);
         }
     }
 
     fn take_arguments(&mut self, value: &RawValue) -> bool {
-        let arguments = &mut self.call.arguments;
+        let arguments = &mut self.arguments;
         if let Some(piece) = text_of(value) {
             if piece.is_empty() {
                 return false;
             }
-            self.call.last_piece = arguments.len();
+            self.last_piece = arguments.len();
             arguments.push_str(&piece);
             return self.closing.feed(piece.as_bytes());
         }

@@ -1,5 +1,7 @@
 //! Requests, messages and replies of Chat Completions.
 
+use std::borrow::Cow;
+
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -139,11 +141,11 @@ pub fn decode_reply(body: &[u8]) -> Result<Reply, Error> {
         return Err(malformed());
     };
     let (text, mut reasoning) = message.content.map(content_of).unwrap_or_default();
-    let calls: Vec<RawCall> = match (message.calls, message.function_call) {
+    let calls: Vec<RawCall<'_>> = match (message.calls, message.function_call) {
         (Some(calls), _) if !calls.is_empty() => calls
             .into_iter()
             .map(|call| {
-                let id = call.id.unwrap_or_default().into();
+                let id = call.id.unwrap_or_default();
                 RawCall { id, extra: call.extra.into(), ..raw_call(call.function) }
             })
             .collect(),
@@ -169,13 +171,13 @@ pub fn decode_reply(body: &[u8]) -> Result<Reply, Error> {
     })
 }
 
-fn raw_call(function: FunctionPart<'_>) -> RawCall {
+fn raw_call(function: FunctionPart<'_>) -> RawCall<'_> {
     let arguments = function.arguments.map(|value| {
         // Some send the object itself in place of its text.
-        text_of(value).map_or_else(|| value.get().to_owned(), Into::into)
+        text_of(value).unwrap_or(Cow::Borrowed(value.get()))
     });
     RawCall {
-        name: function.name.unwrap_or_default().into(),
+        name: function.name.unwrap_or_default(),
         arguments: arguments.unwrap_or_default(),
         function_extra: function.extra.into(),
         ..RawCall::default()
@@ -242,7 +244,7 @@ pub fn decode_messages(bytes: &[u8]) -> Result<Vec<Message>, Error> {
             _ => return Err(malformed()),
         };
         let calls = message.calls.into_iter().flatten().map(|call| {
-            let id = call.id.unwrap_or_default().into();
+            let id = call.id.unwrap_or_default();
             RawCall { id, extra: call.extra.into(), ..raw_call(call.function) }
         });
         Ok(Message {

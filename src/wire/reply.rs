@@ -1,7 +1,9 @@
 //! A model's reply, whole.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -35,9 +37,9 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Unique within the reply: made up where it is missing, marked where it is repeated.
-    pub id: String,
+    pub id: Arc<str>,
     /// The tool's name.
-    pub name: String,
+    pub name: Arc<str>,
     /// The arguments.
     pub arguments: Arguments,
     /// Unknown fields of the call, to be given back unchanged.
@@ -162,10 +164,10 @@ impl Call {
 
 /// A call of which nothing more will come, before it is judged.
 #[derive(Debug, Default)]
-pub(super) struct RawCall {
-    pub id: String,
-    pub name: String,
-    pub arguments: String,
+pub(super) struct RawCall<'a> {
+    pub id: Cow<'a, str>,
+    pub name: Cow<'a, str>,
+    pub arguments: Cow<'a, str>,
     /// Where the last piece of the arguments began.
     pub last_piece: usize,
     pub extra: Extra,
@@ -173,30 +175,41 @@ pub(super) struct RawCall {
 }
 
 /// Judges the calls of a reply. In a truncated one the last call is the one that may have been cut.
-pub(super) fn settle(calls: Vec<RawCall>, truncated: bool) -> Vec<Call> {
-    let count = calls.len();
-    let mut taken: HashSet<String> = HashSet::with_capacity(count);
-    let mut settled = Vec::with_capacity(count);
-    for (ordinal, call) in calls.into_iter().enumerate() {
-        let id = if call.id.is_empty() { format!("call_{ordinal}") } else { call.id };
-        let id = unique(id, &taken);
-        taken.insert(id.clone());
-        let cut = truncated && ordinal + 1 == count;
-        settled.push(Call {
-            id,
-            name: call.name,
-            arguments: Arguments::settle(call.arguments, call.last_piece, cut),
-            extra: call.extra,
-            function_extra: call.function_extra,
-        });
-    }
-    settled
+pub(super) fn settle(calls: Vec<RawCall<'_>>, truncated: bool) -> Vec<Call> {
+    let ids = unique_ids(&calls);
+    let last = calls.len();
+    let judge = |(ordinal, (call, id)): (usize, (RawCall<'_>, Arc<str>))| Call {
+        id,
+        name: call.name.into(),
+        arguments: Arguments::settle(
+            &call.arguments,
+            call.last_piece,
+            truncated && ordinal + 1 == last,
+        ),
+        extra: call.extra,
+        function_extra: call.function_extra,
+    };
+    calls.into_iter().zip(ids).enumerate().map(judge).collect()
 }
 
-fn unique(id: String, taken: &HashSet<String>) -> String {
-    if !taken.contains(&id) {
-        return id;
+/// The ids of `calls`: `call_` and its place where one is missing, a number behind where one is
+/// repeated.
+fn unique_ids(calls: &[RawCall<'_>]) -> Vec<Arc<str>> {
+    let mut taken: HashSet<Arc<str>> = HashSet::with_capacity(calls.len());
+    let mut ids = Vec::with_capacity(calls.len());
+    for (ordinal, call) in calls.iter().enumerate() {
+        let mut id: Arc<str> = match &*call.id {
+            "" => format!("call_{ordinal}").into(),
+            id => id.into(),
+        };
+        let mut repeated = 1;
+        while taken.contains(&id) {
+            repeated += 1;
+            id =
+                format!("{}_{repeated}", if call.id.is_empty() { "call" } else { &call.id }).into();
+        }
+        taken.insert(Arc::clone(&id));
+        ids.push(id);
     }
-    let free = (2u32..).map(|n| format!("{id}_{n}")).find(|id| !taken.contains(id));
-    free.unwrap_or(id)
+    ids
 }

@@ -84,7 +84,7 @@ async fn conversation(journal: &Arc<MemoryStore>, id: &SessionId) -> Arc<Scripte
 #[test]
 fn the_journal_rebuilds_the_conversation_and_its_reports() {
     testing::run(async {
-        let (journal, id) = (Arc::new(MemoryStore::new()), SessionId::new("s"));
+        let (journal, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
         let model = conversation(&journal, &id).await;
         let records = journal.read(&id, 0).await.expect("memory does not fail");
         assert!(records.iter().all(|record| record.event.is_durable()));
@@ -113,13 +113,13 @@ fn the_journal_rebuilds_the_conversation_and_its_reports() {
 #[test]
 fn a_session_goes_on_from_every_prefix_of_its_journal() {
     testing::run(async {
-        let (journal, id) = (Arc::new(MemoryStore::new()), SessionId::new("s"));
+        let (journal, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
         conversation(&journal, &id).await;
         let records = journal.read(&id, 0).await.expect("memory does not fail");
         for length in 0..=records.len() {
-            let journal = Arc::new(MemoryStore::new());
+            let journal = Arc::new(MemoryStore::keeping());
             let epoch = journal.open(&id).await.expect("memory does not fail");
-            let prefix = records[..length].to_vec();
+            let prefix = records[..length].into();
             journal.append(&id, 0, epoch, prefix).await.expect("memory does not fail");
             let model = ScriptedModel::new([reply().text("here again")]);
             let tools = Arc::new(ToolSet::new([sleeper(), bomb()]).expect("well formed"));
@@ -138,7 +138,7 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
 #[test]
 fn an_owner_who_was_fenced_off_begins_nothing() {
     testing::run(async {
-        let journal = Arc::new(MemoryStore::new());
+        let journal = Arc::new(MemoryStore::keeping());
         let runtime = Runtime::builder().journal(journal).in_current_system().expect("in a System");
         let open = || {
             let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
