@@ -171,7 +171,7 @@ impl Tool for DemoTool {
                 Fault::Error => Err(Error::new("simulated error")),
                 Fault::Panic => panic!("simulated panic"),
                 Fault::Hang => {
-                    context.cancellation().cancelled().await;
+                    context.over().await;
                     std::future::pending().await
                 }
             }

@@ -1,58 +1,101 @@
-//! The guard round one call: a panic, a time limit and a lost caller become plain values. Knows
-//! nothing of actix.
+//! The guard round one call: a panic and a time limit become plain values. Knows nothing of actix.
 
 use std::any::Any;
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::rc::Rc;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::context::Cancellation;
-use super::{CallContext, Error, Tool};
+use super::{CallContext, Error, Tool, ToolFuture};
 use crate::conversation::{Effects, Expired, Outcome, OutcomeKind, timed_out};
 
-/// What the guard needs to know of a call.
-pub(super) struct Limits {
-    pub effects: Effects,
+/// What a call may not outlive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
     pub deadline: Instant,
     /// Whose deadline that is, for the text of the outcome.
     pub expires: Expired,
 }
 
-/// Runs one call to its end, whatever the tool does. The message of a panic is handed to
-/// `on_panic` besides being answered.
-pub(super) async fn guarded(
-    tool: Rc<dyn Tool>,
-    arguments: &str,
+/// A call that runs. Dropping it stops the work.
+///
+/// Written by hand so that a call costs some 100 bytes, and its timer nothing until it has to wait.
+pub(super) struct Guard {
+    /// `None` once it has ended.
+    work: Option<ToolFuture>,
+    /// A panic of the tool's `call` itself.
+    stillborn: Option<Outcome>,
     context: CallContext,
-    limits: Limits,
-    on_panic: impl FnOnce(&str),
-) -> Outcome {
-    let _over = CancelOnDrop(context.cancellation.clone());
-    let Limits { effects, deadline, expires } = limits;
-    // The tool's own part of the call, the making of its future included, runs under the catch.
-    let work = AssertUnwindSafe(async move { tool.call(arguments, context).await }).catch_unwind();
-    let mut work = pin!(Some(work));
-    let poll = poll_fn(|cx| work.as_mut().as_pin_mut().expect("dropped below").poll(cx));
-    let ended = timeout_at(deadline, poll).await;
-    // What a future does when it is dropped is the tool's doing too.
-    let dropped = catch_unwind(AssertUnwindSafe(|| work.set(None)));
-    match (ended, dropped) {
-        (Ok(Ok(Ok(text))), Ok(())) => Outcome::ok(text),
-        (Ok(Ok(Err(error))), Ok(())) => tool_error(&error),
-        (Err(_elapsed), Ok(())) => {
+    effects: Effects,
+    limit: Limit,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guard {
+    /// Begins the call.
+    pub fn new(
+        tool: &dyn Tool,
+        arguments: &str,
+        context: CallContext,
+        effects: Effects,
+        limit: Limit,
+    ) -> Self {
+        let call = || tool.call(arguments, context.clone());
+        let (work, stillborn) = match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(work) => (Some(work), None),
+            Err(panic) => (None, Some(panicked(&*panic, effects))),
+        };
+        Self { work, stillborn, context, effects, limit, timer: None }
+    }
+
+    /// What the tool says, or that it panicked; pending while it works.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        if let Some(outcome) = self.stillborn.take() {
+            return Poll::Ready(outcome);
+        }
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(text)),
+            Ok(Poll::Ready(Err(error))) => Poll::Ready(tool_error(&error)),
+            Err(panic) => Poll::Ready(panicked(&*panic, self.effects)),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Limit { deadline, expires } = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        timer.as_mut().poll(cx).map(|()| {
             let (kind, message) = timed_out(expires);
-            Outcome::broken_off(kind, &message, effects, true)
-        }
-        (Ok(Err(panic)), _) | (_, Err(panic)) => {
-            let message = message_of(&*panic);
-            on_panic(&message);
-            let message = format!("tool panicked: {message}");
-            Outcome::broken_off(OutcomeKind::Panicked, &message, effects, true)
-        }
+            Outcome::broken_off(kind, &message, self.effects, true)
+        })
+    }
+
+    /// Drops the work. What it does when it is dropped is the tool's doing too.
+    fn stop(&mut self) -> Option<Outcome> {
+        self.context.end();
+        let work = self.work.take();
+        let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
+        dropped.err().map(|panic| panicked(&*panic, self.effects))
+    }
+}
+
+impl Future for Guard {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let outcome = match self.poll_work(cx) {
+            Poll::Pending => std::task::ready!(self.poll_timer(cx)),
+            Poll::Ready(outcome) => outcome,
+        };
+        Poll::Ready(self.stop().unwrap_or(outcome))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -60,17 +103,14 @@ fn tool_error(error: &Error) -> Outcome {
     Outcome::failed(OutcomeKind::ToolError, error.message())
 }
 
+fn panicked(panic: &(dyn Any + Send), effects: Effects) -> Outcome {
+    let message = format!("tool panicked: {}", message_of(panic));
+    Outcome::broken_off(OutcomeKind::Panicked, &message, effects, true)
+}
+
 /// The text a panic was raised with.
 pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
-}
-
-struct CancelOnDrop(Cancellation);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }

@@ -16,7 +16,7 @@ mod spec;
 mod typed;
 mod worker;
 
-pub use context::{CallContext, Cancellation, Progress, TypedContext};
+pub use context::{CallContext, TypedContext};
 
 pub use demo::{Demo, Simulation, demo_tools};
 pub use error::Error;

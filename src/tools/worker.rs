@@ -10,10 +10,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::context::{Cancellation, Progress, TypedContext};
-use super::guard::{self, guarded};
+use super::context::{Facts, TypedContext};
+use super::guard::{Guard, Limit};
 use super::{CallContext, Health, Tool, ToolType};
-use crate::conversation::{CallKey, Effects, Expired, Outcome, timed_out};
+use crate::conversation::{CallKey, Expired, Outcome, OutcomeKind, timed_out};
 
 /// Runs one call. A tool that fails, hangs or panics is answered like any other.
 ///
@@ -68,7 +68,7 @@ pub(crate) struct CallProgressed {
 /// Runs the calls of one tool type for one session, each in a task of its own.
 pub(crate) struct ToolWorker {
     tool_type: Arc<ToolType>,
-    tool: Option<Rc<dyn Tool>>,
+    tool: Option<Box<dyn Tool>>,
     health: Rc<Health>,
     spawned: Instant,
     ready: Instant,
@@ -85,7 +85,7 @@ impl Actor for ToolWorker {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        self.tool = Some(Rc::from((self.tool_type.make)()));
+        self.tool = Some((self.tool_type.make)());
         if self.health.generation() == 0 {
             self.ready = Instant::now();
         }
@@ -105,69 +105,58 @@ impl Handler<RunCall> for ToolWorker {
         if reply.is_closed() {
             return; // Given up while it was queued.
         }
-        let now = Instant::now();
-        let call = Call {
-            tool: Rc::clone(self.tool.as_ref().expect("`started` made it before any message")),
-            effects: self.tool_type.effects,
-            health: Rc::clone(&self.health),
-            waits: waits(order.dispatched, (self.spawned, self.ready), self.health.down(), now),
-            began: now,
-            order,
-        };
+        let began = Instant::now();
+        let start = (self.spawned, self.ready);
+        let waits = waits(order.dispatched, start, self.health.down(), began);
+        let generation = self.health.generation();
+        if order.deadline <= began {
+            let (kind, message) = timed_out(order.expires);
+            let outcome = Outcome::broken_off(kind, &message, self.tool_type.effects, false);
+            let ran = Duration::ZERO;
+            drop(reply.send(Ended { outcome, waits, ran, attempts: 0, generation }));
+            return;
+        }
+        let guard = self.begin(order);
+        let health = Rc::clone(&self.health);
+        let work = answer(guard, health, generation, waits, began, reply);
         // A task, not an actor future: a worker that is rebuilt spares its running calls.
         if span.is_disabled() {
-            actix_rt::spawn(answer(call, reply));
+            actix_rt::spawn(work);
         } else {
-            actix_rt::spawn(answer(call, reply).instrument(span));
+            actix_rt::spawn(work.instrument(span));
         }
     }
 }
 
-/// A call that has left the queue.
-struct Call {
-    tool: Rc<dyn Tool>,
-    effects: Effects,
+impl ToolWorker {
+    fn begin(&self, order: Order) -> Guard {
+        let Order { key, arguments, deadline, expires, typed, watcher, .. } = order;
+        let context = CallContext::new(Facts { key, attempt: 1, deadline, typed, watcher });
+        let tool = self.tool.as_deref().expect("`started` made it before any message");
+        let limit = Limit { deadline, expires };
+        Guard::new(tool, &arguments, context, self.tool_type.effects, limit)
+    }
+}
+
+/// Runs a call and answers it. The work is dropped as soon as nobody waits for the answer.
+async fn answer(
+    mut guard: Guard,
     health: Rc<Health>,
+    generation: u32,
     waits: Waits,
     began: Instant,
-    order: Order,
-}
-
-/// Runs `call` and answers it. The work is dropped as soon as nobody waits for the answer.
-async fn answer(call: Call, mut reply: oneshot::Sender<Ended>) {
-    tokio::select! {
+    mut reply: oneshot::Sender<Ended>,
+) {
+    let outcome = tokio::select! {
         biased;
-        ended = run(call) => drop(reply.send(ended)),
-        () = reply.closed() => {}
-    }
-}
-
-async fn run(call: Call) -> Ended {
-    let Call { tool, effects, health, waits, began, order } = call;
-    let generation = health.generation();
-    let Order { key, arguments, deadline, expires, typed, watcher, .. } = order;
-    if deadline <= began {
-        let (kind, message) = timed_out(expires);
-        let outcome = Outcome::broken_off(kind, &message, effects, false);
-        return Ended { outcome, waits, ran: Duration::ZERO, attempts: 0, generation };
-    }
-    let progress = Progress(watcher.map(|watcher| tell(watcher, key.clone())));
-    let context = CallContext {
-        key,
-        attempt: 1,
-        deadline,
-        cancellation: Cancellation::default(),
-        progress,
-        typed,
+        outcome = &mut guard => outcome,
+        () = reply.closed() => return,
     };
-    let limits = guard::Limits { effects, deadline, expires };
-    let on_panic = |cause: &str| health.report_failure(generation, cause);
-    let outcome = guarded(tool, &arguments, context, limits, on_panic).await;
-    Ended { outcome, waits, ran: began.elapsed(), attempts: 1, generation }
-}
-
-fn tell(watcher: Recipient<CallProgressed>, key: CallKey) -> Rc<dyn Fn(String)> {
-    Rc::new(move |message| watcher.do_send(CallProgressed { key: key.clone(), message }))
+    if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
+        health.report_failure(generation, &problem.message);
+    }
+    let ran = began.elapsed();
+    drop(reply.send(Ended { outcome, waits, ran, attempts: 1, generation }));
 }
 
 /// Splits the time from dispatch to `now` by what the worker was doing meanwhile.

@@ -59,7 +59,7 @@ impl Handler<Slow> for Fragile {
     fn handle(&mut self, Slow(delay, reply): Slow, _: &mut Context<Self>) {
         actix_rt::spawn(async move {
             tokio::time::sleep(delay).await;
-            drop(reply.send(7));
+            let _ = reply.send(7);
         });
     }
 }

@@ -204,7 +204,7 @@ fn a_call_knows_its_key_its_caller_and_tells_its_progress() {
         struct Nothing {}
         let tool =
             ToolType::typed("who", "for a test", |_: Nothing, context: CallContext| async move {
-                context.progress().report("looking");
+                context.report_progress("looking");
                 let tenant = context.get::<Tenant>().map_or("nobody", |tenant| tenant.0);
                 Ok::<_, String>(format!("{} asks as {tenant}", context.key()))
             });
