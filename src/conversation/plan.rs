@@ -110,7 +110,12 @@ pub fn plan(
             Arguments::Truncated { raw } => (raw, Some(truncated())),
         };
         let over = refused.is_none().then(|| over_a_limit(ordinal, limits, rounds_left)).flatten();
-        AskedCall { id: call.id, tool: call.name, arguments, refused: refused.or(over) }
+        AskedCall {
+            id: call.id.into(),
+            tool: call.name.into(),
+            arguments: arguments.into(),
+            refused: refused.or(over),
+        }
     };
     calls.into_iter().enumerate().map(judge).collect()
 }

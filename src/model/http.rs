@@ -12,8 +12,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{ApiKey, Error, Event, Events, Model, Request, Stage};
-use crate::wire::stream::{StreamDecoder, StreamEvent};
-use crate::wire::{self, chat};
+use crate::wire::{self, StreamDecoder, StreamEvent, chat};
 
 /// How long a rest of a reply may take to arrive once it is complete, before its connection is
 /// given up.
@@ -297,7 +296,8 @@ impl Reading {
                 StreamEvent::Reasoning(text) => self.ready.push_back(Ok(Event::Reasoning(text))),
                 StreamEvent::CallOpened { .. }
                 | StreamEvent::CallClosed { .. }
-                | StreamEvent::CallSealed { .. } => {}
+                | StreamEvent::CallSealed { .. }
+                | StreamEvent::LateArguments { .. } => {}
             }
         }
         if ended || decoder.done() {

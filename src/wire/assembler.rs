@@ -1,211 +1,311 @@
-//! Puts calls together from the pieces of a stream.
+//! Puts the calls of a streamed reply together from their pieces.
 //!
-//! Providers do not agree on what tells one call from the next. The rules, in order: an `index`
-//! names a slot; else a known id does; else a piece without id belongs to the last slot, unless it
-//! brings a name while the last slot has arguments already. But a new id together with a name
-//! always begins a new call, whatever the index; and a new id without a name does not.
+//! Which call a piece belongs to is the hard part: an index may be missing, start at 1, or be 0 for every call;
+//! an id may come once, every time, or be another one each time. The rules are those of `slot_of`, and nowhere else.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_json::value::RawValue;
+use super::arguments::{Tail, judge, starts_with_loosely};
+use super::closing::Closing;
+use super::extra::Fields;
+use super::{Call, Extra, StreamEvent, ids};
 
-use super::Extra;
-use super::envelope::{CallPart, FunctionPart, text_of};
-use super::reply::RawCall;
-use super::stream::StreamEvent;
+/// A piece of one call, as one chunk of a stream brings it.
+#[derive(Debug, Default)]
+pub(super) struct Piece<'a> {
+    pub index: Option<i64>,
+    /// Never empty: an empty id is none.
+    pub id: Option<Cow<'a, str>>,
+    /// Never empty: an empty name is none.
+    pub name: Option<Cow<'a, str>>,
+    pub arguments: Fragment<'a>,
+    pub extra: Fields<'a>,
+    pub function_extra: Fields<'a>,
+}
 
-/// The calls of one reply, as far as they have come.
+/// What a piece says about the arguments.
+#[derive(Debug, Default, PartialEq)]
+pub(super) enum Fragment<'a> {
+    /// Nothing: no such field, or `null`.
+    #[default]
+    None,
+    /// More of their text.
+    Text(Cow<'a, str>),
+    /// All of them, as a JSON value instead of its text.
+    Json(String),
+}
+
+/// A call of a stream that is still running. Its bytes may grow until it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallView<'a> {
+    /// The wire id so far. The finished reply may have another one: missing ids are minted, duplicates renamed.
+    pub id: Option<&'a str>,
+    /// The name so far; empty if none has come.
+    pub name: &'a str,
+    /// The text of the arguments so far.
+    pub arguments: &'a str,
+    /// True once the brace closed that opened the arguments, and nothing came behind it.
+    pub closed: bool,
+    /// True once the provider can hardly mean to add to this call.
+    pub sealed: bool,
+}
+
+/// The calls of one reply, in the order they were opened.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     slots: Vec<Slot>,
     by_index: HashMap<i64, usize>,
     by_id: HashMap<String, usize>,
-    sealed: usize,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    id: String,
-    name: String,
-    arguments: String,
-    last_piece: usize,
-    extra: Extra,
-    function_extra: Extra,
-    closing: CloseDetector,
+    /// The slot that took the last piece.
+    last: Option<usize>,
+    /// The one call of the old `function_call` field. It counts only if there is no other.
+    legacy: Option<Box<Slot>>,
 }
 
 impl Assembler {
-    /// Takes in one piece of a call.
-    pub fn push(&mut self, part: CallPart<'_>, events: &mut Vec<StreamEvent>) {
-        let ordinal = match self.find(&part) {
+    /// Takes in one piece and tells what it opened, closed and sealed.
+    pub fn push(&mut self, piece: Piece<'_>, events: &mut Vec<StreamEvent>) {
+        let ordinal = match self.slot_of(&piece) {
             Some(ordinal) => ordinal,
-            None => self.open(events),
+            None if piece.is_empty() => return,
+            None => self.open(piece.index, events),
         };
-        if let Some(index) = part.index {
+        self.last = Some(ordinal);
+        if let (Some(id), None) = (&piece.id, &self.slots[ordinal].id) {
+            self.by_id.entry(id.clone().into_owned()).or_insert(ordinal);
+        }
+        self.slots[ordinal].push(piece, ordinal, events);
+    }
+
+    /// Takes in a piece of the old `function_call` field, silently.
+    pub fn push_legacy(&mut self, piece: Piece<'_>) {
+        self.legacy.get_or_insert_default().push(piece, 0, &mut Vec::new());
+    }
+
+    /// The slot a piece belongs to; `None` if it opens a call.
+    fn slot_of(&self, piece: &Piece<'_>) -> Option<usize> {
+        let id = piece.id.as_deref();
+        let found = match (piece.index, id) {
+            (Some(index), _) => self.by_index.get(&index).copied(),
+            (None, Some(id)) => match self.by_id.get(id) {
+                Some(known) => Some(*known),
+                None => {
+                    self.last.filter(|last| piece.name.is_none() && !self.slots[*last].is_closed())
+                }
+            },
+            (None, None) => self
+                .last
+                .filter(|last| piece.name.is_none() || self.slots[*last].arguments.is_empty()),
+        }?;
+        // Some servers give every call the same index: another id with a name is another call.
+        // Others change the id with every piece: without a name it is the same call.
+        let known = self.slots[found].id.as_deref();
+        let is_another = known.is_some() && id.is_some() && known != id && piece.name.is_some();
+        (!is_another).then_some(found)
+    }
+
+    fn open(&mut self, index: Option<i64>, events: &mut Vec<StreamEvent>) -> usize {
+        let ordinal = self.slots.len();
+        if let Some(previous) = ordinal.checked_sub(1) {
+            self.slots[previous].seal_if(Slot::is_closed, previous, events);
+        }
+        if let Some(index) = index {
             self.by_index.insert(index, ordinal);
         }
-        let slot = &mut self.slots[ordinal];
-        if let Some(id) = part.id.filter(|_| slot.id.is_empty()) {
-            slot.id = id.clone().into();
-            self.by_id.insert(id.into(), ordinal);
-        }
-        slot.extra.merge(&part.extra);
-        if slot.take(part.function) {
-            events.push(StreamEvent::CallClosed { ordinal });
-        }
-    }
-
-    /// Takes in a call in the style of before there were several.
-    pub fn push_function_call(
-        &mut self,
-        function: FunctionPart<'_>,
-        events: &mut Vec<StreamEvent>,
-    ) {
-        let part = CallPart { index: Some(-1), function, ..CallPart::default() };
-        self.push(part, events);
-    }
-
-    /// No more pieces will come.
-    pub fn finish(&mut self, events: &mut Vec<StreamEvent>) -> Vec<RawCall<'static>> {
-        self.seal(events);
-        std::mem::take(&mut self.slots).into_iter().map(Slot::into_call).collect()
-    }
-
-    /// Says whether there is any call.
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
-    /// The id, name and arguments of the call `ordinal` as far as they have come.
-    pub fn call(&self, ordinal: usize) -> Option<(&str, &str, &str)> {
-        let slot = self.slots.get(ordinal)?;
-        Some((&slot.id, &slot.name, &slot.arguments))
-    }
-
-    fn find(&self, part: &CallPart<'_>) -> Option<usize> {
-        let last = self.slots.len().checked_sub(1);
-        let named = part.function.name.is_some();
-        let ordinal = match (part.index, &part.id) {
-            (Some(index), _) => self.by_index.get(&index).copied(),
-            (None, Some(id)) => match self.by_id.get(&**id) {
-                Some(known) => Some(*known),
-                None if named => None,
-                None => last, // Ids that change from piece to piece.
-            },
-            (None, None) => last.filter(|last| !(named && !self.slots[*last].arguments.is_empty())),
-        }?;
-        let known = &self.slots[ordinal].id;
-        let another = part.id.as_ref().is_some_and(|id| !known.is_empty() && **id != **known);
-        if another && named {
-            // One index for all calls: the id tells them apart.
-            return part.id.as_ref().and_then(|id| self.by_id.get(&**id)).copied();
-        }
-        Some(ordinal)
-    }
-
-    fn open(&mut self, events: &mut Vec<StreamEvent>) -> usize {
-        self.seal(events);
-        let ordinal = self.slots.len();
         self.slots.push(Slot::default());
         events.push(StreamEvent::CallOpened { ordinal });
         ordinal
     }
 
-    /// What has been opened so far is complete.
-    fn seal(&mut self, events: &mut Vec<StreamEvent>) {
-        events.extend(
-            (self.sealed..self.slots.len()).map(|ordinal| StreamEvent::CallSealed { ordinal }),
-        );
-        self.sealed = self.slots.len();
+    /// Takes in a finish reason: seals the last call if its brace closed. Some servers send a finish reason
+    /// with every chunk, so an argument that is still blank waits for the end.
+    pub fn seal_last(&mut self, events: &mut Vec<StreamEvent>) {
+        if let Some(last) = self.slots.len().checked_sub(1) {
+            self.slots[last].seal_if(
+                |slot| slot.is_closed() && slot.closing.occupied(),
+                last,
+                events,
+            );
+        }
+    }
+
+    /// Takes in the end of the stream: seals what is left, but if the reply was `cut` only what closed.
+    pub fn seal_all(&mut self, cut: bool, events: &mut Vec<StreamEvent>) {
+        for (ordinal, slot) in self.slots.iter_mut().enumerate() {
+            slot.seal_if(|slot| !cut || slot.is_closed(), ordinal, events);
+        }
+    }
+
+    /// True if there is any call.
+    pub fn has_calls(&self) -> bool {
+        !self.slots.is_empty() || self.legacy.is_some()
+    }
+
+    /// The call with this ordinal as far as it came.
+    pub fn view(&self, ordinal: usize) -> Option<CallView<'_>> {
+        self.slots.get(ordinal).map(|slot| CallView {
+            id: slot.id.as_deref(),
+            name: &slot.name,
+            arguments: &slot.arguments,
+            closed: slot.is_closed(),
+            sealed: slot.sealed,
+        })
+    }
+
+    /// The finished calls. If the reply was `cut`, the last one has a doubtful end.
+    pub fn finish(mut self, cut: bool) -> Vec<Call> {
+        if self.slots.is_empty() {
+            self.slots.extend(self.legacy.map(|slot| *slot));
+        }
+        let newest = self.slots.len().saturating_sub(1);
+        let calls = self.slots.into_iter().enumerate().map(|(ordinal, slot)| {
+            slot.finish(match cut {
+                false => Tail::Whole,
+                true if ordinal == newest || Some(ordinal) == self.last => Tail::Doubtful,
+                true => Tail::Followed,
+            })
+        });
+        let mut calls: Vec<Call> = calls.collect();
+        ids::settle(&mut calls);
+        calls
     }
 }
 
+impl Piece<'_> {
+    /// True for a piece that is no reason to open a call.
+    fn is_empty(&self) -> bool {
+        let blank = match &self.arguments {
+            Fragment::None => true,
+            Fragment::Text(text) => text.trim_ascii().is_empty(),
+            Fragment::Json(_) => false,
+        };
+        blank && self.id.is_none() && self.name.is_none()
+    }
+}
+
+/// One call under construction.
+#[derive(Debug, Default)]
+struct Slot {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+    /// Offset in `arguments` of their last piece.
+    last_piece: usize,
+    closing: Closing,
+    /// Offset in `arguments` just behind the brace that closed them.
+    end: Option<usize>,
+    /// Text came behind that brace.
+    late: bool,
+    sealed: bool,
+    extra: Extra,
+    function_extra: Extra,
+}
+
 impl Slot {
-    fn into_call(self) -> RawCall<'static> {
-        RawCall {
-            id: self.id.into(),
-            name: self.name.into(),
-            arguments: self.arguments.into(),
-            last_piece: self.last_piece,
+    fn push(&mut self, piece: Piece<'_>, ordinal: usize, events: &mut Vec<StreamEvent>) {
+        if self.id.is_none() {
+            self.id = piece.id.map(Cow::into_owned);
+        }
+        if let Some(name) = piece.name {
+            self.add_name(&name);
+        }
+        self.extra.keep(piece.extra);
+        self.function_extra.keep(piece.function_extra);
+        match piece.arguments {
+            Fragment::None => {}
+            Fragment::Text(text) => self.add_text(&text, ordinal, events),
+            Fragment::Json(json) if is_empty_object(&json) => {} // Nothing, or a placeholder.
+            Fragment::Json(json)
+                if self.arguments.is_empty() || is_empty_object(&self.arguments) =>
+            {
+                self.add_text(&json, ordinal, events);
+            }
+            Fragment::Json(_) => {} // The text says it already.
+        }
+    }
+
+    /// A name may be repeated, grow with every piece, or come in pieces, but only before the arguments.
+    fn add_name(&mut self, name: &str) {
+        if self.name.is_empty() || (self.arguments.is_empty() && name.starts_with(&self.name)) {
+            name.clone_into(&mut self.name);
+        } else if self.arguments.is_empty() {
+            self.name.push_str(name);
+        }
+    }
+
+    fn add_text(&mut self, text: &str, ordinal: usize, events: &mut Vec<StreamEvent>) {
+        self.last_piece = self.arguments.len();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let Some(end) = self.end else {
+                let length = self.closing.feed(rest.as_bytes());
+                let (head, tail) = rest.split_at(length.unwrap_or(rest.len()));
+                self.arguments.push_str(head);
+                self.end = length.map(|_| self.arguments.len());
+                if self.is_closed() && self.closing.occupied() {
+                    events.push(StreamEvent::CallClosed { ordinal });
+                }
+                rest = tail;
+                continue;
+            };
+            if rest.trim_ascii().is_empty() {
+                self.arguments.push_str(rest);
+                return;
+            }
+            if self.closing.occupied() && is_same(rest, &self.arguments[..end]) {
+                return; // Some servers end by sending all of it again.
+            }
+            if self.sealed || (self.is_closed() && self.closing.occupied()) {
+                events.push(StreamEvent::LateArguments { ordinal });
+            }
+            if self.closing.occupied() {
+                self.late = true;
+                self.arguments.push_str(rest);
+                return;
+            }
+            // An empty object with more behind it was a placeholder.
+            self.arguments.clear();
+            self.last_piece = 0;
+            self.closing = Closing::default();
+            self.end = None;
+        }
+    }
+
+    /// True when the arguments are an object as far as braces tell.
+    fn is_closed(&self) -> bool {
+        self.end.is_some() && !self.late && self.arguments.trim_ascii_start().starts_with('{')
+    }
+
+    fn seal_if(
+        &mut self,
+        condition: impl Fn(&Slot) -> bool,
+        ordinal: usize,
+        events: &mut Vec<StreamEvent>,
+    ) {
+        if !self.sealed && condition(self) {
+            self.sealed = true;
+            events.push(StreamEvent::CallSealed { ordinal });
+        }
+    }
+
+    fn finish(self, tail: Tail) -> Call {
+        Call {
+            id: self.id.unwrap_or_default(),
+            name: self.name,
+            arguments: judge(self.arguments, tail, self.last_piece),
             extra: self.extra,
             function_extra: self.function_extra,
         }
     }
-
-    /// Takes in a piece of the call's function; says whether its arguments have just closed.
-    fn take(&mut self, function: FunctionPart<'_>) -> bool {
-        if let Some(name) = &function.name {
-            self.take_name(name);
-        }
-        self.function_extra.merge(&function.extra);
-        function.arguments.is_some_and(|arguments| self.take_arguments(arguments))
-    }
-
-    /// A name may be repeated, grow with each piece, or come in pieces before the arguments do.
-    fn take_name(&mut self, name: &str) {
-        let known = &mut self.name;
-        if known.is_empty() || (name.len() > known.len() && name.starts_with(&**known)) {
-            name.clone_into(known);
-        } else if known != name && self.arguments.is_empty() {
-            known.push_str(name);
-        }
-    }
-
-    fn take_arguments(&mut self, value: &RawValue) -> bool {
-        let arguments = &mut self.arguments;
-        if let Some(piece) = text_of(value) {
-            if piece.is_empty() {
-                return false;
-            }
-            self.last_piece = arguments.len();
-            arguments.push_str(&piece);
-            return self.closing.feed(piece.as_bytes());
-        }
-        if value.get() == "{}" || !arguments.is_empty() {
-            return false; // A placeholder, or a repetition.
-        }
-        arguments.push_str(value.get());
-        self.closing.feed(value.get().as_bytes())
-    }
 }
 
-/// Finds where a top-level object closes, looking at each byte once.
-#[derive(Debug, Default)]
-struct CloseDetector {
-    depth: u32,
-    in_string: bool,
-    escaped: bool,
-    over: bool,
+fn is_empty_object(json: &str) -> bool {
+    let inner = json.trim_ascii().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
+    inner.is_some_and(|inner| inner.trim_ascii().is_empty())
 }
 
-impl CloseDetector {
-    /// Says whether the object closes within `bytes`. Once it has, or if there is none, never again.
-    fn feed(&mut self, bytes: &[u8]) -> bool {
-        if self.over {
-            return false;
-        }
-        for byte in bytes {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        self.over = true;
-                        return true;
-                    }
-                }
-                b' ' | b'\t' | b'\n' | b'\r' => {}
-                _ if self.depth == 0 => {
-                    self.over = true; // No object: its end cannot be told from its middle.
-                    return false;
-                }
-                _ => {}
-            }
-        }
-        false
-    }
+/// True when both texts differ in blanks only. Costs no more than the shorter one.
+fn is_same(text: &str, other: &str) -> bool {
+    starts_with_loosely(text, other) && starts_with_loosely(other, text)
 }

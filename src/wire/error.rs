@@ -1,110 +1,72 @@
-//! Why bytes are no reply, and the errors that providers send in a reply's place.
+//! What can go wrong between bytes and a reply.
 
-use serde_json::value::RawValue;
+use std::fmt;
 
 use super::Reply;
-use super::envelope::{Fields, text_of};
 
-/// Why there is no reply in the bytes.
-#[derive(Clone, Debug, thiserror::Error)]
+/// The longest excerpt of foreign bytes an error carries, in characters.
+const EXCERPT_CHARS: usize = 200;
+
+/// Why bytes did not become a reply.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// They are not what Chat Completions sends.
+    /// The bytes are not what the protocol allows.
     #[error("{what}: {excerpt}")]
     Malformed {
-        /// What was expected, and what came.
+        /// What was wrong, in words.
         what: String,
-        /// The beginning of what came.
+        /// The beginning of the offending text, at most 200 characters.
         excerpt: String,
     },
-    /// The provider says that it failed.
-    #[error("{}", .0.message)]
+    /// The provider said no, before the reply or in the middle of it.
+    #[error("{0}")]
     Api(ApiError),
-    /// The stream ended before the reply did.
+    /// The stream ended with neither a finish reason nor `[DONE]`: the connection was lost.
     #[error("the stream ended before the reply did")]
     Cut {
-        /// What had arrived; its calls are judged as truncated.
+        /// What had arrived. Its whole calls are usable, its last call may be [truncated](super::Arguments::Truncated).
         partial: Box<Reply>,
     },
-    /// One event of the stream is larger than anything sensible.
+    /// One event of the stream is larger than the limit.
     #[error("an event of the stream is larger than {limit} bytes")]
     TooLarge {
-        /// The limit that was passed.
+        /// The limit that was passed, in bytes.
         limit: usize,
     },
 }
 
-/// An error in a provider's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Error {
+    /// An [`Error::Malformed`] that quotes the beginning of `text`, and says so when that is a web page.
+    pub(super) fn malformed(what: impl fmt::Display, text: &str) -> Self {
+        let text = text.trim_start();
+        let what = if text.starts_with('<') {
+            "expected JSON, got HTML".to_owned()
+        } else {
+            what.to_string()
+        };
+        let excerpt = text.chars().take(EXCERPT_CHARS).collect();
+        Error::Malformed { what, excerpt }
+    }
+}
+
+/// An error as the provider words it.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ApiError {
-    /// What it says.
+    /// The sentence for people.
     pub message: String,
-    /// Its name for the error.
+    /// The provider's code, or its error type where it gives no code.
     pub code: Option<String>,
-    /// The HTTP status the body speaks of, which under HTTP 200 is the only one there is.
+    /// The HTTP status the body itself names; it counts more than that of a response of 200.
     pub status: Option<u16>,
 }
 
-impl Error {
-    /// `bytes` are not `expected`.
-    pub(super) fn malformed(expected: &str, bytes: &[u8]) -> Self {
-        let start = &bytes[..bytes.len().min(400)];
-        let text = String::from_utf8_lossy(start);
-        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let excerpt: String = line.chars().take(200).collect();
-        let came = if excerpt.is_empty() {
-            "nothing"
-        } else if excerpt.starts_with('<') {
-            "HTML"
-        } else {
-            "something else"
-        };
-        Self::Malformed { what: format!("expected {expected}, got {came}"), excerpt }
-    }
-}
-
-/// Finds the error in the body of a failed request, in any of the shapes that providers use:
-/// `{"error": {…}}`, `{"error": "…"}`, a list of either, `{"object": "error", "message": …}`,
-/// `{"message": …}`, `{"detail": …}`.
-#[must_use]
-pub fn error_in(body: &[u8]) -> Option<ApiError> {
-    if let Ok(list) = serde_json::from_slice::<Vec<&RawValue>>(body) {
-        return list.first().and_then(|first| error_in(first.get().as_bytes()));
-    }
-    let fields: Fields<'_> = serde_json::from_slice(body).ok()?;
-    if let Some(error) = fields.get("error") {
-        return from_value(error);
-    }
-    let message = fields.get("message").or_else(|| fields.get("detail"))?;
-    let mut error = of_fields(&fields);
-    error.message = text_of(message).map_or_else(|| message.get().to_owned(), Into::into);
-    Some(error)
-}
-
-/// Reads the value of an `error` field; `null` and `false` say that there is none.
-pub(super) fn from_value(value: &RawValue) -> Option<ApiError> {
-    if matches!(value.get(), "null" | "false" | "{}" | "\"\"") {
-        return None;
-    }
-    if let Some(message) = text_of(value) {
-        return Some(ApiError { message: message.into(), code: None, status: None });
-    }
-    let Ok(fields) = serde_json::from_str::<Fields<'_>>(value.get()) else {
-        return Some(ApiError { message: value.get().to_owned(), code: None, status: None });
-    };
-    let mut error = of_fields(&fields);
-    if error.message.is_empty() {
-        value.get().clone_into(&mut error.message);
-    }
-    Some(error)
-}
-
-fn of_fields(fields: &Fields<'_>) -> ApiError {
-    let text = |name| fields.get(name).and_then(text_of).map(String::from);
-    let number = |name: &str| fields.get(name)?.get().trim_matches('"').parse::<u16>().ok();
-    let status = ["code", "status", "status_code"].into_iter().find_map(number);
-    ApiError {
-        message: text("message").unwrap_or_default(),
-        code: text("code").or_else(|| text("type")),
-        status: status.filter(|status| (300..600).contains(status)),
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match (&self.code, self.status) {
+            (Some(code), _) => write!(f, " ({code})"),
+            (None, Some(status)) => write!(f, " ({status})"),
+            (None, None) => Ok(()),
+        }
     }
 }

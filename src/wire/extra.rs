@@ -1,53 +1,49 @@
-//! Fields that we do not know and must give back.
+//! Fields we do not know, kept to be sent back: a provider may refuse a history without them.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// Unknown fields of an object, in the order they came, each value's text byte for byte.
+/// Unknown fields, still borrowed from the input. None of them is `null`.
+pub(super) type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// Unknown JSON fields in the order they came, each value's text byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct Extra(Vec<(Box<str>, Box<RawValue>)>);
 
 impl Extra {
-    /// Says whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The fields in order.
+    /// The fields in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The value of `name`.
-    #[must_use]
+    /// The value of the field `name`.
     pub fn get(&self, name: &str) -> Option<&RawValue> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// Sets `name`, in its old place if it has one.
-    pub(super) fn set(&mut self, name: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(known, _)| &**known == name) {
+    /// True when there is no field at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sets the field `name`. A field that is known already keeps its place and loses its old value.
+    pub fn insert(&mut self, name: &str, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(known, _)| **known == *name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name.into(), value)),
         }
     }
 
-    /// Takes in the fields of one piece of a stream. Pieces of a reasoning text and of lists are
-    /// put together; of anything else the last one that is not null counts.
-    pub(super) fn merge(&mut self, fields: &[(Cow<'_, str>, &RawValue)]) {
+    /// Takes over fields that are still borrowed; of the same field the last value wins.
+    pub(super) fn keep(&mut self, fields: Fields<'_>) {
         for (name, value) in fields {
-            if value.get() == "null" {
-                continue;
-            }
-            let joined = self.get(name).and_then(|old| join(name, old.get(), value.get()));
-            self.set(name, joined.unwrap_or_else(|| (*value).to_owned()));
+            self.insert(&name, value.to_owned());
         }
     }
 
-    /// Writes `,"name":value` for each field.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends every field to a JSON object that has at least one field already and is not closed yet.
+    pub(super) fn write_fields(&self, out: &mut Vec<u8>) {
         for (name, value) in self.iter() {
             out.push(b',');
             super::chat::write_string(out, name);
@@ -57,26 +53,32 @@ impl Extra {
     }
 }
 
-impl From<Vec<(Cow<'_, str>, &RawValue)>> for Extra {
-    fn from(fields: Vec<(Cow<'_, str>, &RawValue)>) -> Self {
-        let own = |(name, value): (Cow<'_, str>, &RawValue)| (Box::from(&*name), value.to_owned());
-        Self(fields.into_iter().map(own).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
     }
-}
 
-/// The names under which providers stream a model's reasoning as text.
-pub(super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+    #[test]
+    fn fields_keep_their_order_and_their_bytes() {
+        let mut extra = Extra::default();
+        extra.insert("b", raw(r#"{"x" : 1.50}"#));
+        extra.insert("a\"", raw("[1, 2]"));
+        let mut out = Vec::new();
+        extra.write_fields(&mut out);
+        assert_eq!(out, br#","b":{"x" : 1.50},"a\"":[1, 2]"#);
+    }
 
-fn join(name: &str, old: &str, new: &str) -> Option<Box<RawValue>> {
-    let inner = |text: &str, open: char, close: char| {
-        text.trim().strip_prefix(open)?.strip_suffix(close).map(str::to_owned)
-    };
-    let text = if REASONING.contains(&name) {
-        format!("\"{}{}\"", inner(old, '"', '"')?, inner(new, '"', '"')?)
-    } else {
-        let (old, new) = (inner(old, '[', ']')?, inner(new, '[', ']')?);
-        let comma = if old.trim().is_empty() || new.trim().is_empty() { "" } else { "," };
-        format!("[{old}{comma}{new}]")
-    };
-    RawValue::from_string(text).ok()
+    #[test]
+    fn the_last_value_of_a_field_wins_and_keeps_the_first_place() {
+        let mut extra = Extra::default();
+        for (name, value) in [("a", "1"), ("b", "2"), ("a", "3")] {
+            extra.insert(name, raw(value));
+        }
+        let fields: Vec<_> = extra.iter().map(|(name, value)| (name, value.get())).collect();
+        assert_eq!(fields, [("a", "3"), ("b", "2")]);
+        assert!(extra.get("c").is_none() && !extra.is_empty());
+    }
 }

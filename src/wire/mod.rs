@@ -1,19 +1,34 @@
-//! What is said between us and a model: values, and the codec of Chat Completions.
+//! The vocabulary of a model's reply, neutral to its provider, and the codec of Chat Completions: bytes to values and back.
 //!
-//! Bytes in, values out, and back. Absent: IO, clocks, randomness, and any opinion on what a call
-//! means. Every field is optional, unknown ones are kept.
+//! Absent here on purpose: IO, a clock, randomness, tokio. Everything is a function of the bytes given,
+//! so any cutting of a stream gives the same values, and a test needs no server.
+//!
+//! | to do this | use |
+//! |---|---|
+//! | read a reply that came whole | [`chat::decode_reply`] |
+//! | read a reply while it is written | [`StreamDecoder`] |
+//! | read the body of a refused request | [`chat::error_in`] |
+//! | write the next request | [`chat::Request`], [`chat::write_user`], [`Reply::write_message`], … |
 
 mod arguments;
 mod assembler;
 pub mod chat;
-mod envelope;
+mod closing;
 mod error;
 mod extra;
+mod gather;
+mod ids;
 mod reply;
-mod sse;
-pub mod stream;
+mod shape;
+pub mod sse;
+mod stream;
 
 pub use arguments::Arguments;
+pub use assembler::CallView;
 pub use error::{ApiError, Error};
 pub use extra::Extra;
 pub use reply::{Call, Finish, Reply, Usage};
+pub use stream::{StreamDecoder, StreamEvent};
+
+#[cfg(test)]
+mod captures;

@@ -1,82 +1,80 @@
-//! A model's reply, whole.
+//! A model's reply: text, calls, and why it ended.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::chat::write_string;
 use super::{Arguments, Extra};
 
-/// A reply: text, calls, or both.
-#[derive(Clone, Debug)]
-pub struct Reply {
-    /// The text of the message.
-    pub text: String,
-    /// The model's reasoning, where the provider shows it. The field it came in is in `extra`.
-    pub reasoning: String,
-    /// The calls, in order.
-    pub calls: Vec<Call>,
-    /// Why the model stopped.
-    pub finish: Finish,
-    /// The reply did not arrive, or was not written, to its end.
-    pub truncated: bool,
-    /// Tokens, where the provider counts them.
-    pub usage: Option<Usage>,
-    /// The model as the provider names it.
-    pub model: Option<String>,
-    /// The reply's id.
-    pub id: Option<String>,
-    /// Unknown fields of the message, to be given back unchanged.
-    pub extra: Extra,
-}
-
-/// A tool call as the model asked for it.
+/// One tool call as the model asked for it.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Unique within the reply: made up where it is missing, marked where it is repeated.
-    pub id: Arc<str>,
-    /// The tool's name.
-    pub name: Arc<str>,
-    /// The arguments.
+    /// The wire id, minted if the provider gave none; unique within the reply, not within the conversation.
+    pub id: String,
+    /// The tool's name as the model wrote it; empty if it wrote none.
+    pub name: String,
+    /// The arguments, already judged.
     pub arguments: Arguments,
-    /// Unknown fields of the call, to be given back unchanged.
+    /// Unknown fields of the call, such as a thought signature. They go back on the same call.
     pub extra: Extra,
-    /// Unknown fields of its `function`.
+    /// Unknown fields of the call's `function` object.
     pub function_extra: Extra,
 }
 
-/// Why a model stopped. Whether there are calls is for the calls to say.
+/// Why the model stopped. It never says whether there are calls: look at [`Reply::calls`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// It had finished.
+    /// The model was done. Some providers say so with calls, too.
     Stop,
-    /// It waits for results.
+    /// The model waits for its calls.
     ToolCalls,
-    /// It ran out of tokens.
+    /// The limit of output tokens was reached.
     Length,
-    /// The provider took offence.
+    /// The provider's filter cut the reply off.
     ContentFilter,
-    /// Something broke.
+    /// The provider failed in the middle of the reply.
     Error,
-    /// A word of this provider's own.
+    /// A reason we do not know, in the provider's word.
     Other(String),
 }
 
-/// Tokens of one reply or of several.
+impl Finish {
+    /// Reads the provider's word; `None` for the ways of saying nothing yet: empty, and a written `null`.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "" | "null" => return None,
+            "stop" => Finish::Stop,
+            "tool_calls" => Finish::ToolCalls,
+            "length" | "max_tokens" | "model_length" => Finish::Length,
+            "content_filter" => Finish::ContentFilter,
+            "error" => Finish::Error,
+            other => Finish::Other(other.to_owned()),
+        })
+    }
+
+    /// The word of Chat Completions for it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Finish::Stop => "stop",
+            Finish::ToolCalls => "tool_calls",
+            Finish::Length => "length",
+            Finish::ContentFilter => "content_filter",
+            Finish::Error => "error",
+            Finish::Other(word) => word,
+        }
+    }
+}
+
+/// Tokens the provider counted for one reply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Read.
+    /// Tokens of the request, the cached ones included.
     pub input_tokens: u64,
-    /// Written.
+    /// Tokens of the reply, its reasoning included.
     pub output_tokens: u64,
-    /// Read from the provider's cache; part of `input_tokens`.
-    #[serde(default)]
+    /// The part of the input read from the provider's cache.
     pub cached_tokens: u64,
-    /// Spent on reasoning; part of `output_tokens`.
-    #[serde(default)]
+    /// The part of the output spent on reasoning.
     pub reasoning_tokens: u64,
 }
 
@@ -89,127 +87,115 @@ impl AddAssign for Usage {
     }
 }
 
-impl Finish {
-    pub(super) fn parse(word: &str) -> Self {
-        match word {
-            "stop" | "end_turn" | "end" => Self::Stop,
-            "tool_calls" | "function_call" | "tool_use" => Self::ToolCalls,
-            "length" | "max_tokens" | "model_length" | "max_output_tokens" | "MAX_TOKENS" => {
-                Self::Length
-            }
-            "content_filter" => Self::ContentFilter,
-            "error" => Self::Error,
-            other => Self::Other(other.to_owned()),
-        }
-    }
-
-    /// The word that OpenAI uses for it, else the provider's own.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Stop => "stop",
-            Self::ToolCalls => "tool_calls",
-            Self::Length => "length",
-            Self::ContentFilter => "content_filter",
-            Self::Error => "error",
-            Self::Other(word) => word,
-        }
-    }
-}
-
-impl Reply {
-    /// Appends the assistant message as it goes back into the history: one JSON object.
-    ///
-    /// Arguments that are no object are given back as `{}`: providers refuse the whole history
-    /// over them for ever after.
-    pub fn write_message(&self, out: &mut Vec<u8>) {
-        out.reserve(64 + self.text.len() + self.calls.len() * 160);
-        out.extend_from_slice(b"{\"role\":\"assistant\"");
-        if !self.text.is_empty() || self.calls.is_empty() {
-            out.extend_from_slice(b",\"content\":");
-            write_string(out, &self.text);
-        }
-        for (ordinal, call) in self.calls.iter().enumerate() {
-            out.extend_from_slice(if ordinal == 0 { b",\"tool_calls\":[" } else { b"," });
-            call.write(out);
-        }
-        if !self.calls.is_empty() {
-            out.push(b']');
-        }
-        self.extra.write(out);
-        out.push(b'}');
-    }
-}
-
-impl Call {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"id\":");
-        write_string(out, &self.id);
-        out.extend_from_slice(b",\"type\":\"function\",\"function\":{\"name\":");
-        write_string(out, &self.name);
-        out.extend_from_slice(b",\"arguments\":");
-        let arguments = match &self.arguments {
-            Arguments::Object(text) => text,
-            Arguments::NotAnObject { .. }
-            | Arguments::Malformed { .. }
-            | Arguments::Truncated { .. } => "{}",
-        };
-        write_string(out, arguments);
-        self.function_extra.write(out);
-        out.push(b'}');
-        self.extra.write(out);
-        out.push(b'}');
-    }
-}
-
-/// A call of which nothing more will come, before it is judged.
-#[derive(Debug, Default)]
-pub(super) struct RawCall<'a> {
-    pub id: Cow<'a, str>,
-    pub name: Cow<'a, str>,
-    pub arguments: Cow<'a, str>,
-    /// Where the last piece of the arguments began.
-    pub last_piece: usize,
+/// One assistant message, whole or as far as it came.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The text; empty if there was none.
+    pub text: String,
+    /// The reasoning, for display. The field it came in also stays in `extra`, under its own name.
+    pub reasoning: String,
+    /// The calls in the order they were opened.
+    pub calls: Vec<Call>,
+    /// Why the model stopped; [`Finish::Error`] where the connection was lost before it said.
+    pub finish: Finish,
+    /// True when the reply did not come to its end: token limit, lost connection, provider's failure.
+    pub truncated: bool,
+    /// The provider's last count of tokens.
+    pub usage: Option<Usage>,
+    /// The model that answered, in the provider's word.
+    pub model: Option<String>,
+    /// The provider's id of the reply.
+    pub id: Option<String>,
+    /// Unknown fields of the assistant message. They go back with it, unchanged.
     pub extra: Extra,
-    pub function_extra: Extra,
 }
 
-/// Judges the calls of a reply. In a truncated one the last call is the one that may have been cut.
-pub(super) fn settle(calls: Vec<RawCall<'_>>, truncated: bool) -> Vec<Call> {
-    let ids = unique_ids(&calls);
-    let last = calls.len();
-    let judge = |(ordinal, (call, id)): (usize, (RawCall<'_>, Arc<str>))| Call {
-        id,
-        name: call.name.into(),
-        arguments: Arguments::settle(
-            &call.arguments,
-            call.last_piece,
-            truncated && ordinal + 1 == last,
-        ),
-        extra: call.extra,
-        function_extra: call.function_extra,
-    };
-    calls.into_iter().zip(ids).enumerate().map(judge).collect()
+/// How a reply ended, from all that a provider says about it in any place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending {
+    /// The last finish reason that said something.
+    pub finish: Option<Finish>,
+    /// The upstream provider reports a length limit, whatever the finish reason became on the way.
+    pub native_length: bool,
+    /// The connection was lost, or an error came in the middle.
+    pub broken: bool,
 }
 
-/// The ids of `calls`: `call_` and its place where one is missing, a number behind where one is
-/// repeated.
-fn unique_ids(calls: &[RawCall<'_>]) -> Vec<Arc<str>> {
-    let mut taken: HashSet<Arc<str>> = HashSet::with_capacity(calls.len());
-    let mut ids = Vec::with_capacity(calls.len());
-    for (ordinal, call) in calls.iter().enumerate() {
-        let mut id: Arc<str> = match &*call.id {
-            "" => format!("call_{ordinal}").into(),
-            id => id.into(),
-        };
-        let mut repeated = 1;
-        while taken.contains(&id) {
-            repeated += 1;
-            id =
-                format!("{}_{repeated}", if call.id.is_empty() { "call" } else { &call.id }).into();
+impl Ending {
+    /// Takes in a finish reason and a gateway's native one, as they come along.
+    pub fn note(&mut self, finish: Option<&str>, native: Option<&str>) {
+        if let Some(finish) = finish.and_then(Finish::parse) {
+            self.finish = Some(finish);
         }
-        taken.insert(Arc::clone(&id));
-        ids.push(id);
+        const LENGTHS: [&str; 4] = ["length", "max_tokens", "max_output_tokens", "model_length"];
+        let is_length = |native: &str| LENGTHS.iter().any(|word| native.eq_ignore_ascii_case(word));
+        self.native_length |= native.is_some_and(is_length);
     }
-    ids
+
+    /// True when the reply did not come to its end.
+    pub fn truncated(&self) -> bool {
+        self.broken
+            || self.native_length
+            || matches!(self.finish, Some(Finish::Length | Finish::Error))
+    }
+
+    /// True when the last call may have lost its tail. A filter cuts like a limit does.
+    pub fn cuts_arguments(&self) -> bool {
+        self.truncated() || self.finish == Some(Finish::ContentFilter)
+    }
+
+    /// The finish reason, inferred where none was given.
+    pub fn finish(&self, has_calls: bool) -> Finish {
+        match &self.finish {
+            _ if self.broken => Finish::Error,
+            Some(finish) => finish.clone(),
+            None if has_calls => Finish::ToolCalls,
+            None => Finish::Stop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saying_nothing_is_no_finish_reason_and_the_last_word_wins() {
+        let mut ending = Ending::default();
+        for word in [Some("stop"), Some(""), Some("null"), None] {
+            ending.note(word, None);
+        }
+        assert_eq!(ending.finish(true), Finish::Stop);
+        ending.note(Some("end_turn"), None);
+        assert_eq!(ending.finish(true).as_str(), "end_turn");
+        assert!(!ending.truncated());
+    }
+
+    #[test]
+    fn every_way_of_saying_too_long_truncates() {
+        for word in ["length", "max_tokens", "model_length", "error"] {
+            let mut ending = Ending::default();
+            ending.note(Some(word), None);
+            assert!(ending.truncated(), "{word}");
+        }
+        for native in ["length", "max_output_tokens", "MAX_TOKENS"] {
+            let mut ending = Ending::default();
+            ending.note(Some("tool_calls"), Some(native));
+            assert!(ending.truncated(), "{native}");
+            assert_eq!(ending.finish(true), Finish::ToolCalls);
+        }
+    }
+
+    #[test]
+    fn without_a_word_the_calls_say_how_it_ended() {
+        assert_eq!(Ending::default().finish(true), Finish::ToolCalls);
+        assert_eq!(Ending::default().finish(false), Finish::Stop);
+    }
+
+    #[test]
+    fn words_survive_the_round_trip() {
+        for word in ["stop", "tool_calls", "length", "content_filter", "error", "function_call"] {
+            assert_eq!(Finish::parse(word).unwrap().as_str(), word);
+        }
+    }
 }

@@ -1,224 +1,297 @@
-//! A streamed reply: bytes in, events out, the whole reply at the end.
+//! A streamed reply: bytes in, events out as they become known, one [`Reply`] at the end.
+
+use std::borrow::Cow;
 
 use super::assembler::Assembler;
-use super::chat::ending;
-use super::envelope::{Choice, Envelope, content_of, text_of};
-use super::extra::REASONING;
-use super::reply::settle;
-use super::sse::EventReader;
-use super::{Error, Extra, Finish, Reply, Usage};
+use super::chat::chunk::{Choice, Chunk, Delta, REASONING};
+use super::chat::{decode_reply, error_from, error_in_text};
+use super::extra::Fields;
+use super::gather::Gather;
+use super::reply::Ending;
+use super::shape::Shaped;
+use super::{ApiError, CallView, Error, Reply, Usage, sse};
 
-/// What a piece of a stream brings.
+/// The fields of a delta that continue the text of the same field before.
+const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
+
+/// Something that became known while a reply was streamed. Ordinals count the calls of the reply from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StreamEvent {
-    /// A piece of the text.
+    /// More text.
     Text(String),
-    /// A piece of the reasoning.
+    /// More reasoning, for display.
     Reasoning(String),
-    /// The call `ordinal` has begun.
+    /// A call began. Its name and arguments may still be missing.
     CallOpened {
-        /// From 0.
+        /// The call.
         ordinal: usize,
     },
-    /// The arguments of the call `ordinal` are a closed object: nothing that may still come makes
-    /// it another object.
+    /// The brace closed that opened the call's arguments. Likely all of them; never said of `{}`, which may be a placeholder.
     CallClosed {
-        /// From 0.
+        /// The call.
         ordinal: usize,
     },
-    /// The call `ordinal` is complete: another one has begun, or the reply has ended.
+    /// The arguments closed and the next call began, or the reply finished: as certain as it gets before the end.
+    /// Not said of a call that may have lost its tail.
+    /// The text may still be no JSON: ask [`Arguments::from_text`](super::Arguments::from_text).
     CallSealed {
-        /// From 0.
+        /// The call.
+        ordinal: usize,
+    },
+    /// Against that, more text came for a call that was closed or sealed. Its arguments are not what they seemed.
+    LateArguments {
+        /// The call.
         ordinal: usize,
     },
 }
 
-/// Reads a streamed reply.
-#[derive(Debug, Default)]
+/// Reads a streamed reply. A body that is plain JSON, from a server that does not stream, is read as well.
+#[derive(Debug)]
 pub struct StreamDecoder {
-    events: EventReader,
-    state: State,
+    max_event: usize,
+    framing: Framing,
+    draft: Draft,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    assembler: Assembler,
-    text: String,
-    reasoning: String,
-    extra: Extra,
-    finish: Option<Finish>,
-    truncated: bool,
-    usage: Option<Usage>,
-    model: Option<String>,
-    id: Option<String>,
-    done: bool,
-    /// Anything that is a piece of a reply has come.
-    begun: bool,
-    /// The start of the stream, to show if it is none.
-    start: Vec<u8>,
+/// How the bytes are framed, known from the first that is not blank.
+#[derive(Debug)]
+enum Framing {
+    Unknown,
+    Events(sse::Parser),
+    /// JSON or HTML: nothing can be said before the end.
+    Body(Vec<u8>),
+}
+
+impl Default for StreamDecoder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl StreamDecoder {
-    /// A decoder that has read nothing.
-    #[must_use]
+    /// A decoder that accepts events of up to [`sse::DEFAULT_MAX_EVENT`] bytes.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_max_event(sse::DEFAULT_MAX_EVENT)
     }
 
-    /// Takes in `bytes`, cut anywhere, and appends what they bring to `events`.
+    /// A decoder that accepts events, and a body without events, of up to `max_event` bytes.
+    pub fn with_max_event(max_event: usize) -> Self {
+        StreamDecoder { max_event, framing: Framing::Unknown, draft: Draft::default() }
+    }
+
+    /// Takes in the next bytes, cut anywhere, and appends what they made known to `events`.
     ///
     /// # Errors
-    /// [`Error::Api`] when the provider says in the middle of a stream that it failed;
-    /// [`Error::Malformed`] and [`Error::TooLarge`] for what is no such stream. The decoder is of
-    /// no use after an error.
+    /// [`Error::Api`] if the provider failed, [`Error::Malformed`] and [`Error::TooLarge`] if it does not keep to the
+    /// protocol. Nothing is read after an error; [`finish`](Self::finish) then gives what had arrived.
     pub fn feed(&mut self, bytes: &[u8], events: &mut Vec<StreamEvent>) -> Result<(), Error> {
-        let Self { events: reader, state } = self;
-        if !state.begun && state.start.len() < 400 {
-            state.start.extend_from_slice(&bytes[..bytes.len().min(400)]);
+        if self.draft.failed {
+            return Ok(());
         }
-        reader.feed(bytes, &mut |data| state.on_event(data, events))
+        let result = self.feed_framed(bytes, events);
+        self.draft.failed = result.is_err();
+        result
     }
 
-    /// The provider has said that the stream is complete.
-    #[must_use]
+    fn feed_framed(
+        &mut self,
+        mut bytes: &[u8],
+        events: &mut Vec<StreamEvent>,
+    ) -> Result<(), Error> {
+        if let Framing::Unknown = self.framing {
+            bytes = bytes.trim_ascii_start();
+            self.framing = match bytes.first() {
+                None => return Ok(()),
+                Some(b'{' | b'[' | b'<' | b'"') => Framing::Body(Vec::new()),
+                Some(_) => Framing::Events(sse::Parser::new(self.max_event)),
+            };
+        }
+        match &mut self.framing {
+            Framing::Events(parser) => {
+                parser.feed(bytes, |event| self.draft.take_event(&event, events))
+            }
+            Framing::Body(body) if body.len() + bytes.len() > self.max_event => {
+                Err(Error::TooLarge { limit: self.max_event })
+            }
+            Framing::Body(body) => {
+                body.extend_from_slice(bytes);
+                Ok(())
+            }
+            Framing::Unknown => Ok(()),
+        }
+    }
+
+    /// True once `[DONE]` was seen: nothing after it counts.
     pub fn done(&self) -> bool {
-        self.state.done
+        self.draft.done
     }
 
-    /// The id, name and arguments of the call `ordinal` as far as they have come.
-    #[must_use]
-    pub fn call(&self, ordinal: usize) -> Option<(&str, &str, &str)> {
-        self.state.assembler.call(ordinal)
+    /// The call with this ordinal as far as it came.
+    pub fn call(&self, ordinal: usize) -> Option<CallView<'_>> {
+        self.draft.assembler.view(ordinal)
     }
 
-    /// No more bytes will come.
+    /// Ends the input and gives the reply.
     ///
     /// # Errors
-    /// [`Error::Cut`], with what there is, if the stream ended before the reply did;
-    /// [`Error::Malformed`] if no reply had begun.
+    /// [`Error::Cut`] with what had arrived, if there was neither a finish reason nor `[DONE]`, or if
+    /// [`feed`](Self::feed) gave an error; the errors of [`feed`](Self::feed) for what was still waiting for its end.
     pub fn finish(mut self) -> Result<Reply, Error> {
-        let mut events = Vec::new();
-        let state = &mut self.state;
-        self.events.finish(&mut |data| state.on_event(data, &mut events))?;
-        let clean = state.done || state.finish.is_some();
-        if !state.begun && !clean {
-            let start = std::mem::take(&mut state.start);
-            if let Some(error) = super::error::error_in(&start) {
-                return Err(Error::Api(error));
+        match self.framing {
+            _ if self.draft.failed => {}
+            Framing::Unknown => {}
+            Framing::Events(parser) => {
+                parser.finish(|event| self.draft.take_event(&event, &mut Vec::new()))?
             }
-            return Err(Error::malformed("a stream of server-sent events", &start));
+            Framing::Body(body) => return decode_reply(&body),
         }
-        let reply = self.state.into_reply(clean, &mut events);
-        if clean { Ok(reply) } else { Err(Error::Cut { partial: Box::new(reply) }) }
+        self.draft.finish()
     }
 }
 
-impl State {
-    fn on_event(&mut self, data: &[u8], events: &mut Vec<StreamEvent>) -> Result<(), Error> {
-        if data.trim_ascii() == b"[DONE]" {
-            self.done = true;
-            return Ok(());
-        }
-        // Several objects may stand in one line, glued together.
-        let mut objects = serde_json::Deserializer::from_slice(data).into_iter::<Envelope<'_>>();
-        for envelope in &mut objects {
-            let malformed = |_| Error::malformed("a Chat Completions event", data);
-            self.on_envelope(envelope.map_err(malformed)?, data, events)?;
-        }
-        Ok(())
-    }
+/// The reply as far as it came.
+#[derive(Debug, Default)]
+struct Draft {
+    text: String,
+    reasoning: String,
+    /// The field the reasoning comes in; the same words may come in a second one.
+    reasoning_field: Option<Box<str>>,
+    assembler: Assembler,
+    ending: Ending,
+    usage: Option<Usage>,
+    model: Option<String>,
+    id: Option<String>,
+    extra: Gather,
+    done: bool,
+    failed: bool,
+}
 
-    fn on_envelope(
+impl Draft {
+    /// Takes in one event: a chunk, several glued together, or `[DONE]`.
+    fn take_event(
         &mut self,
-        envelope: Envelope<'_>,
-        data: &[u8],
+        event: &sse::Event<'_>,
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), Error> {
-        let error = envelope.error.and_then(super::error::from_value);
-        let error = error.or_else(|| {
-            let in_the_open = envelope.object.as_deref() == Some("error");
-            in_the_open.then(|| super::error::error_in(data)).flatten()
-        });
-        if let Some(error) = error {
-            return Err(Error::Api(error));
-        }
-        self.usage = envelope.usage.or(self.usage);
-        if let Some(model) = envelope.model {
-            self.model = Some(model.into());
-        }
-        if let Some(id) = envelope.id.filter(|_| self.id.is_none()) {
-            self.id = Some(id.into());
-        }
-        self.begun |= envelope.choices.is_some();
-        for choice in envelope.choices.into_iter().flatten() {
-            if choice.index == 0 {
-                self.on_choice(choice, events)?;
+        let mut rest = event.data.trim_ascii();
+        while !rest.is_empty() && !self.done {
+            if rest.starts_with("[DONE]") {
+                self.done = true;
+                self.assembler.seal_all(self.ending.cuts_arguments(), events);
+                return Ok(());
             }
+            let mut chunks =
+                serde_json::Deserializer::from_str(rest).into_iter::<Shaped<Chunk<'_>>>();
+            let chunk = match chunks.next() {
+                Some(Ok(Shaped(chunk))) => chunk,
+                Some(Err(_)) if event.name == "error" => {
+                    return Err(Error::Api(unread_error(rest)));
+                }
+                Some(Err(error)) => {
+                    return Err(Error::malformed(format_args!("expected a chunk, {error}"), rest));
+                }
+                None => return Ok(()),
+            };
+            let (text, behind) = rest.split_at(chunks.byte_offset());
+            if let Some(error) = error_of(&chunk, text, event.name) {
+                return Err(Error::Api(error));
+            }
+            self.take_chunk(chunk, events);
+            rest = behind.trim_ascii_start();
         }
         Ok(())
     }
 
-    fn on_choice(
-        &mut self,
-        mut choice: Choice<'_>,
-        events: &mut Vec<StreamEvent>,
-    ) -> Result<(), Error> {
-        if let Some(error) = choice.error.and_then(super::error::from_value) {
-            return Err(Error::Api(error));
+    fn take_chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<StreamEvent>) {
+        self.usage = chunk.usage.or(self.usage);
+        set_once(&mut self.id, chunk.id);
+        set_once(&mut self.model, chunk.model);
+        let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice
+        else {
+            return;
+        };
+        let Delta { content, tool_calls, function_call, extra } =
+            *delta.or(message).unwrap_or_default();
+        self.take_extra(extra, events);
+        self.take_reasoning(&content.thinking, events);
+        if !content.text.is_empty() {
+            self.text.push_str(&content.text);
+            events.push(StreamEvent::Text(content.text.into_owned()));
         }
-        self.usage = choice.usage.or(self.usage);
-        let message = choice.message.take().unwrap_or_default();
-        let (text, thinking) = message.content.map(content_of).unwrap_or_default();
-        for (name, value) in &message.extra {
-            if REASONING.contains(&&**name)
-                && let Some(piece) = text_of(value)
-            {
-                self.on_reasoning(&piece, events);
-            }
+        for piece in tool_calls {
+            self.assembler.push(piece, events);
         }
-        self.on_reasoning(&thinking, events);
-        if !text.is_empty() {
-            self.text.push_str(&text);
-            events.push(StreamEvent::Text(text.into()));
+        if let Some(piece) = function_call {
+            self.assembler.push_legacy(*piece);
         }
-        self.extra.merge(&message.extra);
-        let has_calls = message.calls.as_ref().is_some_and(|calls| !calls.is_empty());
-        for call in message.calls.into_iter().flatten() {
-            self.assembler.push(call, events);
+        self.ending.note(finish_reason.as_deref(), native_finish_reason.as_deref());
+        if finish_reason.is_some() && self.ending.finish.is_some() && !self.ending.cuts_arguments()
+        {
+            self.assembler.seal_last(events);
         }
-        if let Some(call) = message.function_call.filter(|_| !has_calls) {
-            self.assembler.push_function_call(call, events);
-        }
-        // The pieces of a chunk come before its end.
-        let (finish, truncated) = ending(&choice, false);
-        if choice.finish.is_some() {
-            self.finish = Some(finish);
-        }
-        self.truncated |= truncated;
-        Ok(())
     }
 
-    fn on_reasoning(&mut self, piece: &str, events: &mut Vec<StreamEvent>) {
+    fn take_extra(&mut self, extra: Fields<'_>, events: &mut Vec<StreamEvent>) {
+        for (field, raw) in extra {
+            match serde_json::from_str::<String>(raw.get()) {
+                Ok(piece) if TEXTS.contains(&&*field) => {
+                    self.extra.add_text(&field, &piece);
+                    let shown = REASONING.contains(&&*field) && !piece.is_empty();
+                    if shown
+                        && **self.reasoning_field.get_or_insert_with(|| (*field).into()) == *field
+                    {
+                        self.take_reasoning(&piece, events);
+                    }
+                }
+                _ => self.extra.add(&field, raw),
+            }
+        }
+    }
+
+    fn take_reasoning(&mut self, piece: &str, events: &mut Vec<StreamEvent>) {
         if !piece.is_empty() {
             self.reasoning.push_str(piece);
             events.push(StreamEvent::Reasoning(piece.to_owned()));
         }
     }
 
-    fn into_reply(mut self, clean: bool, events: &mut Vec<StreamEvent>) -> Reply {
-        let has_calls = !self.assembler.is_empty();
-        let inferred = if has_calls { Finish::ToolCalls } else { Finish::Stop };
-        let truncated = self.truncated || !clean;
-        Reply {
+    fn finish(mut self) -> Result<Reply, Error> {
+        self.ending.broken = self.failed || (self.ending.finish.is_none() && !self.done);
+        let has_calls = self.assembler.has_calls();
+        let reply = Reply {
             text: self.text,
             reasoning: self.reasoning,
-            calls: settle(self.assembler.finish(events), truncated),
-            finish: self.finish.unwrap_or(inferred),
-            truncated,
+            calls: self.assembler.finish(self.ending.cuts_arguments()),
+            finish: self.ending.finish(has_calls),
+            truncated: self.ending.truncated(),
             usage: self.usage,
             model: self.model,
             id: self.id,
-            extra: self.extra,
-        }
+            extra: self.extra.finish(),
+        };
+        if self.ending.broken { Err(Error::Cut { partial: Box::new(reply) }) } else { Ok(reply) }
     }
 }
+
+/// The error a chunk is, whether it says so itself or its event does.
+fn error_of(chunk: &Chunk<'_>, text: &str, event: &str) -> Option<ApiError> {
+    match chunk.error {
+        Some(error) => Some(error_from(error)),
+        None if event == "error" => Some(error_in_text(text).unwrap_or_else(|| unread_error(text))),
+        None if chunk.is_error || !chunk.has_choices => error_in_text(text),
+        None => None,
+    }
+}
+
+fn unread_error(text: &str) -> ApiError {
+    ApiError { message: text.to_owned(), ..ApiError::default() }
+}
+
+fn set_once(place: &mut Option<String>, text: Option<Cow<'_, str>>) {
+    if place.is_none() {
+        *place = text.filter(|text| !text.is_empty()).map(Cow::into_owned);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! Drawing for people: text in, text out; nothing here prints.
+
+pub mod clean;
+pub mod color;
+mod columns;
+pub mod compare;
+mod lane;
+pub mod render;
+pub mod table;
+mod width;

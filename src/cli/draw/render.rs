@@ -1,0 +1,210 @@
+//! A round's report as plain lines, for logs and pipes, and the words its other drawings share.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::width::{fit, one_line};
+use crate::conversation::OutcomeKind;
+use crate::supervision::{CallReport, RoundReport};
+
+/// The most columns of arguments on a plain line.
+const ARGUMENTS: usize = 80;
+
+/// Draws a round off a terminal: a line for the round, then one per call. Nothing but foreign text
+/// is outside ASCII, and that is cleaned.
+pub fn round_lines(report: &RoundReport) -> String {
+    let RoundReport { round, mode, model, wall, sum, saved, speedup, .. } = report;
+    let mut lines = format!(
+        "round {round}: {}, {}, model {}, wall {}, sum {}, saved {}, speedup {speedup:.2}",
+        calls(report.calls.len()),
+        mode.as_str(),
+        exact(*model),
+        exact(*wall),
+        exact(*sum),
+        exact(*saved),
+    );
+    if report.restarts > 0 {
+        let _ = write!(lines, ", restarts {}", report.restarts);
+    }
+    lines.push('\n');
+    for call in &report.calls {
+        lines += &call_line(call, is_critical(report, call));
+    }
+    lines
+}
+
+fn call_line(call: &CallReport, is_critical: bool) -> String {
+    let mut line = format!(
+        "  {} {} {} {} queued {} ran {}",
+        one_line(&call.id),
+        one_line(&call.tool),
+        fit(&arguments(call), ARGUMENTS, "..."),
+        outcome(call),
+        exact(call.queued),
+        exact(call.ran),
+    );
+    for (name, time) in
+        [("startup", call.startup), ("back-off", call.backoff), ("waited", call.waited)]
+    {
+        if !time.is_zero() {
+            let _ = write!(line, " {name} {}", exact(time));
+        }
+    }
+    if is_critical {
+        line += " critical";
+    }
+    if let Some(problem) = &call.error {
+        let _ = write!(line, " error: {}", one_line(&problem.message));
+    }
+    line + "\n"
+}
+
+/// Counts calls in words.
+pub(super) fn calls(count: usize) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
+}
+
+/// Says whether the round waited for `call` to the end.
+pub(super) fn is_critical(report: &RoundReport, call: &CallReport) -> bool {
+    report.critical_call.as_deref() == Some(&*call.id)
+}
+
+/// Returns the arguments on one line; `-` for those that could not be read.
+pub(super) fn arguments(call: &CallReport) -> String {
+    call.arguments.as_deref().map_or_else(|| "-".to_owned(), one_line)
+}
+
+/// Names how the call ended, and in which try if that was not the first.
+pub(super) fn outcome(call: &CallReport) -> String {
+    let name = call.outcome.map_or("unfinished", OutcomeKind::as_str);
+    if call.attempts > 1 { format!("{name}, try {}", call.attempts) } else { name.to_owned() }
+}
+
+/// Writes a time to a tenth of a millisecond.
+fn exact(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// Writes a time in at most seven columns, with as many digits as a person reads.
+pub(super) fn short(time: Duration) -> String {
+    let millis = time.as_secs_f64() * 1000.0;
+    match millis {
+        ..0.05 => "0 ms".to_owned(),
+        ..9.95 => format!("{millis:.1} ms"),
+        ..9999.5 => format!("{millis:.0} ms"),
+        ..99_950.0 => format!("{:.1} s", millis / 1000.0),
+        ..9_999_500.0 => format!("{:.0} s", millis / 1000.0),
+        _ => format!("{:.0} h", millis / 3_600_000.0),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::conversation::{Mode, Problem};
+
+    pub(crate) fn tenths(tenths: u64) -> Duration {
+        Duration::from_micros(tenths * 100)
+    }
+
+    pub(crate) fn call(number: usize, tool: &str, arguments: &str, ran: u64) -> CallReport {
+        CallReport {
+            id: format!("call_{number}").into(),
+            tool: tool.into(),
+            arguments: Some(arguments.into()),
+            outcome: Some(OutcomeKind::Ok),
+            result: None,
+            attempts: 1,
+            worker_generation: 0,
+            queued: Duration::ZERO,
+            started: Duration::ZERO,
+            startup: Duration::ZERO,
+            backoff: Duration::ZERO,
+            waited: Duration::ZERO,
+            ran: tenths(ran),
+            error: None,
+        }
+    }
+
+    pub(crate) fn round(calls: Vec<CallReport>) -> RoundReport {
+        RoundReport {
+            round: 1,
+            mode: Mode::Parallel,
+            model: tenths(2103),
+            first_token: Some(tenths(950)),
+            clock: tenths(5124),
+            wall: tenths(3012),
+            sum: tenths(9021),
+            saved: tenths(6009),
+            speedup: 2.995,
+            overlap: Duration::ZERO,
+            overhead: tenths(9),
+            critical_call: Some(Arc::from("call_1")),
+            restarts: 0,
+            calls,
+        }
+    }
+
+    /// Three calls that end well.
+    pub(crate) fn good_round() -> RoundReport {
+        round(vec![
+            call(1, "get_weather", r#"{"city":"Tokyo"}"#, 3010),
+            call(2, "get_stock_price", r#"{"symbol":"ACME"}"#, 3005),
+            call(3, "get_news_headlines", r#"{"topic":"日本の経済","limit":5}"#, 3006),
+        ])
+    }
+
+    /// One of each: a queue, a panic with back-off, a time-out, foreign text that means harm.
+    pub(crate) fn bad_round() -> RoundReport {
+        let mut report = good_round();
+        report.restarts = 1;
+        report.critical_call = Some(Arc::from("call_2"));
+        report.calls[0].queued = tenths(400);
+        report.calls[0].ran = tenths(1500);
+        let panicked = &mut report.calls[1];
+        panicked.outcome = Some(OutcomeKind::Panicked);
+        panicked.attempts = 2;
+        panicked.backoff = tenths(1000);
+        panicked.ran = tenths(2012);
+        panicked.error =
+            Some(Problem { code: "panicked".into(), message: "tool panicked\n".into() });
+        let timed_out = &mut report.calls[2];
+        timed_out.outcome = Some(OutcomeKind::TimedOut);
+        timed_out.arguments = Some("{\n  \"topic\": \"\u{1b}[2J🌦 \u{202e}x\"\n}".into());
+        report
+    }
+
+    #[test]
+    fn a_good_round_as_plain_lines() {
+        let expected = "\
+round 1: 3 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 600.9 ms, speedup 3.00
+  call_1 get_weather {\"city\":\"Tokyo\"} ok queued 0.0 ms ran 301.0 ms critical
+  call_2 get_stock_price {\"symbol\":\"ACME\"} ok queued 0.0 ms ran 300.5 ms
+  call_3 get_news_headlines {\"topic\":\"日本の経済\",\"limit\":5} ok queued 0.0 ms ran 300.6 ms
+";
+        assert_eq!(round_lines(&good_round()), expected);
+    }
+
+    #[test]
+    fn a_bad_round_as_plain_lines() {
+        let expected = "\
+round 1: 3 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 600.9 ms, speedup 3.00, restarts 1
+  call_1 get_weather {\"city\":\"Tokyo\"} ok queued 40.0 ms ran 150.0 ms
+  call_2 get_stock_price {\"symbol\":\"ACME\"} panicked, try 2 queued 0.0 ms ran 201.2 ms back-off 100.0 ms critical error: tool panicked
+  call_3 get_news_headlines { \"topic\": \"🌦 x\" } timed_out queued 0.0 ms ran 300.6 ms
+";
+        assert_eq!(round_lines(&bad_round()), expected);
+    }
+
+    #[test]
+    fn times_are_short() {
+        let texts = [0, 4, 99, 100, 3012, 99_994, 99_996, 999_600, 40_000_000]
+            .map(|time| short(tenths(time)));
+        assert_eq!(
+            texts,
+            ["0 ms", "0.4 ms", "9.9 ms", "10 ms", "301 ms", "9999 ms", "10.0 s", "100 s", "4000 s"]
+        );
+    }
+}

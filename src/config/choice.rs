@@ -1,0 +1,104 @@
+//! Settings that are one word out of a few.
+
+use crate::conversation::{Effects, Mode};
+
+/// A setting with a closed list of words.
+pub(super) trait Choice: Copy + 'static {
+    /// Every choice, in the order an error lists them.
+    const ALL: &'static [Self];
+
+    /// The word in a file.
+    fn word(self) -> &'static str;
+}
+
+/// Declares the enum, its words and `as_str` from one list.
+macro_rules! choices {
+    ($(#[$about:meta])* $name:ident { $($(#[$case_about:meta])* $case:ident = $word:literal,)+ }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$case_about])* $case,)+
+        }
+
+        impl $name {
+            /// Returns the word that stands for it in a file.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$case => $word,)+
+                }
+            }
+        }
+
+        impl Choice for $name {
+            const ALL: &'static [Self] = &[$(Self::$case,)+];
+
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        }
+    };
+}
+
+choices! {
+    /// Who answers: as asked for in `model.provider`.
+    Provider {
+        /// An endpoint if there is a key or the endpoint is local, else the stand-in.
+        Auto = "auto",
+        /// Any endpoint that speaks Chat Completions.
+        OpenAi = "openai",
+        /// The built-in stand-in, without a network.
+        Offline = "offline",
+    }
+}
+
+impl Choice for Mode {
+    const ALL: &'static [Self] = &[Mode::Parallel, Mode::Sequential];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Choice for Effects {
+    const ALL: &'static [Self] = &[Effects::None, Effects::Idempotent, Effects::Once];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+choices! {
+    /// What runs a tool's calls.
+    ToolKind {
+        /// A built-in tool with invented data and a simulated latency.
+        Demo = "demo",
+    }
+}
+
+choices! {
+    /// The least important events that are still logged.
+    LogLevel {
+        /// Failures that need a person.
+        Error = "error",
+        /// What was survived but should not happen.
+        Warn = "warn",
+        /// The course of a session.
+        Info = "info",
+        /// What each part decides.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+        /// Nothing at all.
+        Off = "off",
+    }
+}
+
+choices! {
+    /// The shape of log lines.
+    LogFormat {
+        /// For a person.
+        Text = "text",
+        /// One JSON object per line.
+        Json = "json",
+    }
+}

@@ -1,0 +1,97 @@
+//! What can be wrong with the settings.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::origin::Source;
+
+/// Why the settings cannot be used. Each text is one line for the person who wrote them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing is called that.
+    #[error("unknown key `{key}` in {origin}; nearest known key: `{nearest}`")]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Where it is.
+        origin: Source,
+        /// The known key with the fewest letters to change.
+        nearest: String,
+    },
+    /// The value is of the wrong type or out of range.
+    #[error("`{key}` in {origin}: expected {expected}, found {found}")]
+    Value {
+        /// The key.
+        key: String,
+        /// Where its value came from.
+        origin: Source,
+        /// What would be right.
+        expected: String,
+        /// What is there, with what is secret in it masked.
+        found: String,
+    },
+    /// A tool lacks something it cannot do without.
+    #[error("`{key}` is missing in {origin}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// The table it should be in.
+        origin: Source,
+    },
+    /// The model could not tell two tools apart.
+    #[error("two tools named `{name}`: {first} and {second}")]
+    DuplicateTool {
+        /// The name.
+        name: String,
+        /// The first tool's key and place.
+        first: String,
+        /// The second tool's key and place.
+        second: String,
+    },
+    /// A `--set` flag without `=`, or with an index out of reach.
+    #[error("`--set {text}`: expected {expected}")]
+    Assignment {
+        /// The part that can be shown: never the value.
+        text: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// The file is not TOML, or `.env` is not a list of `NAME=value`.
+    #[error("{}:{line}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A file with settings cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The layers cannot be merged.
+    #[error("cannot merge the settings")]
+    Merge(#[from] ::config::ConfigError),
+    /// The endpoint needs a key and there is none.
+    #[error(
+        "no key for {endpoint}: set the environment variable `{variable}` or `model.api_key_file`, \
+         or work without a network: --set model.provider=offline"
+    )]
+    NoKey {
+        /// The endpoint, masked.
+        endpoint: String,
+        /// The variable that was looked at.
+        variable: String,
+    },
+    /// What is there cannot be a key: it is empty, or no header could carry it.
+    #[error("the key in {place} is empty or has characters that a key cannot have")]
+    BadKey {
+        /// The variable or file, never the key.
+        place: String,
+    },
+}

@@ -1,0 +1,168 @@
+//! Everything the user can set: defaults < file < environment < flags, resolved once at the edge.
+//!
+//! The shipped `config.toml` *is* the lowest layer, so what it says cannot differ from what is done.
+//! A key is known because [`Config::load`] reads it; there is no second list of keys or types.
+
+mod choice;
+mod endpoint;
+mod error;
+mod kind;
+mod layer;
+mod origin;
+mod reader;
+mod secret;
+mod sections;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod tool;
+
+use std::path::PathBuf;
+
+pub use choice::{LogFormat, LogLevel, Provider, ToolKind};
+pub use endpoint::BaseUrl;
+pub use error::Error;
+pub use origin::{Row, Source};
+pub use secret::{ApiKey, Variables};
+pub use sections::{Log, Model, Runtime, Store, Supervision, Turn};
+pub use sources::Sources;
+pub use tool::{Simulate, Tool};
+
+use layer::Layer;
+use reader::{Reader, Section};
+
+/// The settings every program starts with.
+const SHIPPED: &str = include_str!("../../config.toml");
+
+/// The resolved settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[model]`: who answers.
+    pub model: Model,
+    /// `[turn]`: the course of a turn and its limits.
+    pub turn: Turn,
+    /// `[supervision]`: what follows the failure of a worker.
+    pub supervision: Supervision,
+    /// `[runtime]`: where sessions run.
+    pub runtime: Runtime,
+    /// `[store]`: where sessions are kept.
+    pub store: Store,
+    /// `[log]`: what goes to stderr.
+    pub log: Log,
+    /// `[[tools]]`: what the model may call, in the order of the file.
+    pub tools: Vec<Tool>,
+    rows: Vec<Row>,
+    variables: Variables,
+    working_dir: PathBuf,
+}
+
+/// Who answers, after `auto` is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResolvedProvider {
+    /// The endpoint at [`Model::base_url`].
+    OpenAi,
+    /// The built-in stand-in.
+    Offline,
+}
+
+impl Config {
+    /// Reads and merges all layers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its key and where it came from; nothing is skipped or repaired.
+    /// A value that a stronger layer replaces is not looked at.
+    pub fn load(sources: Sources) -> Result<Config, Error> {
+        let file = sources.read_file()?;
+        let config = Config::resolve(sources.layers(file)?)?;
+        Ok(Config { variables: sources.env, working_dir: sources.working_dir, ..config })
+    }
+
+    /// Returns every setting with its value and source, in the order of the shipped `config.toml`.
+    ///
+    /// What a tool leaves out and has no default for has no row.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// Returns the environment the settings were read from, `.env` included.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// Looks up the key: in the file if one is set, else in the variable; blanks around it are dropped.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for the file, [`Error::BadKey`] for what is in it or in the variable.
+    /// A variable that is missing or empty is no key.
+    pub fn api_key(&self) -> Result<Option<ApiKey>, Error> {
+        let (text, place) = match &self.model.api_key_file {
+            Some(path) => {
+                let text = std::fs::read_to_string(self.working_dir.join(path))
+                    .map_err(|source| Error::Read { path: path.clone(), source })?;
+                (text, path.display().to_string())
+            }
+            None => match self.key_variable() {
+                Some(text) => (text.to_owned(), self.model.api_key_env.clone()),
+                None => return Ok(None),
+            },
+        };
+        ApiKey::new(&text).map(Some).ok_or(Error::BadKey { place })
+    }
+
+    /// Decides who answers.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`] if an endpoint elsewhere is asked for and no key is set.
+    pub fn resolved_provider(&self) -> Result<ResolvedProvider, Error> {
+        let has_key = self.model.api_key_file.is_some() || self.key_variable().is_some();
+        let can_ask = has_key || self.model.base_url.is_local();
+        match self.model.provider {
+            Provider::Offline => Ok(ResolvedProvider::Offline),
+            Provider::Auto | Provider::OpenAi if can_ask => Ok(ResolvedProvider::OpenAi),
+            Provider::Auto => Ok(ResolvedProvider::Offline),
+            Provider::OpenAi => Err(Error::NoKey {
+                endpoint: self.model.base_url.to_string(),
+                variable: self.model.api_key_env.clone(),
+            }),
+        }
+    }
+
+    /// Returns what is in the key's variable, unless it is blank.
+    fn key_variable(&self) -> Option<&str> {
+        self.variables.get(&self.model.api_key_env).filter(|text| !text.trim().is_empty())
+    }
+
+    /// Merges `layers`, the weakest first, and reads what comes of it.
+    fn resolve(layers: Vec<Layer>) -> Result<Config, Error> {
+        let mut builder = ::config::Config::builder();
+        for layer in layers {
+            builder = builder.add_source(layer);
+        }
+        let merged = builder.build()?.cache.into_table()?;
+        let (config, rows) = Reader::read(merged, Config::read)?;
+        Ok(Config { rows, ..config })
+    }
+
+    fn read(root: &mut Section<'_>) -> Result<Config, Error> {
+        Ok(Config {
+            model: root.table("model", Model::read)?,
+            turn: root.table("turn", Turn::read)?,
+            supervision: root.table("supervision", Supervision::read)?,
+            runtime: root.table("runtime", Runtime::read)?,
+            store: root.table("store", Store::read)?,
+            log: root.table("log", Log::read)?,
+            tools: Tool::read_all(root)?,
+            rows: Vec::new(),
+            variables: Variables::default(),
+            working_dir: PathBuf::new(),
+        })
+    }
+}
+
+impl Default for Config {
+    /// Returns the settings of the shipped `config.toml`, without an environment.
+    fn default() -> Self {
+        let shipped = Layer::defaults(SHIPPED).and_then(|layer| Config::resolve(vec![layer]));
+        shipped.expect("the shipped settings are read by a test")
+    }
+}

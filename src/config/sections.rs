@@ -1,0 +1,159 @@
+//! The sections of the settings, and how each key of them is read.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::choice::{LogFormat, LogLevel, Provider};
+use super::endpoint::BaseUrl;
+use super::error::Error;
+use super::kind;
+use super::reader::Section;
+use crate::conversation::Mode;
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// As set; [`Config::resolved_provider`](super::Config::resolved_provider) says what comes of it.
+    pub provider: Provider,
+    /// Where requests go, without `/chat/completions` and without a slash at its end.
+    pub base_url: BaseUrl,
+    /// The model, as the endpoint calls it.
+    pub name: String,
+    /// The variable that holds the key.
+    pub api_key_env: String,
+    /// The file that holds the key, as set: [`Config::api_key`](super::Config::api_key) reads it.
+    pub api_key_file: Option<PathBuf>,
+    /// The system prompt; empty = none.
+    pub system: String,
+    /// Whether the reply is read as it is written.
+    pub stream: bool,
+    /// What the request says about parallel calls; `None` = nothing.
+    pub parallel_tool_calls: Option<bool>,
+    /// To connect to the endpoint.
+    pub connect_time_limit: Duration,
+    /// From the request to the first piece of the reply.
+    pub first_token_time_limit: Duration,
+    /// Between two pieces of the reply.
+    pub silence_time_limit: Duration,
+    /// What the offline stand-in waits before each piece of its reply.
+    pub offline_pace: Duration,
+}
+
+/// The course of a turn and its limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// How the calls of a round run.
+    pub mode: Mode,
+    /// Rounds of one turn; at least 1.
+    pub max_rounds: u32,
+    /// Calls of one round, the rest is answered `denied`; at least 1.
+    pub max_calls_per_round: u32,
+    /// For one call of a tool without a limit of its own.
+    pub call_time_limit: Duration,
+    /// For all calls of one round.
+    pub round_time_limit: Duration,
+    /// From the question to the final answer.
+    pub turn_time_limit: Duration,
+}
+
+/// What follows the failure of a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Supervision {
+    /// Before the first rebuild.
+    pub backoff_min: Duration,
+    /// What the wait grows to; never below `backoff_min`.
+    pub backoff_max: Duration,
+}
+
+/// Where sessions run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runtime {
+    /// Threads that run sessions; 0 = one per core.
+    pub arbiters: u32,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Store {
+    /// `memory:`, the only store of this version.
+    pub url: String,
+}
+
+/// What goes to stderr.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// The least important events that are still logged.
+    pub level: LogLevel,
+    /// The shape of the lines.
+    pub format: LogFormat,
+}
+
+impl Model {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Model, Error> {
+        Ok(Model {
+            provider: section.required("provider", kind::choice)?,
+            base_url: section.required("base_url", kind::base_url)?,
+            name: section.required("name", kind::filled)?,
+            api_key_env: section.required("api_key_env", kind::variable_name)?,
+            api_key_file: Some(section.required("api_key_file", kind::string)?)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            system: section.required("system", kind::string)?,
+            stream: section.required("stream", kind::flag)?,
+            parallel_tool_calls: section.required("parallel_tool_calls", kind::flag_or_unset)?,
+            connect_time_limit: section.required("connect_time_limit_ms", kind::time_limit)?,
+            first_token_time_limit: section
+                .required("first_token_time_limit_ms", kind::time_limit)?,
+            silence_time_limit: section.required("silence_time_limit_ms", kind::time_limit)?,
+            offline_pace: section.required("offline_pace_ms", kind::millis)?,
+        })
+    }
+}
+
+impl Turn {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Turn, Error> {
+        Ok(Turn {
+            mode: section.required("mode", kind::choice)?,
+            max_rounds: section.required("max_rounds", kind::count(1..=1_000_000))?,
+            max_calls_per_round: section
+                .required("max_calls_per_round", kind::count(1..=1_000_000))?,
+            call_time_limit: section.required("call_time_limit_ms", kind::time_limit)?,
+            round_time_limit: section.required("round_time_limit_ms", kind::time_limit)?,
+            turn_time_limit: section.required("turn_time_limit_ms", kind::time_limit)?,
+        })
+    }
+}
+
+impl Supervision {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Supervision, Error> {
+        let backoff_min = section.required("backoff_min_ms", kind::millis)?;
+        let backoff_max = section.required("backoff_max_ms", kind::millis)?;
+        if backoff_min > backoff_max {
+            let most = backoff_max.as_millis();
+            let expected = format!("at most `supervision.backoff_max_ms`, {most}");
+            return Err(section.misfit("backoff_min_ms", expected));
+        }
+        Ok(Supervision { backoff_min, backoff_max })
+    }
+}
+
+impl Runtime {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Runtime, Error> {
+        Ok(Runtime { arbiters: section.required("arbiters", kind::count(0..=1024))? })
+    }
+}
+
+impl Store {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Store, Error> {
+        Ok(Store { url: section.required("url", kind::store_url)? })
+    }
+}
+
+impl Log {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Log, Error> {
+        Ok(Log {
+            level: section.required("level", kind::choice)?,
+            format: section.required("format", kind::choice)?,
+        })
+    }
+}

@@ -1,0 +1,426 @@
+use std::time::Duration;
+
+use super::*;
+use crate::conversation::{Effects, Mode};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A directory with `config.toml`, removed when dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(test: &str, files: &[(&str, &str)]) -> Directory {
+        let path =
+            std::env::temp_dir().join(format!("callsheet-config-{}-{test}", std::process::id()));
+        for (name, text) in files {
+            let file = path.join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        std::fs::create_dir_all(&path).unwrap();
+        Directory(path)
+    }
+
+    fn sources(&self) -> Sources {
+        Sources { working_dir: self.0.clone(), ..Sources::default() }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Resolves a file's text, variables and flags without touching a disk.
+fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Config, Error> {
+    let sources = Sources {
+        env: env.iter().copied().collect(),
+        set: set.iter().map(|&flag| flag.to_owned()).collect(),
+        ..Sources::default()
+    };
+    let file = Some((PathBuf::from("my.toml"), file.to_owned()));
+    let config = Config::resolve(sources.layers(file)?)?;
+    Ok(Config { variables: sources.env, ..config })
+}
+
+#[track_caller]
+fn check_error(file: &str, env: &[(&str, &str)], set: &[&str], expected: &str) {
+    assert_eq!(load(file, env, set).unwrap_err().to_string(), expected);
+}
+
+fn value_of(config: &Config, key: &str) -> (String, Source) {
+    let row = config.rows().iter().find(|row| row.key == key).unwrap();
+    (row.value.clone(), row.source.clone())
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let config = Config::default();
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        config.model,
+        Model {
+            provider: Provider::Auto,
+            base_url: BaseUrl::new("https://openrouter.ai/api/v1").unwrap(),
+            name: "google/gemini-2.5-flash-lite".to_owned(),
+            api_key_env: "OPENROUTER_API_KEY".to_owned(),
+            api_key_file: None,
+            system: String::new(),
+            stream: true,
+            parallel_tool_calls: Some(true),
+            connect_time_limit: seconds(10),
+            first_token_time_limit: MINUTE,
+            silence_time_limit: MINUTE,
+            offline_pace: Duration::ZERO,
+        }
+    );
+    assert_eq!(
+        config.turn,
+        Turn {
+            mode: Mode::Parallel,
+            max_rounds: 16,
+            max_calls_per_round: 128,
+            call_time_limit: seconds(30),
+            round_time_limit: 2 * MINUTE,
+            turn_time_limit: 10 * MINUTE,
+        }
+    );
+    let backoff = Supervision { backoff_min: Duration::from_millis(100), backoff_max: seconds(10) };
+    assert_eq!(config.supervision, backoff);
+    assert_eq!(config.runtime, Runtime { arbiters: 0 });
+    assert_eq!(config.store, Store { url: "memory:".to_owned() });
+    assert_eq!(config.log, Log { level: LogLevel::Warn, format: LogFormat::Text });
+    let tool = |name: &str| Tool {
+        name: name.to_owned(),
+        kind: ToolKind::Demo,
+        description: None,
+        parameters: None,
+        effects: Effects::None,
+        time_limit: Some(seconds(5)),
+        simulate: Simulate { latency: Duration::from_millis(300), ..Simulate::default() },
+    };
+    let names = ["get_weather", "get_stock_price", "get_news_headlines"];
+    assert_eq!(config.tools, names.map(tool));
+}
+
+#[test]
+fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
+    let everything = r#"tools = [{ name = "x", description = "", parameters = {}, time_limit_ms = 1,
+        simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
+        crash_after = 1, seed = 1 } }]"#;
+    let config = load(everything, &[], &[]).unwrap();
+    let mut rest = SHIPPED;
+    for row in config.rows() {
+        let name = row.key.rsplit('.').next().unwrap();
+        let written = [format!("\n{name} = "), format!("# {name} = "), format!("{{ {name} = ")];
+        let spaced = format!("#   {name} = ");
+        let at = written.iter().chain([&spaced]).filter_map(|text| rest.find(text)).min();
+        rest = &rest[at.unwrap_or_else(|| panic!("no `{name}` after the key before it"))..];
+    }
+}
+
+#[test]
+fn the_rows_load_again_to_the_same_settings() {
+    let file = "model.parallel_tool_calls = \"unset\"\n[[tools]]\nname = \"x\"\n\
+                parameters = { type = \"object\", properties = { \"a b\" = { enum = [1, \"\\\"\"] } } }";
+    let config = load(file, &[], &["model.system=say \"hi\"\n\t\u{7f}"]).unwrap();
+    let (mut text, mut tool) = (String::new(), String::from("[[tools]]\n"));
+    for Row { key, value, .. } in config.rows() {
+        match key.strip_prefix("tools[0].") {
+            Some(key) => tool += &format!("{key} = {value}\n"),
+            None => text += &format!("{key} = {value}\n"),
+        }
+    }
+    let again = load(&(text + &tool), &[], &[]).unwrap();
+    assert_eq!((&again.model, &again.turn), (&config.model, &config.turn));
+    assert_eq!(again.tools, config.tools);
+}
+
+#[test]
+fn the_later_layer_wins_and_each_row_tells_which() {
+    let file =
+        "[model]\nname = \"file\"\nsystem = \"file\"\nstream = false\n[turn]\nmax_rounds = 3";
+    let env =
+        [("CALLSHEET__MODEL__NAME", "env"), ("CALLSHEET__TURN__MAX_ROUNDS", "4"), ("HOME", "/")];
+    let config = load(file, &env, &["model.name=first", "model.name=second=2"]).unwrap();
+    assert_eq!(value_of(&config, "model.name"), ("\"second=2\"".to_owned(), Source::Set));
+    let variable = Source::Environment("CALLSHEET__TURN__MAX_ROUNDS".to_owned());
+    assert_eq!(value_of(&config, "turn.max_rounds"), ("4".to_owned(), variable));
+    let line = Source::File { path: "my.toml".into(), line: 4 };
+    assert_eq!(value_of(&config, "model.stream"), ("false".to_owned(), line));
+    assert_eq!(value_of(&config, "turn.mode"), ("\"parallel\"".to_owned(), Source::Default));
+    assert_eq!((config.model.name.as_str(), config.model.stream), ("second=2", false));
+}
+
+#[test]
+fn text_becomes_the_type_the_key_wants() {
+    let set = [
+        "model.stream=0",
+        "model.parallel_tool_calls=",
+        "turn.max_rounds= 1_000 ",
+        "model.system=7",
+        "tools[1].simulate.error_rate=0.25",
+        "tools[1].simulate.seed=7",
+    ];
+    let config = load("", &[], &set).unwrap();
+    assert_eq!((config.model.stream, config.model.parallel_tool_calls), (false, None));
+    assert_eq!((config.turn.max_rounds, config.model.system.as_str()), (1000, "7"));
+    let config =
+        load("", &[], &[&set[..], &["turn={max_rounds=7}", "tools[2]={name='x'}"]].concat())
+            .unwrap();
+    assert_eq!(value_of(&config, "turn.max_rounds"), ("7".to_owned(), Source::Set));
+    assert_eq!(config.tools[2].name, "x");
+    let simulate = &config.tools[1].simulate;
+    assert_eq!((simulate.error_rate, simulate.seed), (0.25, Some(7)));
+    assert_eq!(simulate.latency, Duration::from_millis(300));
+}
+
+#[test]
+fn tools_are_replaced_as_a_whole_by_a_file_and_by_a_line_of_toml_or_json() {
+    let names =
+        |config: Config| -> Vec<_> { config.tools.into_iter().map(|tool| tool.name).collect() };
+    let file = "[[tools]]\nname = \"x\"\n[[tools]]\nname = \"y\"\neffects = \"once\"";
+    assert_eq!(names(load(file, &[], &[]).unwrap()), ["x", "y"]);
+    assert_eq!(names(load(file, &[], &["tools=[{name='z', kind='demo'}]"]).unwrap()), ["z"]);
+    let env = [(
+        "CALLSHEET__TOOLS",
+        r#"[{"name": "j", "simulate": {"latency_ms": 5}, "parameters": {"type": "object"}}]"#,
+    )];
+    let config = load(file, &env, &[]).unwrap();
+    assert_eq!(config.tools[0].parameters, Some(serde_json::json!({"type": "object"})));
+    assert_eq!(config.tools[0].simulate.latency, Duration::from_millis(5));
+    let (value, source) = value_of(&config, "tools[0].parameters");
+    assert_eq!(value, "{ type = \"object\" }");
+    assert_eq!(source, Source::Environment("CALLSHEET__TOOLS".to_owned()));
+    assert_eq!(names(load("tools = []", &[], &[]).unwrap()), [""; 0]);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_known_key() {
+    let nearest = |key: &str, place: &str, nearest: &str| {
+        format!("unknown key `{key}` in {place}; nearest known key: `{nearest}`")
+    };
+    check_error("", &[], &["model.nam=x"], &nearest("model.nam", "--set", "model.name"));
+    check_error("", &[], &["modle.name=x"], &nearest("modle.name", "--set", "model.name"));
+    check_error("", &[], &["a..b=x"], &nearest("a..b", "--set", "turn"));
+    let file = "[turn]\nmax_rounds = 1\nmax_round = 1";
+    check_error(file, &[], &[], &nearest("turn.max_round", "my.toml:3", "turn.max_rounds"));
+    let env = [("CALLSHEET__MODEL__API_KEY", "sk-1")];
+    let place = "the environment (CALLSHEET__MODEL__API_KEY)";
+    check_error("", &env, &[], &nearest("model.api_key", place, "model.api_key_env"));
+    let flag = r#"tools=[{"name":"x","simulate":{"seeed":1}}]"#;
+    check_error(
+        "",
+        &[],
+        &[flag],
+        &nearest("tools[0].simulate.seeed", "--set", "tools[0].simulate.seed"),
+    );
+    check_error("[[tool]]\nname = \"x\"", &[], &[], &nearest("tool", "my.toml:1", "tools"));
+    let file = "[[tools]]\nname = \"x\"\n\n[[tools]]\nname = \"y\"\nsimulate = { latencyms = 1 }";
+    let (key, known) = ("tools[1].simulate.latencyms", "tools[1].simulate.latency_ms");
+    check_error(file, &[], &[], &nearest(key, "my.toml:6", known));
+}
+
+#[test]
+fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
+    check_error(
+        "[turn]\nmax_rounds = \"3\"",
+        &[],
+        &[],
+        "`turn.max_rounds` in my.toml:2: expected a whole number from 1 to 1000000, found \"3\"",
+    );
+    check_error(
+        "",
+        &[],
+        &["turn.max_rounds=0"],
+        "`turn.max_rounds` in --set: expected a whole number from 1 to 1000000, found \"0\"",
+    );
+    check_error(
+        "",
+        &[],
+        &["turn.call_time_limit_ms=0"],
+        "`turn.call_time_limit_ms` in --set: expected milliseconds, 1 or more, at most 365 days, found \"0\"",
+    );
+    check_error(
+        "model.stream = 1",
+        &[],
+        &[],
+        "`model.stream` in my.toml:1: expected true or false, found 1",
+    );
+    check_error(
+        "",
+        &[("CALLSHEET__TURN__MODE", "both")],
+        &[],
+        "`turn.mode` in the environment (CALLSHEET__TURN__MODE): expected \"parallel\" or \"sequential\", found \"both\"",
+    );
+    check_error(
+        "store.url = \"postgres://u:secret@db/x\"",
+        &[],
+        &[],
+        "`store.url` in my.toml:1: expected \"memory:\", the only store of this version, found \"postgres://[secret]@db/x\"",
+    );
+    check_error(
+        "[tools]\nname = \"x\"",
+        &[],
+        &[],
+        "`tools` in my.toml:2: expected an array of tables, [[tools]], found a table",
+    );
+    check_error(
+        "[model.name]\nx = 1",
+        &[],
+        &[],
+        "`model.name` in my.toml:2: expected a string that is not empty, found a table",
+    );
+    check_error("model = 3", &[], &[], "`model` in my.toml:1: expected a table, found 3");
+    check_error(
+        "",
+        &[],
+        &["model.api_key_env=sk-or-v1-123"],
+        "`model.api_key_env` in --set: expected the name of an environment variable, not the key, found [secret]",
+    );
+    check_error(
+        "",
+        &[],
+        &["supervision.backoff_min_ms=20000"],
+        "`supervision.backoff_min_ms` in --set: expected at most `supervision.backoff_max_ms`, 10000, found 20000",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools=x"],
+        "`tools` in --set: expected an array of tables, [[tools]], found \"x\"",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools[0].kind=http"],
+        "`tools[0].kind` in --set: expected \"demo\", the only one of this version, found \"http\"",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools[0].simulate.hang_rate=1.5"],
+        "`tools[0].simulate.hang_rate` in --set: expected a number from 0.0 to 1.0, found \"1.5\"",
+    );
+    check_error(
+        "[[tools]]\nname = \"get weather\"",
+        &[],
+        &[],
+        "`tools[0].name` in my.toml:2: expected 1 to 64 letters, digits, `_` and `-`, found \"get weather\"",
+    );
+    check_error(
+        "\n[[tools]]\nkind = \"demo\"",
+        &[],
+        &[],
+        "`tools[0].name` is missing in my.toml:2",
+    );
+    check_error(
+        "[[tools]]\nname = \"x\"\n[[tools]]\nname = \"x\"",
+        &[],
+        &[],
+        "two tools named `x`: `tools[0].name` in my.toml:2 and `tools[1].name` in my.toml:4",
+    );
+    check_error("", &[], &["model.name"], "`--set model.name`: expected key=value");
+    check_error("", &[], &["=x"], "`--set =x`: expected key=value");
+    check_error(
+        "",
+        &[],
+        &["tools[99999999].name=x"],
+        "`--set tools[99999999].name`: expected an index from 0 to 999",
+    );
+    check_error("a = 1\nb = = 2", &[], &[], "my.toml:2: extra `=`, expected nothing");
+    check_error("a = 99999999999999999999", &[], &[], "my.toml:1: number out of range");
+}
+
+#[test]
+fn a_file_is_looked_for_in_its_usual_places() {
+    let mine = "model.name = \"mine\"";
+    let place = Directory::new(
+        "usual",
+        &[("xdg/callsheet/config.toml", mine), ("other.toml", "model.name = \"other\"")],
+    );
+    let xdg = place.0.join("xdg");
+    let mut sources = place.sources();
+    assert_eq!(Config::load(sources.clone()).unwrap().model.name, Config::default().model.name);
+    sources.env = [("XDG_CONFIG_HOME", xdg.to_str().unwrap())].into_iter().collect();
+    assert_eq!(Config::load(sources.clone()).unwrap().model.name, "mine");
+    std::fs::write(place.0.join("config.toml"), "\nmodel.name = \"here\"").unwrap();
+    let here = Config::load(sources.clone()).unwrap();
+    let line = Source::File { path: "config.toml".into(), line: 2 };
+    assert_eq!(value_of(&here, "model.name"), ("\"here\"".to_owned(), line));
+    sources.file = Some("other.toml".into());
+    assert_eq!(Config::load(sources.clone()).unwrap().model.name, "other");
+    sources.file = Some("none.toml".into());
+    assert_eq!(Config::load(sources).unwrap_err().to_string(), "cannot read none.toml");
+}
+
+#[test]
+fn dotenv_fills_what_the_environment_lacks_and_is_never_quoted_in_an_error() {
+    let text = "\u{feff}# keys\nexport OPENROUTER_API_KEY='sk-file'\nB=\"b\"\nCALLSHEET__MODEL__NAME=dot\n";
+    let place = Directory::new("dotenv", &[(".env", text)]);
+    let mut sources = place.sources();
+    sources.env = [("B", "process")].into_iter().collect();
+    let config = Config::load(sources.with_dotenv().unwrap()).unwrap();
+    assert_eq!(config.variables().get("B"), Some("process"));
+    assert_eq!(config.model.name, "dot");
+    assert_eq!(config.api_key().unwrap().unwrap().expose(), "sk-file");
+    assert!(!format!("{config:?}").contains("sk-file"));
+
+    let place = Directory::new("dotenv-bad", &[(".env", "A=1\nKEY sk-secret\n")]);
+    let error = place.sources().with_dotenv().unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("sk-secret"));
+    assert_eq!(error.to_string(), ".env:2: expected NAME=value");
+}
+
+#[test]
+fn the_key_comes_from_the_file_before_the_variable() {
+    let place = Directory::new("key", &[("key", " sk-file\n"), ("empty", "\n")]);
+    let with = |set: &[&str]| {
+        let mut sources = place.sources();
+        sources.env = [("OPENROUTER_API_KEY", "sk-env")].into_iter().collect();
+        sources.set = set.iter().map(|&flag| flag.to_owned()).collect();
+        Config::load(sources).unwrap().api_key()
+    };
+    assert_eq!(with(&[]).unwrap().unwrap().expose(), "sk-env");
+    assert_eq!(with(&["model.api_key_file=key"]).unwrap().unwrap().expose(), "sk-file");
+    assert_eq!(with(&["model.api_key_env=OTHER"]).unwrap(), None);
+    let error = with(&["model.api_key_file=empty"]).unwrap_err().to_string();
+    assert_eq!(error, "the key in empty is empty or has characters that a key cannot have");
+    assert_eq!(with(&["model.api_key_file=none"]).unwrap_err().to_string(), "cannot read none");
+}
+
+#[test]
+fn auto_asks_an_endpoint_only_if_it_can() {
+    let resolved =
+        |env: &[(&str, &str)], set: &[&str]| load("", env, set).unwrap().resolved_provider();
+    let key = [("OPENROUTER_API_KEY", "sk-1")];
+    assert_eq!(resolved(&[], &[]).unwrap(), ResolvedProvider::Offline);
+    assert_eq!(resolved(&[("OPENROUTER_API_KEY", " ")], &[]).unwrap(), ResolvedProvider::Offline);
+    assert_eq!(resolved(&key, &[]).unwrap(), ResolvedProvider::OpenAi);
+    assert_eq!(resolved(&key, &["model.provider=offline"]).unwrap(), ResolvedProvider::Offline);
+    assert_eq!(resolved(&[], &["model.api_key_file=key"]).unwrap(), ResolvedProvider::OpenAi);
+    let local = "model.base_url=http://127.0.0.1:8080/v1";
+    assert_eq!(resolved(&[], &[local]).unwrap(), ResolvedProvider::OpenAi);
+    assert_eq!(resolved(&[], &[local, "model.provider=openai"]).unwrap(), ResolvedProvider::OpenAi);
+    let error =
+        resolved(&[], &["model.provider=openai", "model.base_url=https://u:p@a.b/v1"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no key for https://[secret]@a.b/v1: set the environment variable `OPENROUTER_API_KEY` or \
+         `model.api_key_file`, or work without a network: --set model.provider=offline"
+    );
+}
+
+#[test]
+fn a_password_in_the_endpoint_is_masked_wherever_it_is_shown() {
+    let config = load("", &[], &["model.base_url=https://u:hidden@a.b/v1/"]).unwrap();
+    assert_eq!(value_of(&config, "model.base_url").0, "\"https://[secret]@a.b/v1\"");
+    assert!(!format!("{config:?}").contains("hidden"));
+    check_error(
+        "",
+        &[],
+        &["model.base_url=u:hidden@a.b"],
+        "`model.base_url` in --set: expected a URL with a host, http:// or https://, without `?` and `#`, found \"[secret]@a.b\"",
+    );
+}

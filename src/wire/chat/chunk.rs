@@ -1,0 +1,428 @@
+//! The shape of a reply: a chunk of a stream and a reply that came whole differ in one field name.
+
+use std::borrow::Cow;
+
+use serde::de::{MapAccess, SeqAccess};
+use serde_json::value::RawValue;
+
+use super::super::Usage;
+use super::super::assembler::{Fragment, Piece};
+use super::super::extra::Fields;
+use super::super::shape::{Number, Raw, Shape, Shaped, Text, Whole, item, name, skip, value};
+
+/// Unknown fields of a delta that are never sent back: padding against guessing by length, or not the message's.
+const NOISE: [&str; 5] = ["obfuscation", "p", "padding", "index", "name"];
+
+/// The fields that hold reasoning, by every name in use.
+pub(in super::super) const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
+
+/// A chunk of a stream, or the whole body of a reply.
+#[derive(Debug, Default)]
+pub(in super::super) struct Chunk<'de> {
+    pub id: Option<Cow<'de, str>>,
+    pub model: Option<Cow<'de, str>>,
+    /// True if there is a `choices` array, also an empty one.
+    pub has_choices: bool,
+    /// The choice with index 0; all others are skipped.
+    pub choice: Option<Choice<'de>>,
+    pub usage: Option<Usage>,
+    /// `error`, wherever it was, unless it is empty.
+    pub error: Option<&'de RawValue>,
+    /// The body calls itself an error.
+    pub is_error: bool,
+}
+
+/// One choice of a chunk.
+#[derive(Debug, Default)]
+pub(in super::super) struct Choice<'de> {
+    pub index: Option<i64>,
+    /// Boxed, as is all that is large and rare: a chunk is moved often while it is read.
+    pub delta: Option<Box<Delta<'de>>>,
+    pub message: Option<Box<Delta<'de>>>,
+    pub finish_reason: Option<Cow<'de, str>>,
+    pub native_finish_reason: Option<Cow<'de, str>>,
+    pub usage: Option<Usage>,
+    pub error: Option<&'de RawValue>,
+}
+
+/// What a chunk adds to the message, or the message itself.
+#[derive(Debug, Default)]
+pub(in super::super) struct Delta<'de> {
+    pub content: Content<'de>,
+    pub tool_calls: Vec<Piece<'de>>,
+    pub function_call: Option<Box<Piece<'de>>>,
+    pub extra: Fields<'de>,
+}
+
+/// The text of a message, and the reasoning some providers write between it.
+#[derive(Debug, Default)]
+pub(in super::super) struct Content<'de> {
+    pub text: Cow<'de, str>,
+    pub thinking: String,
+}
+
+/// True if `error` says something: some providers send an empty one with every chunk.
+fn is_said(error: &&RawValue) -> bool {
+    !matches!(error.get(), "false" | "\"\"" | "{}" | "[]" | "0")
+}
+
+impl<'de> Shape<'de> for Chunk<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut chunk = Chunk::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "id" => chunk.id = value::<Text<'de>, _>(&mut fields)?.0,
+                "model" => chunk.model = value::<Text<'de>, _>(&mut fields)?.0,
+                "choices" => {
+                    let Choices { is_array, first } = value(&mut fields)?;
+                    chunk.has_choices |= is_array;
+                    chunk.choice = first;
+                }
+                "usage" => {
+                    let Counted(usage) = value(&mut fields)?;
+                    chunk.usage = usage.or(chunk.usage);
+                }
+                "x_groq" => {
+                    let Groq { usage, error } = value(&mut fields)?;
+                    chunk.usage = chunk.usage.or(usage);
+                    chunk.error = chunk.error.or(error);
+                }
+                "error" => chunk.error = Raw::value(&mut fields)?.0.filter(is_said).or(chunk.error),
+                "object" => {
+                    chunk.is_error |=
+                        value::<Text<'de>, _>(&mut fields)?.0.is_some_and(|kind| kind == "error")
+                }
+                _ => skip(&mut fields)?,
+            }
+        }
+        if let Some(choice) = &chunk.choice {
+            chunk.usage = chunk.usage.or(choice.usage);
+            chunk.error = chunk.error.or(choice.error);
+        }
+        Ok(chunk)
+    }
+}
+
+#[derive(Default)]
+struct Choices<'de> {
+    is_array: bool,
+    first: Option<Choice<'de>>,
+}
+
+impl<'de> Shape<'de> for Choices<'de> {
+    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        let mut first = None;
+        while let Some(choice) = item::<Choice<'de>, _>(&mut items)? {
+            if first.is_none() && choice.index.unwrap_or(0) == 0 {
+                first = Some(choice);
+            }
+        }
+        Ok(Choices { is_array: true, first })
+    }
+}
+
+impl<'de> Shape<'de> for Choice<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut choice = Choice::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "index" => choice.index = value::<Whole, _>(&mut fields)?.0,
+                "delta" => choice.delta = value::<Boxed<Delta<'de>>, _>(&mut fields)?.0,
+                "message" => choice.message = value::<Boxed<Delta<'de>>, _>(&mut fields)?.0,
+                "finish_reason" => choice.finish_reason = value::<Text<'de>, _>(&mut fields)?.0,
+                "native_finish_reason" => {
+                    choice.native_finish_reason = value::<Text<'de>, _>(&mut fields)?.0
+                }
+                "usage" => choice.usage = value::<Counted, _>(&mut fields)?.0,
+                "error" => choice.error = Raw::value(&mut fields)?.0.filter(is_said),
+                _ => skip(&mut fields)?,
+            }
+        }
+        Ok(choice)
+    }
+}
+
+/// A JSON object of a known shape; anything else is absent.
+struct Boxed<T>(Option<Box<T>>);
+
+impl<T> Default for Boxed<T> {
+    fn default() -> Self {
+        Boxed(None)
+    }
+}
+
+impl<'de, T: Shape<'de>> Shape<'de> for Boxed<T> {
+    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+        Ok(Boxed(Some(Box::new(T::fields(fields)?))))
+    }
+}
+
+impl<'de> Shape<'de> for Delta<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut delta = Delta::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "content" => delta.content = value(&mut fields)?,
+                "tool_calls" => delta.tool_calls = value::<Pieces<'de>, _>(&mut fields)?.0,
+                "function_call" => {
+                    let Boxed(function) = value::<Boxed<Function<'de>>, _>(&mut fields)?;
+                    delta.function_call = function.map(|function| Box::new(function.into_piece()));
+                }
+                "role" => skip(&mut fields)?,
+                noise if NOISE.contains(&noise) => skip(&mut fields)?,
+                _ => keep(&mut delta.extra, field, &mut fields)?,
+            }
+        }
+        Ok(delta)
+    }
+}
+
+fn keep<'de, A: MapAccess<'de>>(
+    extra: &mut Fields<'de>,
+    field: Cow<'de, str>,
+    fields: &mut A,
+) -> Result<(), A::Error> {
+    if let Raw(Some(raw)) = Raw::value(fields)? {
+        extra.push((field, raw));
+    }
+    Ok(())
+}
+
+impl<'de> Shape<'de> for Content<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        Content { text, thinking: String::new() }
+    }
+
+    fn items<A: SeqAccess<'de>>(mut parts: A) -> Result<Self, A::Error> {
+        let (mut text, mut thinking) = (String::new(), String::new());
+        while let Some(Part(part)) = item(&mut parts)? {
+            text.push_str(&part.text);
+            thinking.push_str(&part.thinking);
+        }
+        Ok(Content { text: text.into(), thinking })
+    }
+}
+
+/// One part of a content array: a text, an object with a text, or an object with thinking.
+#[derive(Default)]
+struct Part<'de>(Content<'de>);
+
+impl<'de> Shape<'de> for Part<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        Part(Content::text(text))
+    }
+
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut part = Content::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "text" => part.text = value::<Text<'de>, _>(&mut fields)?.0.unwrap_or_default(),
+                "thinking" => {
+                    part.thinking = value::<Content<'de>, _>(&mut fields)?.text.into_owned()
+                }
+                _ => skip(&mut fields)?,
+            }
+        }
+        Ok(Part(part))
+    }
+}
+
+/// The calls of a message: an array, or one call in its place.
+#[derive(Default)]
+pub(in super::super) struct Pieces<'de>(pub Vec<Piece<'de>>);
+
+impl<'de> Shape<'de> for Pieces<'de> {
+    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        let mut pieces = Vec::new();
+        while let Some(Listed(piece)) = item(&mut items)? {
+            pieces.extend(piece);
+        }
+        Ok(Pieces(pieces))
+    }
+
+    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+        Ok(Pieces(vec![Piece::fields(fields)?]))
+    }
+}
+
+/// A call in an array; what is no object is none.
+#[derive(Default)]
+struct Listed<'de>(Option<Piece<'de>>);
+
+impl<'de> Shape<'de> for Listed<'de> {
+    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+        Ok(Listed(Some(Piece::fields(fields)?)))
+    }
+}
+
+impl<'de> Shape<'de> for Piece<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut piece = Piece::default();
+        let mut function = Function::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "index" => piece.index = value::<Whole, _>(&mut fields)?.0,
+                "id" => piece.id = filled(&mut fields)?,
+                "function" => function = value(&mut fields)?,
+                "type" => {
+                    let kind = Raw::value(&mut fields)?.0;
+                    let unknown =
+                        kind.filter(|kind| !matches!(kind.get(), "\"function\"" | "\"\""));
+                    piece.extra.extend(unknown.map(|kind| (field, kind)));
+                }
+                "custom" => {
+                    let Raw(custom) = Raw::value(&mut fields)?;
+                    function = custom.and_then(Function::from_custom).unwrap_or(function);
+                    piece.extra.extend(custom.map(|custom| (field, custom)));
+                }
+                _ => keep(&mut piece.extra, field, &mut fields)?,
+            }
+        }
+        piece.id = piece.id.or(function.id);
+        piece.name = function.name;
+        piece.arguments = function.arguments;
+        piece.function_extra = function.extra;
+        Ok(piece)
+    }
+}
+
+/// A text that says something: neither absent nor empty.
+fn filled<'de, A: MapAccess<'de>>(fields: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
+    Ok(value::<Text<'de>, _>(fields)?.0.filter(|text| !text.is_empty()))
+}
+
+/// The `function` of a call. Old llama.cpp writes the id here.
+#[derive(Default)]
+struct Function<'de> {
+    id: Option<Cow<'de, str>>,
+    name: Option<Cow<'de, str>>,
+    arguments: Fragment<'de>,
+    extra: Fields<'de>,
+}
+
+impl<'de> Function<'de> {
+    /// A custom tool's call, `{"name", "input"}`: its input is any text, so it reads as arguments that are no object.
+    fn from_custom(custom: &'de RawValue) -> Option<Self> {
+        let mut function: Self = serde_json::from_str::<Shaped<Self>>(custom.get()).ok()?.0;
+        let input = function.extra.iter().find(|(field, _)| field == "input");
+        function.arguments =
+            input.map(|(_, input)| Fragment::Json(input.get().to_owned())).unwrap_or_default();
+        function.extra.clear(); // All of it goes back as it came, in the call's own `custom` field.
+        Some(function)
+    }
+
+    fn into_piece(self) -> Piece<'de> {
+        let Function { id, name, arguments, extra } = self;
+        Piece { id, name, arguments, function_extra: extra, ..Piece::default() }
+    }
+}
+
+impl<'de> Shape<'de> for Function<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut function = Function::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "id" => function.id = filled(&mut fields)?,
+                "name" => function.name = filled(&mut fields)?,
+                "arguments" => function.arguments = value(&mut fields)?,
+                _ => keep(&mut function.extra, field, &mut fields)?,
+            }
+        }
+        Ok(function)
+    }
+}
+
+impl<'de> Shape<'de> for Fragment<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        Fragment::Text(text)
+    }
+
+    fn number(number: Number) -> Self {
+        Fragment::Json(number.to_string())
+    }
+
+    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+        let mut json = String::from("[");
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            json.push_str(if json.len() > 1 { "," } else { "" });
+            json.push_str(item.get());
+        }
+        json.push(']');
+        Ok(Fragment::Json(json))
+    }
+
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut json = vec![b'{'];
+        while let Some(field) = name(&mut fields)? {
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            super::write_string(&mut json, &field);
+            json.push(b':');
+            json.extend_from_slice(fields.next_value::<&RawValue>()?.get().as_bytes());
+        }
+        json.push(b'}');
+        Ok(Fragment::Json(String::from_utf8(json).expect("every part is text")))
+    }
+}
+
+/// The usage, if the object counts anything we know.
+#[derive(Default)]
+struct Counted(Option<Usage>);
+
+impl<'de> Shape<'de> for Counted {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut usage = Usage::default();
+        let mut counted = false;
+        while let Some(field) = name(&mut fields)? {
+            let place = match &*field {
+                "prompt_tokens" | "input_tokens" => &mut usage.input_tokens,
+                "completion_tokens" | "output_tokens" => &mut usage.output_tokens,
+                "cached_tokens" | "prompt_cache_hit_tokens" => &mut usage.cached_tokens,
+                "reasoning_tokens" => &mut usage.reasoning_tokens,
+                "prompt_tokens_details"
+                | "input_tokens_details"
+                | "completion_tokens_details"
+                | "output_tokens_details" => {
+                    let Counted(details) = value(&mut fields)?;
+                    let details = details.unwrap_or_default();
+                    usage.cached_tokens = usage.cached_tokens.max(details.cached_tokens);
+                    usage.reasoning_tokens = usage.reasoning_tokens.max(details.reasoning_tokens);
+                    continue;
+                }
+                _ => {
+                    skip(&mut fields)?;
+                    continue;
+                }
+            };
+            if let Some(count) =
+                value::<Whole, _>(&mut fields)?.0.and_then(|count| u64::try_from(count).ok())
+            {
+                *place = count;
+                counted = true;
+            }
+        }
+        Ok(Counted(counted.then_some(usage)))
+    }
+}
+
+/// Groq's own corner.
+#[derive(Default)]
+struct Groq<'de> {
+    usage: Option<Usage>,
+    error: Option<&'de RawValue>,
+}
+
+impl<'de> Shape<'de> for Groq<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut groq = Groq::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "usage" => groq.usage = value::<Counted, _>(&mut fields)?.0,
+                "error" => groq.error = Raw::value(&mut fields)?.0.filter(is_said),
+                _ => skip(&mut fields)?,
+            }
+        }
+        Ok(groq)
+    }
+}

@@ -1,0 +1,271 @@
+//! The messages of a history: written for the next request, read back by tests and stand-ins.
+
+use std::borrow::Cow;
+
+use serde::de::MapAccess;
+
+use super::super::shape::{Shape, Shaped, Text, name, skip, text_of, value};
+use super::super::{Call, Error, Reply};
+use super::chunk::{Content, Pieces};
+use super::reply::finish_calls;
+
+/// Stands in for the name of a call the model gave none: providers refuse an empty one.
+const NAMELESS: &str = "invalid_tool_call";
+
+/// Appends the message of a person: one JSON object, no comma.
+pub fn write_user(out: &mut Vec<u8>, text: &str) {
+    write_plain(out, "user", text);
+}
+
+/// Appends the system message: one JSON object, no comma.
+pub fn write_system(out: &mut Vec<u8>, text: &str) {
+    write_plain(out, "system", text);
+}
+
+/// Appends the result of the call with the wire id `id`: one JSON object, no comma.
+pub fn write_tool_result(out: &mut Vec<u8>, id: &str, content: &str) {
+    out.extend_from_slice(br#"{"role":"tool","tool_call_id":"#);
+    write_string(out, id);
+    out.extend_from_slice(br#","content":"#);
+    write_string(out, content);
+    out.push(b'}');
+}
+
+fn write_plain(out: &mut Vec<u8>, role: &str, text: &str) {
+    out.extend_from_slice(br#"{"role":"#);
+    write_string(out, role);
+    out.extend_from_slice(br#","content":"#);
+    write_string(out, text);
+    out.push(b'}');
+}
+
+/// Appends `text` as a JSON string.
+pub(in super::super) fn write_string(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("writing text to memory cannot fail");
+}
+
+impl Reply {
+    /// Appends the assistant message as it goes back into the history: one JSON object, no comma.
+    ///
+    /// Content is left out when there are calls and no text. Arguments that could not be read are sent back as `{}`,
+    /// since an invalid history is refused for ever. Unknown fields come last, unchanged.
+    pub fn write_message(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"role":"assistant""#);
+        if !self.text.is_empty() || self.calls.is_empty() {
+            out.extend_from_slice(br#","content":"#);
+            write_string(out, &self.text);
+        }
+        for (ordinal, call) in self.calls.iter().enumerate() {
+            out.extend_from_slice(if ordinal == 0 { br#","tool_calls":["# } else { b"," });
+            write_call(out, call);
+        }
+        if !self.calls.is_empty() {
+            out.push(b']');
+        }
+        self.extra.write_fields(out);
+        out.push(b'}');
+    }
+}
+
+fn write_call(out: &mut Vec<u8>, call: &Call) {
+    out.extend_from_slice(br#"{"id":"#);
+    write_string(out, &call.id);
+    // A call of another type than `function` consists of unknown fields.
+    if call.extra.get("type").is_none() {
+        out.extend_from_slice(br#","type":"function","function":{"name":"#);
+        write_string(out, if call.name.is_empty() { NAMELESS } else { &call.name });
+        out.extend_from_slice(br#","arguments":"#);
+        write_string(out, call.arguments.object().unwrap_or("{}"));
+        call.function_extra.write_fields(out);
+        out.push(b'}');
+    }
+    call.extra.write_fields(out);
+    out.push(b'}');
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The operator, also under the newer name `developer`.
+    System,
+    /// The person.
+    User,
+    /// The model.
+    Assistant,
+    /// A tool, answering a call.
+    Tool,
+}
+
+/// One message of a history, read back.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// The text; empty if there is none.
+    pub text: String,
+    /// The calls of an assistant message.
+    pub calls: Vec<Call>,
+    /// The call a tool message answers.
+    pub tool_call_id: Option<String>,
+}
+
+/// Reads message objects with commas between them, as they stand in a request.
+///
+/// # Errors
+/// [`Error::Malformed`] if they are no JSON, or one of them has no role we know.
+pub fn decode_messages(bytes: &[u8]) -> Result<Vec<Message>, Error> {
+    let text = text_of(bytes);
+    let list = format!("[{text}]");
+    let drafts: Vec<Shaped<Draft<'_>>> = serde_json::from_str(&list)
+        .map_err(|error| Error::malformed(format_args!("expected messages, {error}"), &text))?;
+    drafts.into_iter().map(|Shaped(draft)| draft.into_message(&text)).collect()
+}
+
+/// A message whose role may be missing.
+#[derive(Default)]
+struct Draft<'de> {
+    role: Option<Cow<'de, str>>,
+    content: Content<'de>,
+    calls: Pieces<'de>,
+    tool_call_id: Option<Cow<'de, str>>,
+}
+
+impl<'de> Shape<'de> for Draft<'de> {
+    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+        let mut draft = Draft::default();
+        while let Some(field) = name(&mut fields)? {
+            match &*field {
+                "role" => draft.role = value::<Text<'de>, _>(&mut fields)?.0,
+                "content" => draft.content = value(&mut fields)?,
+                "tool_calls" => draft.calls = value(&mut fields)?,
+                "tool_call_id" => draft.tool_call_id = value::<Text<'de>, _>(&mut fields)?.0,
+                _ => skip(&mut fields)?,
+            }
+        }
+        Ok(draft)
+    }
+}
+
+impl Draft<'_> {
+    fn into_message(self, all: &str) -> Result<Message, Error> {
+        let role = match self.role.as_deref() {
+            Some("system" | "developer") => Role::System,
+            Some("user") => Role::User,
+            Some("assistant") => Role::Assistant,
+            Some("tool" | "function") => Role::Tool,
+            other => {
+                let role = other.unwrap_or("none");
+                return Err(Error::malformed(
+                    format_args!("expected a message, got role `{role}`"),
+                    all,
+                ));
+            }
+        };
+        Ok(Message {
+            role,
+            text: self.content.text.into_owned(),
+            calls: finish_calls(self.calls.0, false),
+            tool_call_id: self.tool_call_id.map(Cow::into_owned),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Arguments;
+    use super::super::decode_reply;
+    use super::*;
+
+    /// Reads a reply with this message and checks how it goes back.
+    fn check(message: &str, finish: &str, expected: &str) {
+        let body = format!(r#"{{"choices":[{{"message":{message},"finish_reason":"{finish}"}}]}}"#);
+        let mut out = Vec::new();
+        decode_reply(body.as_bytes()).unwrap().write_message(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_text_goes_back_as_content_also_an_empty_one() {
+        check(
+            r#"{"role":"assistant","content":"a\"b\u00e9"}"#,
+            "stop",
+            "{\"role\":\"assistant\",\"content\":\"a\\\"bé\"}",
+        );
+        check(r#"{"content":null}"#, "stop", r#"{"role":"assistant","content":""}"#);
+    }
+
+    #[test]
+    fn calls_go_back_with_their_extras_and_without_an_empty_content() {
+        check(
+            r#"{"reasoning_details":[{"b" : 1}],"content":"","tool_calls":[
+                {"id":"a","index":0,"extra_content":{"s" : "x"},"function":{"k":1.0,"name":"f","arguments":"{\"x\": 1}"}},
+                {"id":"a","function":{"name":"f"}}],"reasoning":"r"}"#,
+            "tool_calls",
+            concat!(
+                r#"{"role":"assistant","tool_calls":["#,
+                r#"{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\": 1}","k":1.0},"extra_content":{"s" : "x"}},"#,
+                r#"{"id":"a_2","type":"function","function":{"name":"f","arguments":"{}"}}],"#,
+                r#""reasoning_details":[{"b" : 1}],"reasoning":"r"}"#
+            ),
+        );
+        check(
+            r#"{"content":"t","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]}"#,
+            "stop",
+            r#"{"role":"assistant","content":"t","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{}"}}]}"#,
+        );
+    }
+
+    #[test]
+    fn unreadable_arguments_and_names_never_poison_the_history() {
+        for arguments in [r#""{\"x\"""#, r#""[1]""#, r#""nonsense""#, "null"] {
+            check(
+                &format!(
+                    r#"{{"tool_calls":[{{"id":"a","function":{{"arguments":{arguments}}}}}]}}"#
+                ),
+                "length",
+                r#"{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"invalid_tool_call","arguments":"{}"}}]}"#,
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let body = r#"{"choices":[{"message":{"content":"t","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"x\":1}"}}]}}]}"#;
+        let mut out = Vec::new();
+        write_system(&mut out, "be \"kind\"");
+        out.push(b',');
+        write_user(&mut out, "hi\n\u{1}");
+        out.push(b',');
+        decode_reply(body.as_bytes()).unwrap().write_message(&mut out);
+        out.push(b',');
+        write_tool_result(&mut out, "c1", "sunny \u{2028}");
+        let messages = decode_messages(&out).unwrap();
+        let seen: Vec<_> =
+            messages.iter().map(|message| (message.role, message.text.as_str())).collect();
+        let expected = [
+            (Role::System, "be \"kind\""),
+            (Role::User, "hi\n\u{1}"),
+            (Role::Assistant, "t"),
+            (Role::Tool, "sunny \u{2028}"),
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(messages[2].calls[0].arguments, Arguments::Object(r#"{"x":1}"#.to_owned()));
+        assert_eq!(
+            (messages[2].calls[0].id.as_str(), messages[3].tool_call_id.as_deref()),
+            ("c1", Some("c1"))
+        );
+    }
+
+    #[test]
+    fn messages_without_a_known_role_are_refused() {
+        assert!(decode_messages(b"").unwrap().is_empty());
+        for bytes in
+            [r#"{"content":"a"}"#, r#"{"role":"king"}"#, r#"{"role":"user"} {"role":"user"}"#, "{"]
+        {
+            assert!(
+                matches!(decode_messages(bytes.as_bytes()), Err(Error::Malformed { .. })),
+                "{bytes}"
+            );
+        }
+    }
+}

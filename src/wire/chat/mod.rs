@@ -1,0 +1,17 @@
+//! Chat Completions: the JSON of requests, replies, chunks and errors.
+//!
+//! Reading is lenient, since every provider has its own idea of the protocol: each field is optional, each may have
+//! any type, unknown ones are kept. Writing is strict, and copies bytes: no JSON tree is built in either direction.
+
+pub(super) mod chunk;
+mod error_body;
+mod message;
+mod reply;
+mod request;
+
+pub use error_body::error_in;
+pub(super) use error_body::{error_from, error_in_text};
+pub(super) use message::write_string;
+pub use message::{Message, Role, decode_messages, write_system, write_tool_result, write_user};
+pub use reply::decode_reply;
+pub use request::{Request, ToolSpec, write_tools};
