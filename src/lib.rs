@@ -1,6 +1,12 @@
 //! Callsheet: an actor runtime for an LLM's tool calls.
 
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod conversation;
+#[cfg(feature = "mock-model")]
+pub mod mock_model;
 
 pub mod model;
 pub mod session;

@@ -87,6 +87,20 @@ impl ToolType {
         self
     }
 
+    /// Says to the model what the tool is good for, in place of what it was made with.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<Arc<str>>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// Sets another JSON Schema for the arguments.
+    #[must_use]
+    pub fn parameters(mut self, schema: Value) -> Self {
+        self.parameters = schema;
+        self
+    }
+
     /// The name the model calls.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
@@ -95,13 +109,13 @@ impl ToolType {
 
     /// What the model reads to choose.
     #[must_use]
-    pub fn description(&self) -> &str {
+    pub fn what_for(&self) -> &str {
         &self.description
     }
 
     /// The JSON Schema of the arguments.
     #[must_use]
-    pub fn parameters(&self) -> &Value {
+    pub fn schema(&self) -> &Value {
         &self.parameters
     }
 

@@ -195,7 +195,7 @@ fn after(
     };
     let mut push =
         |word: &str, value: Range<usize>, covers_from: usize, source: fn(String) -> Source| {
-            if !value.is_empty() && !(only_tool(&value) && !speech) {
+            if !value.is_empty() && (speech || !only_tool(&value)) {
                 found.push(Candidate {
                     covers: covers_from..value.end,
                     value,
@@ -234,7 +234,8 @@ fn labelled(
 ) {
     let tokens = clause.tokens;
     let label = leaf.name.last().is_some_and(|name| *name == tokens[at].stem);
-    if !label || tokens[at].is_preposition() || (clause.names_tool)(&tokens[at]) {
+    // At the beginning it is a verb: `text Maria`.
+    if at == 0 || !label || tokens[at].is_preposition() || (clause.names_tool)(&tokens[at]) {
         return;
     }
     let mut start = at + 1;
@@ -248,7 +249,7 @@ fn labelled(
         && !clause.taken[end]
         && !is_when(end)
         && !tokens[end].is_preposition()
-        && !(end == start && tokens[end].is_stop())
+        && (end > start || !tokens[end].is_stop())
     {
         end += 1;
         if tokens[end - 1].pause == Pause::Sentence {
@@ -270,11 +271,12 @@ fn trimmed(tokens: &[Token], start: usize, mut end: usize) -> usize {
     end
 }
 
+/// An article in small letters: `The Godfather` keeps its own.
 fn is_article(token: &Token) -> bool {
     matches!(
         token.word.as_str(),
         "the" | "a" | "an" | "my" | "our" | "your" | "some" | "any" | "me" | "both"
-    ) && token.shape != Shape::Quoted
+    ) && token.shape == Shape::Plain
 }
 
 const DAYS: &[&str] = &[

@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use super::super::json::Json;
-use super::candidates::{self, Candidate, Clause, Source};
+use super::candidates::{self, Candidate, Clause};
+use super::fitting::{self, Fitting};
+use super::leftover::leftover;
 use super::profile::Profile;
-use super::schema::{self, Direction, Kind, Leaf, Meaning};
-use super::synonyms;
+use super::schema::{self, Kind, Leaf, Meaning};
 use super::token::{Pause, Shape, Token};
 use super::words::{self, stem};
+use super::{score, synonyms};
 
 /// The arguments of a call, and where they came from.
 #[derive(Clone, Debug)]
@@ -16,8 +18,12 @@ pub(super) struct Filled {
     pub arguments: Json,
     /// The parameters, by the name at the top, that were needed and not found.
     pub missing: Vec<String>,
-    /// How many required and how many optional parameters were found.
-    pub found: (usize, usize),
+    /// How many parameters were found.
+    pub found: usize,
+    /// How many of them are only what was left of the clause.
+    pub guessed: usize,
+    /// How many numbers of the clause fit no parameter.
+    pub idle_numbers: usize,
     /// The tokens of each value found, with what the value is about.
     pub values: Vec<(Range<usize>, Meaning)>,
     /// Says whether a list was filled or is needed.
@@ -33,12 +39,15 @@ pub(super) fn fill(tool: &Profile<'_>, tokens: &[Token]) -> Filled {
         taken: vec![false; tokens.len()],
         found: vec![None; leaves.len()],
         values: Vec::new(),
+        guessed: 0,
+        idle_numbers: 0,
         leaves,
     };
     work.enums();
     work.booleans();
     work.numbers();
     work.strings();
+    work.idle_numbers = work.count_idle_numbers();
     work.leftovers();
     work.finish()
 }
@@ -51,6 +60,8 @@ struct Work<'a> {
     /// For each leaf.
     found: Vec<Option<Json>>,
     values: Vec<(Range<usize>, Meaning)>,
+    guessed: usize,
+    idle_numbers: usize,
 }
 
 impl Work<'_> {
@@ -74,7 +85,7 @@ impl Work<'_> {
                     let Some(text) = value.as_str() else { continue };
                     for at in 0..self.tokens.len() {
                         let Some(range) = self.mention(text, at) else { continue };
-                        let score = self.direction_score(&self.leaves[leaf], range.start);
+                        let score = score::direction(&self.leaves[leaf], self.tokens, range.start);
                         if best.as_ref().is_none_or(|(top, ..)| score > *top) {
                             best = Some((score, leaf, value.clone(), range));
                         }
@@ -122,24 +133,6 @@ impl Work<'_> {
                     || synonyms::same_code(word, &token.stem))
         });
         (free && said).then_some(range)
-    }
-
-    /// How well the place `at` fits a parameter that is one of two ends.
-    fn direction_score(&self, leaf: &Leaf, at: usize) -> i32 {
-        let before = at.checked_sub(1).map(|before| &self.tokens[before]);
-        let told = match before {
-            Some(token) if token.word == "from" => Some(Direction::From),
-            Some(token) if matches!(token.shape, Shape::Number(_)) => Some(Direction::From),
-            Some(token) if matches!(token.word.as_str(), "to" | "into" | "in") => {
-                Some(Direction::To)
-            }
-            _ => None,
-        };
-        match (leaf.direction, told) {
-            (Some(wanted), Some(told)) if wanted == told => 3,
-            (Some(_), Some(_)) => 0,
-            _ => 1,
-        }
     }
 
     fn booleans(&mut self) {
@@ -193,7 +186,7 @@ impl Work<'_> {
                 }
             }
             let Some((_, leaf, at, value)) = best else { break };
-            let value = fitting_number(&self.leaves[leaf].schema, value);
+            let value = fitting::number(&self.leaves[leaf].schema, value);
             self.take(leaf, value, at..at + 1, at..at + 1);
         }
         for leaf in self.open(|leaf| {
@@ -205,7 +198,7 @@ impl Work<'_> {
                 |at: &usize| !self.taken[*at] && matches!(self.tokens[*at].shape, Shape::Number(_));
             let places: Vec<usize> = (0..self.tokens.len()).filter(free).collect();
             let value = |&at: &usize| match self.tokens[at].shape {
-                Shape::Number(value) => fitting_number(&items, value),
+                Shape::Number(value) => fitting::number(&items, value),
                 _ => Json::Null,
             };
             let values: Vec<Json> = places.iter().map(value).collect();
@@ -218,6 +211,12 @@ impl Work<'_> {
     /// Says whether a word of the parameter stands close to the token at `at`.
     fn is_beside(&self, leaf: usize, at: usize) -> bool {
         let leaf = &self.leaves[leaf];
+        let counts = ["quantity", "count", "number", "amount", "limit", "copies"];
+        let counts = counts.iter().any(|word| leaf.name.contains(&stem(word)));
+        let thing = |token: &Token| token.shape == Shape::Plain && !token.is_preposition();
+        if counts && self.tokens.get(at + 1).is_some_and(thing) {
+            return true;
+        }
         let near = at.saturating_sub(2)..(at + 3).min(self.tokens.len());
         let of_leaf = |stem: &String| leaf.name.contains(stem) || leaf.hints.contains(stem);
         self.tokens[near].iter().any(|token| {
@@ -238,7 +237,7 @@ impl Work<'_> {
             let mut best: Option<(f64, usize, Candidate)> = None;
             for candidate in candidates::all(&clause, &self.leaves) {
                 for &leaf in &open {
-                    let score = self.score(leaf, &candidate);
+                    let score = score::of(leaf, &self.leaves[leaf], self.tokens, &candidate);
                     let enough = if self.leaves[leaf].required { 3.0 } else { 4.0 };
                     if score >= enough && best.as_ref().is_none_or(|(top, ..)| score > *top) {
                         best = Some((score, leaf, candidate.clone()));
@@ -251,99 +250,13 @@ impl Work<'_> {
         }
     }
 
-    /// How well `candidate` fits a parameter; 3 is enough for a required one.
-    fn score(&self, leaf: usize, candidate: &Candidate) -> f64 {
-        use Meaning as M;
-        let index = leaf;
-        let leaf = &self.leaves[leaf];
-        let tokens = &self.tokens[candidate.value.clone()];
-        let is_list = schema::kind(&leaf.schema) == Kind::List;
-        let short = tokens.len() == 1;
-        match (&candidate.source, leaf.meaning) {
-            (Source::Labelled(of), meaning) if *of == index => match meaning {
-                M::Email | M::Url | M::Path => 0.0,
-                M::Place | M::Symbol | M::Topic if !is_list => 3.5,
-                _ => 8.0,
-            },
-            (Source::Labelled(_), _) => 0.0,
-            (Source::Shaped(Shape::Email), M::Email)
-            | (Source::Shaped(Shape::Url), M::Url)
-            | (Source::Shaped(Shape::Path), M::Path)
-            | (Source::Expression, M::Expression) => 10.0,
-            (Source::Date, M::Date) | (Source::Time, M::Time) | (Source::Time, M::When) => 9.0,
-            (Source::Date, M::When) => 8.5,
-            (Source::Date, M::Time) | (Source::Time, M::Date) => 2.0,
-            (Source::Date | Source::Time | Source::Expression, _) => 0.0,
-            (Source::Shaped(Shape::Url), M::Path) | (Source::Shaped(Shape::Path), M::Url) => 4.0,
-            (Source::Shaped(_), _) => {
-                if leaf.direction == Some(Direction::To) {
-                    5.0
-                } else {
-                    1.0
-                }
-            }
-            (_, M::Email | M::Url | M::Date | M::Time | M::When) => 0.0,
-            (Source::Quoted, M::Text) => 7.0,
-            (Source::Quoted, M::Path | M::Place) => 4.0,
-            (Source::Quoted, _) => 6.5,
-            (Source::LongAfter(word), M::Text) if matches!(word.as_str(), "saying" | "says") => 8.0,
-            (Source::LongAfter(word), M::Text) if word == "that" => 5.0,
-            (Source::LongAfter(word), M::Text) if word == "to" && !tokens[0].is_proper() => 4.5,
-            (_, M::Text | M::Expression) => 0.0,
-            (Source::Upper, M::Symbol) => {
-                7.0 + f64::from(self.direction_score(leaf, candidate.value.start)) / 10.0
-            }
-            (Source::Unit, M::Symbol) => {
-                3.0 + f64::from(self.direction_score(leaf, candidate.value.start))
-            }
-            (Source::Unit, _) => 0.0,
-            (Source::After(word), meaning) => self.after_score(leaf, word, meaning, short),
-            (Source::LongAfter(word), M::Topic) => {
-                0.2 + self.after_score(leaf, word, M::Topic, short)
-            }
-            (Source::LongAfter(_), meaning) if is_list && meaning != M::Symbol => 5.2,
-            (Source::LongAfter(_), _) => 0.0,
-            (Source::Proper, M::Place) => 4.0,
-            (Source::Proper, M::Title) => 1.5,
-            // What is left of the clause may say more than the name alone.
-            (Source::Proper, M::Topic) if !is_list => 2.9,
-            (Source::Proper, _) => 3.0,
-            (Source::Upper, _) => 2.9,
-        }
-    }
-
-    fn after_score(&self, leaf: &Leaf, word: &str, meaning: Meaning, short: bool) -> f64 {
-        let told = match word {
-            "from" => Some(Direction::From),
-            "to" | "into" | "towards" => Some(Direction::To),
-            _ => None,
-        };
-        match (leaf.direction, told) {
-            (Some(wanted), Some(told)) if wanted == told => return 7.5,
-            (Some(_), Some(_)) => return 0.0,
-            (Some(Direction::From), None) if matches!(word, "in" | "for") => return 1.0,
-            _ => {}
-        }
-        match (meaning, word) {
-            (_, "saying" | "says" | "that") => 0.0,
-            (Meaning::Symbol, _) => {
-                if short {
-                    3.5
-                } else {
-                    0.0
-                }
-            }
-            (Meaning::Place, "in" | "at" | "near" | "around" | "for" | "of" | "within") => 5.0,
-            (Meaning::Place, "to" | "from" | "on") => 4.0,
-            (Meaning::Title, "called" | "named" | "titled") => 6.0,
-            (Meaning::Title, "for") => 4.0,
-            (Meaning::Topic, "about" | "regarding") => 5.5,
-            (Meaning::Topic, "for" | "of") => 5.0,
-            (Meaning::Topic, "on") => 4.0,
-            (Meaning::Topic, "containing" | "using" | "with") => 3.5,
-            (Meaning::Path, "in" | "of" | "from" | "under") => 3.5,
-            _ => 1.0,
-        }
+    fn count_idle_numbers(&self) -> usize {
+        let number = |token: &Token| matches!(token.shape, Shape::Number(_));
+        self.tokens
+            .iter()
+            .zip(&self.taken)
+            .filter(|(token, taken)| !**taken && number(token))
+            .count()
     }
 
     /// What is left of the clause, for the required strings that found nothing better.
@@ -355,65 +268,14 @@ impl Work<'_> {
             ) {
                 continue;
             }
-            let Some(range) = self.leftover(&self.leaves[leaf]) else { continue };
+            let Some(range) = leftover(self.tool, self.tokens, &self.taken, &self.leaves[leaf])
+            else {
+                continue;
+            };
             let value = self.value(leaf, &range);
             self.take(leaf, value, range.clone(), range);
+            self.guessed += 1;
         }
-    }
-
-    /// The longest run of free tokens, without the words round it that only ask.
-    fn leftover(&self, leaf: &Leaf) -> Option<Range<usize>> {
-        let meaning = leaf.meaning;
-        let over_commas = meaning == Meaning::Text || schema::kind(&leaf.schema) == Kind::List;
-        let pause = if over_commas { Pause::Sentence } else { Pause::Comma };
-        let mut best: Option<Range<usize>> = None;
-        let mut start = 0;
-        for end in 0..=self.tokens.len() {
-            let run_ends = end == self.tokens.len() || self.taken[end];
-            let paused = end > start && self.tokens[end - 1].pause >= pause;
-            if !run_ends && !paused {
-                continue;
-            }
-            let range = self.without_edges(start..end, meaning);
-            if !range.is_empty() && best.as_ref().is_none_or(|best| range.len() > best.len()) {
-                best = Some(range);
-            }
-            start = if run_ends { end + 1 } else { end };
-        }
-        best
-    }
-
-    fn without_edges(&self, mut range: Range<usize>, meaning: Meaning) -> Range<usize> {
-        let asks = |token: &Token| {
-            token.shape != Shape::Quoted
-                && (token.is_stop() || token.is_preposition() || token.is_conjunction())
-        };
-        let verb = |token: &Token| token.shape != Shape::Quoted && words::is_verb(&token.word);
-        let works = |token: &Token| verb(token) || self.tool.is_told_by(token);
-        let opening =
-            self.tokens[range.clone()].iter().take_while(|token| asks(token) || works(token));
-        let opening: Vec<&Token> = opening.collect();
-        // Running text may itself begin with such words: `translate thank you`.
-        let last_work = opening.iter().rposition(|token| works(token));
-        range.start += match last_work.filter(|_| meaning == Meaning::Text) {
-            Some(at) => at + 1,
-            None => opening.len(),
-        };
-        while let Some(last) =
-            range.end.checked_sub(1).map(|at| &self.tokens[at]).filter(|_| !range.is_empty())
-        {
-            let spare = last.is_preposition() || last.is_conjunction() || last.word == "please";
-            let more = meaning != Meaning::Text
-                && (asks(last)
-                    || self.tool.is_named_by(last)
-                    || words::is_tail(&last.word)
-                    || candidates::is_moment(last));
-            if !(spare || more) {
-                break;
-            }
-            range.end -= 1;
-        }
-        range
     }
 
     /// The tokens of `range` as the value of a parameter.
@@ -446,10 +308,7 @@ impl Work<'_> {
 
     /// Puts the arguments together; what is required and was not found gets a value that fits.
     fn finish(self) -> Filled {
-        let required = |leaf: &&usize| self.leaves[**leaf].required;
-        let found: Vec<usize> =
-            (0..self.leaves.len()).filter(|&leaf| self.found[leaf].is_some()).collect();
-        let found_required = found.iter().filter(required).count();
+        let found = self.found.iter().flatten().count();
         let missing = self.leaves.iter().zip(&self.found);
         let missing = missing.filter(|(leaf, found)| {
             leaf.required && found.is_none() && leaf.schema.get("default").is_none()
@@ -458,17 +317,21 @@ impl Work<'_> {
             schema::kind(&leaf.schema) == Kind::List && (leaf.required || found.is_some())
         });
         let missing = missing.map(|(leaf, _)| leaf.path[0].clone()).collect();
-        let arguments = self.object(&self.tool.parameters, &mut Vec::new());
+        let said = text(self.tokens, Meaning::Text);
+        let fitting = Fitting { root: &self.tool.parameters, text: said };
+        let arguments = self.object(&fitting, fitting.root, &mut Vec::new());
         Filled {
             arguments,
             missing,
-            found: (found_required, found.len() - found_required),
+            found,
+            guessed: self.guessed,
+            idle_numbers: self.idle_numbers,
             values: self.values,
             takes_list,
         }
     }
 
-    fn object(&self, schema: &Json, path: &mut Vec<String>) -> Json {
+    fn object(&self, fitting: &Fitting<'_>, schema: &Json, path: &mut Vec<String>) -> Json {
         let mut members = Vec::new();
         for (name, required, schema) in schema::properties(&self.tool.parameters, schema) {
             path.push(name.clone());
@@ -478,39 +341,17 @@ impl Work<'_> {
                 .filter(|(leaf, found)| found.is_some() && leaf.path.starts_with(path))
                 .count();
             let value = match leaf.map(|leaf| &self.found[leaf]) {
+                Some(Some(Json::List(items))) => Some(fitting.list(&schema, items.clone())),
                 Some(Some(value)) => Some(value.clone()),
-                Some(None) if required => Some(self.stopgap(&schema)),
-                None if required || inside > 0 => Some(self.object(&schema, path)),
+                Some(None) if required => Some(fitting.stopgap(&schema)),
+                None if inside > 0 => Some(self.object(fitting, &schema, path)),
+                None if required => Some(fitting.stopgap(&schema)),
                 _ => None,
             };
             path.pop();
             members.extend(value.map(|value| (name, value)));
         }
         Json::Object(members)
-    }
-
-    /// A value that fits `schema` when the clause says nothing.
-    fn stopgap(&self, schema: &Json) -> Json {
-        let given = schema.get("default").or(schema.get("const"));
-        if let Some(value) =
-            given.or_else(|| schema.get("enum").and_then(|choices| choices.items().first()))
-        {
-            return value.clone();
-        }
-        match schema::kind(schema) {
-            Kind::Integer | Kind::Number => fitting_number(schema, 0.0),
-            Kind::Boolean => Json::Bool(false),
-            Kind::Null => Json::Null,
-            Kind::Object => Json::Object(Vec::new()),
-            Kind::List => {
-                let least = schema.get("minItems").and_then(Json::as_f64).unwrap_or(0.0) as usize;
-                let any = Json::Object(Vec::new());
-                let items =
-                    schema::resolved(&self.tool.parameters, schema.get("items").unwrap_or(&any));
-                Json::List((0..least.min(16)).map(|_| self.stopgap(&items)).collect())
-            }
-            Kind::String => Json::Text(text(self.tokens, Meaning::Text)),
-        }
     }
 }
 
@@ -525,14 +366,6 @@ fn is_string(leaf: &Leaf) -> bool {
 /// The schema of a list's items.
 fn kind_of_items(leaf: &Leaf) -> Option<&Json> {
     (schema::kind(&leaf.schema) == Kind::List).then(|| leaf.schema.get("items")).flatten()
-}
-
-fn fitting_number(schema: &Json, value: f64) -> Json {
-    let bound = |key: &str| schema.get(key).and_then(Json::as_f64);
-    let low = bound("minimum").or(bound("exclusiveMinimum").map(|low| low + 1.0));
-    let high = bound("maximum").or(bound("exclusiveMaximum").map(|high| high - 1.0));
-    let value = value.max(low.unwrap_or(f64::MIN)).min(high.unwrap_or(f64::MAX));
-    Json::number(if schema::kind(schema) == Kind::Integer { value.round() } else { value })
 }
 
 /// The tokens as one text, the punctuation between them kept.

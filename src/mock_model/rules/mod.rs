@@ -11,10 +11,13 @@
 
 mod candidates;
 mod fill;
+mod fitting;
+mod leftover;
 mod plan;
 mod profile;
 mod results;
 mod schema;
+mod score;
 mod synonyms;
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,9 @@ use super::token::{Pause, Shape, Token, tokens};
 /// one of its description is not.
 const ENOUGH: f64 = 1.4;
 
+/// A verb of its name is enough if the clause also fills all that the tool needs.
+const A_VERB: f64 = 1.0;
+
 /// The calls that answer `question`, in its order, none twice.
 pub(super) fn calls(question: &str, tools: &[&Function]) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
@@ -108,12 +111,18 @@ fn clauses(tokens: &[Token], tools: &[Profile<'_>]) -> Vec<Clause> {
                     let filled = inherit(filled, &last.filled);
                     clauses.push(Clause { tool, tokens: part.to_vec(), filled, pattern: None });
                     taken = segment.range.clone();
-                } else if taken.end <= segment.range.start && last.pattern.is_none() {
+                } else if last.pattern.is_none() && !part.first().is_some_and(Token::is_stop) {
                     taken.end = segment.range.end;
                     replace_last(&mut clauses, Clause { tokens: joined, filled, ..last });
                 }
             }
         }
+    }
+    if clauses.is_empty()
+        && let Some((tool, filled)) = best(tokens, tools)
+    {
+        // Only the parts together say enough: `add 3 and 5`.
+        clauses.push(Clause { tool, tokens: tokens.to_vec(), filled, pattern: None });
     }
     clauses
 }
@@ -132,10 +141,9 @@ fn segments(tokens: &[Token]) -> Vec<Segment> {
     let mut between = false;
     for (at, token) in tokens.iter().enumerate() {
         between |= token.word == "between";
-        let conjunction =
-            token.is_conjunction() && !std::mem::take(&mut between).then_some(()).is_some();
-        if token.is_conjunction() && !conjunction {
-            continue;
+        let conjunction = token.is_conjunction();
+        if conjunction && std::mem::take(&mut between) {
+            continue; // `between Rome and Milan` stays in one piece.
         }
         let end = if conjunction { at } else { at + 1 };
         if conjunction || token.pause != Pause::None || at + 1 == tokens.len() {
@@ -160,13 +168,17 @@ fn best(part: &[Token], tools: &[Profile<'_>]) -> Option<(usize, Filled)> {
     let mut best: Option<(f64, usize, Filled)> = None;
     for (index, tool) in tools.iter().enumerate() {
         let (raw, ranked) = tool.fit(part, tools);
-        if raw < ENOUGH {
+        if raw < A_VERB {
             continue;
         }
         let filled = fill(tool, part);
-        let (required, optional) = filled.found;
-        let found = 0.5 * required as f64 + 0.2 * optional as f64;
-        let score = ranked + found - 0.8 * filled.missing.len() as f64;
+        if raw < ENOUGH && !(filled.missing.is_empty() && filled.found > 0) {
+            continue;
+        }
+        let told = filled.found - filled.guessed;
+        let score = ranked + 0.5 * told as f64
+            - 0.8 * filled.missing.len() as f64
+            - 0.5 * filled.idle_numbers as f64;
         if best.as_ref().is_none_or(|(top, ..)| score > *top) {
             best = Some((score, index, filled));
         }

@@ -3,8 +3,8 @@
 use super::super::json::Json;
 use super::words::{self, stem};
 
-/// Deeper schemas are taken for "any object".
-const MAX_DEPTH: usize = 6;
+/// What lies deeper is not filled: a schema may hold itself.
+pub(super) const MAX_DEPTH: usize = 4;
 
 /// A parameter that holds a value of its own, perhaps inside of objects.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ pub(super) enum Kind {
 
 /// Each meaning with words of names that tell it, the more telling first.
 const MEANINGS: &[(Meaning, &str)] = &[
-    (Meaning::Email, "email mail recipient"),
+    (Meaning::Email, "email mail"),
     (Meaning::Url, "url uri link website"),
     (Meaning::Path, "path file filename directory folder filepath"),
     (
@@ -79,11 +79,14 @@ const MEANINGS: &[(Meaning, &str)] = &[
     (Meaning::Symbol, "ticker symbol currency code isin"),
     (
         Meaning::Title,
-        "title name subject label heading person customer user assignee contact artist author",
+        "title name subject label heading recipient person customer user assignee contact artist author",
     ),
     (Meaning::Topic, "query topic keyword keywords search term question word food genre q"),
     (Meaning::Text, "text content body message note description comment prompt sentence"),
 ];
+
+/// Marks a resolved schema that had null among its alternatives, as OpenAPI does.
+const NULLABLE: &str = "nullable";
 
 /// The parameters of the schema `root`, the required ones first, in the order it names them.
 pub(super) fn leaves(root: &Json) -> Vec<Leaf> {
@@ -138,6 +141,12 @@ pub(super) fn properties(root: &Json, schema: &Json) -> Vec<(String, bool, Json)
     properties
 }
 
+/// Says whether null fits a resolved schema.
+pub(super) fn is_nullable(schema: &Json) -> bool {
+    let listed = schema.get("type").map_or(&[][..], Json::items);
+    schema.get(NULLABLE).is_some() || listed.iter().any(|name| name.as_str() == Some("null"))
+}
+
 /// `schema` without references and alternatives: the first alternative that is not null is taken,
 /// and what stands beside it is kept.
 pub(super) fn resolved(root: &Json, schema: &Json) -> Json {
@@ -154,7 +163,12 @@ pub(super) fn resolved(root: &Json, schema: &Json) -> Json {
             !matches!(key.as_str(), "$ref" | "anyOf" | "oneOf" | "allOf")
                 && target.get(key).is_none()
         });
-        let members = target.members().iter().chain(kept).cloned().collect();
+        let null = Json::Text("null".to_owned());
+        let is_null = |choice: &Json| choice.get("type") == Some(&null);
+        let choices = ["anyOf", "oneOf"].iter().filter_map(|key| schema.get(key));
+        let nullable = choices.flat_map(Json::items).any(is_null);
+        let mark = nullable.then(|| (NULLABLE.to_owned(), Json::Bool(true)));
+        let members = target.members().iter().chain(kept).cloned().chain(mark).collect();
         schema = Json::Object(members);
     }
     schema
@@ -207,6 +221,10 @@ fn meaning(name: &[String], hints: &[String], schema: &Json) -> Meaning {
             .map(|(meaning, _)| *meaning)
     };
     // A name that says nothing itself leaves it to the description.
+    let addressed = ["recipient", "to", "cc"].iter().any(|word| name.contains(&stem(word)));
+    if addressed && hints.iter().any(|hint| hint == "email") {
+        return Meaning::Email;
+    }
     told_by(name).or_else(|| told_by(hints)).unwrap_or(Meaning::Topic)
 }
 

@@ -1,12 +1,16 @@
 //! Words that people and tools use for the same thing.
 
+use std::sync::LazyLock;
+
 use super::words::stem;
 
 /// Each line is one meaning. A word may stand on several lines.
 const GROUPS: &[&str] = &[
     "weather forecast temperature rain rainy snow sunny sun hot cold warm humid humidity umbrella wind windy degree climate",
     "stock share price quote ticker trading",
-    "price cost expensive cheap",
+    "price cost expensive cheap dollar euro usd eur",
+    "population inhabitant people live",
+    "movie film cinema showtime theater playing",
     "news headline latest story happening",
     "currency money exchange dollar euro pound yen franc rupee yuan usd eur gbp jpy chf cad aud cny inr amount",
     "unit measurement kilometer km mile meter foot feet inch cm mm kg kilogram gram pound ounce liter gallon celsius fahrenheit",
@@ -50,10 +54,14 @@ const GROUPS: &[&str] = &[
     "issue bug ticket",
 ];
 
+/// The stems of each group.
+static STEMS: LazyLock<Vec<Vec<String>>> =
+    LazyLock::new(|| GROUPS.iter().map(|group| group.split(' ').map(stem).collect()).collect());
+
 /// Says whether the stems `left` and `right` can mean the same.
 pub(super) fn same(left: &str, right: &str) -> bool {
-    GROUPS.iter().any(|group| {
-        let has = |wanted: &str| group.split(' ').any(|word| stem(word) == wanted);
+    STEMS.iter().any(|group| {
+        let has = |wanted: &str| group.iter().any(|stem| stem == wanted);
         has(left) && has(right)
     })
 }
@@ -67,6 +75,7 @@ pub(super) fn same_code(left: &str, right: &str) -> bool {
     })
 }
 
+/// Each line is one thing: its names and codes.
 const CODES: &[&str] = &[
     "english en",
     "french fr",

@@ -240,8 +240,10 @@ pub(super) fn stem(word: &str) -> String {
     if matches!(word, "news" | "gas" | "bus" | "always" | "evening" | "morning" | "celsius") {
         return word.to_owned();
     }
-    if let Some(cut) = stem.strip_suffix("ies").filter(|cut| cut.len() > 2) {
-        return format!("{cut}y");
+    for ending in ["ies", "ied"] {
+        if let Some(cut) = word.strip_suffix(ending).filter(|cut| cut.len() > 2) {
+            return format!("{cut}y");
+        }
     }
     if let Some(cut) = stem.strip_suffix('s')
         && cut.len() > 2

@@ -91,7 +91,12 @@ pub struct ScriptError {
 }
 
 impl Script {
-    /// Reads a script; its format is described in the source of this module and in the manual.
+    /// Reads a script: TOML, one `[[reply]]` for each assistant message of a conversation.
+    ///
+    /// A reply has `text`, `calls` (each `name`, `arguments` or `raw`, `id`), `delay_ms`,
+    /// `token_delay_ms`, `cut_after`, `finish` and `usage`; or, for an HTTP error, `status`,
+    /// `headers`, `body` and `delay_ms`. With `times = n` only the first n requests at that point
+    /// get it. `on_end` at the top is `"error"` or `"repeat"`.
     ///
     /// # Errors
     /// Names the line of the first thing that cannot be understood, an unknown field included.

@@ -1,0 +1,176 @@
+//! What can be typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// An actor runtime for an LLM's tool calls: parallel, supervised, timed.
+///
+/// Exit codes: 0 done, 1 the turn failed, 2 usage or settings, 4 the provider refused the key,
+/// 124 deadline, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "callsheet", version)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Reads this file in place of ./config.toml or the user's own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets any key of the settings, as in --set model.base_url=http://127.0.0.1:11434/v1
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How results are printed
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    output: Output,
+    /// The same as --output json
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+    /// Says more on standard error; twice for still more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Leaves out reports and notes on standard error
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+impl Common {
+    pub fn output(&self) -> Output {
+        if self.json { Output::Json } else { self.output }
+    }
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// One document
+    Json,
+    /// The session's events as they happen, one a line
+    Jsonl,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Asks a question and prints the answer
+    Ask(Ask),
+    /// Runs the same calls in parallel and in sequence, side by side
+    Compare(Compare),
+    /// Lists, describes and calls the tools of the settings
+    Tools(Tools),
+    /// Shows or checks the settings
+    Config(Config),
+    /// Serves scripted or rule-made replies to programs that are tested
+    MockModel(MockModel),
+    /// Prints completions for a shell
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// The question; text on standard input is added to it, and `-` stands for that alone
+    pub prompt: Option<String>,
+    /// The id of the session
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+/// What a question may choose against the settings.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Choice {
+    /// The model to ask
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// The tools the model may call, separated by commas; all others are left out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub tools: Option<Vec<String>>,
+    /// The system prompt
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// The question to ask twice
+    #[arg(required_unless_present = "calls")]
+    pub prompt: Option<String>,
+    /// Times this many calls of a tool that only waits, without a model
+    #[arg(long, value_name = "N", conflicts_with = "prompt", requires = "latency_ms",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub calls: Option<u32>,
+    /// How long each of these calls takes
+    #[arg(long, value_name = "MS", requires = "calls",
+          value_parser = clap::value_parser!(u64).range(..=86_400_000))]
+    pub latency_ms: Option<u64>,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Tools {
+    #[command(subcommand)]
+    pub command: ToolsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ToolsCommand {
+    /// Lists the tools
+    List,
+    /// Shows a tool as the model sees it
+    Describe {
+        /// The tool
+        name: String,
+    },
+    /// Runs one call as a round would, without a model
+    Call {
+        /// The tool
+        name: String,
+        /// The arguments, a JSON object
+        #[arg(default_value = "{}")]
+        arguments: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Shows each setting with where it came from; secrets are masked
+    Show,
+    /// Says whether the settings can be used
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MockModel {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub bind: SocketAddr,
+    /// The replies to give, in order; without one they are made by rules
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// How long each token takes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub pace_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    pub shell: Shell,
+}

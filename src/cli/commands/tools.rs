@@ -1,0 +1,134 @@
+//! `tools`: what the model may call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::args::{Common, Output, Tools, ToolsCommand};
+use crate::cli::fixed_model::FixedModel;
+use crate::cli::screen::Screen;
+use crate::cli::status::{Status, UsageError};
+use crate::cli::{live, logging, setup};
+use crate::config::Config;
+use crate::conversation::{Mode, OutcomeKind};
+use crate::session::Cause;
+use crate::tools::{ToolSet, ToolType};
+use crate::wire::Arguments;
+
+pub(in crate::cli) fn run(
+    common: &Common,
+    arguments: Tools,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let config = setup::load(common)?;
+    logging::start(&config, common);
+    let tools = setup::tools(&config, None)?;
+    match arguments.command {
+        ToolsCommand::List => list(&config, &tools, screen)?,
+        ToolsCommand::Describe { name } => describe(find(&tools, &name)?, screen)?,
+        ToolsCommand::Call { name, arguments } => {
+            find(&tools, &name)?;
+            return call(&config, tools, &name, &arguments, screen);
+        }
+    }
+    Ok(Status::Done)
+}
+
+fn find<'a>(tools: &'a ToolSet, name: &str) -> Result<&'a Arc<ToolType>, UsageError> {
+    tools.get(name).ok_or_else(|| {
+        let known: Vec<_> = tools.iter().map(|tool| &**tool.name()).collect();
+        UsageError(format!("no tool named `{name}`; the tools are: {}", known.join(", ")))
+    })
+}
+
+fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()> {
+    let limit = |tool: &ToolType| tool.declared_time_limit().unwrap_or(config.turn.call_time_limit);
+    if screen.output != Output::Text {
+        let describe = |tool: &Arc<ToolType>| {
+            json!({"name": tool.name(), "kind": "demo", "effects": tool.declared_effects().as_str(),
+                "time_limit_ms": limit(tool).as_millis(), "description": tool.what_for()})
+        };
+        let list: Vec<_> = tools.iter().map(describe).collect();
+        screen.data_line(&serde_json::to_string(&list)?)?;
+        return Ok(());
+    }
+    let mut rows = vec![["NAME", "KIND", "EFFECTS", "LIMIT", "DESCRIPTION"].map(str::to_owned)];
+    rows.extend(tools.iter().map(|tool| {
+        [
+            tool.name().to_string(),
+            "demo".to_owned(),
+            tool.declared_effects().as_str().to_owned(),
+            seconds(limit(tool)),
+            tool.what_for().to_owned(),
+        ]
+    }));
+    for line in columns(&rows) {
+        screen.data_line(&line)?;
+    }
+    Ok(())
+}
+
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or_default()).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+/// The tool as a request shows it to the model.
+fn describe(tool: &ToolType, screen: &Screen) -> anyhow::Result<()> {
+    let shown = json!({"type": "function", "function": {"name": tool.name(),
+        "description": tool.what_for(), "parameters": tool.schema()}});
+    let text = match screen.output {
+        Output::Text => serde_json::to_string_pretty(&shown)?,
+        Output::Json | Output::Jsonl => serde_json::to_string(&shown)?,
+    };
+    screen.data_line(&text)?;
+    Ok(())
+}
+
+fn call(
+    config: &Config,
+    tools: Arc<ToolSet>,
+    name: &str,
+    arguments: &str,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let arguments = match Arguments::from_text(arguments.to_owned()) {
+        arguments @ Arguments::Object(_) => arguments,
+        _ => return Err(UsageError("the arguments must be a JSON object".into()).into()),
+    };
+    let runtime = setup::runtime(config)?;
+    let model = FixedModel::new(1, name, &arguments);
+    let limits = setup::limits(config);
+    let round = model.round(&runtime, tools, limits, Mode::Parallel);
+    let (round, cause) = setup::executor()?.block_on(round)?;
+    let Some(call) = round.calls.first() else { return Ok(Status::Failed) };
+    if screen.output == Output::Text {
+        screen.note(&live::draw(screen, &round));
+    }
+    let result = call.result.as_deref().unwrap_or_default();
+    match screen.output {
+        Output::Text => screen.foreign_line(result)?,
+        Output::Json | Output::Jsonl => {
+            let outcome = call.outcome.map(OutcomeKind::as_str);
+            let ran_ms = crate::cli::document::millis(call.ran);
+            let line = json!({"tool": name, "outcome": outcome, "result": result, "ran_ms": ran_ms,
+                "error": call.error});
+            screen.data_line(&serde_json::to_string(&line)?)?;
+        }
+    }
+    Ok(match (call.outcome, cause) {
+        (Some(OutcomeKind::Ok), _) => Status::Done,
+        (_, Some(Cause::Cancelled)) => Status::Interrupted,
+        _ => Status::Failed,
+    })
+}

@@ -1,0 +1,142 @@
+//! What a person sees while a turn runs: the text as it comes, a line for each call in flight, and
+//! the account of each round when it is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::draw::clean::Cleaner;
+use super::draw::render::round_lines;
+use super::draw::table::round_table;
+use super::screen::{Closed, Screen};
+use crate::conversation::{AskedCall, Event, Record};
+use crate::supervision::{RoundReport, Rounds};
+
+/// How often a line of a call in flight is drawn anew.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Follows the events of one session.
+pub(super) struct Live<'a> {
+    screen: &'a Screen,
+    rounds: Rounds,
+    calls: Vec<AskedCall>,
+    lines: HashMap<u32, ProgressBar>,
+    cleaner: Cleaner,
+    /// Text of the reply under way that is on the screen already.
+    streamed: String,
+}
+
+impl<'a> Live<'a> {
+    pub fn new(screen: &'a Screen) -> Self {
+        Self {
+            screen,
+            rounds: Rounds::default(),
+            calls: Vec::new(),
+            lines: HashMap::new(),
+            cleaner: Cleaner::default(),
+            streamed: String::new(),
+        }
+    }
+
+    /// Shows what `record` changes.
+    pub fn show(&mut self, record: &Record) -> Result<(), Closed> {
+        if let Some(report) = self.rounds.on(record.at_us, &record.event) {
+            self.screen.note(&draw(self.screen, &report));
+        }
+        match &record.event {
+            Event::TextStreamed { text } if self.screen.is_terminal() => {
+                let piece = self.cleaner.push(text);
+                self.screen.data(&piece)?;
+                self.streamed.push_str(&piece);
+            }
+            Event::Replied { calls, .. } => {
+                if !calls.is_empty() {
+                    self.end_text()?;
+                }
+                self.calls = calls.to_vec();
+            }
+            Event::CallStarted { ordinal, tool, .. } => self.begin(*ordinal, tool),
+            Event::CallProgressed { ordinal, message, .. } => {
+                if let Some(line) = self.lines.get(ordinal) {
+                    line.set_message(one_line(message));
+                }
+            }
+            Event::CallEnded { ordinal, .. } => {
+                if let Some(line) = self.lines.remove(ordinal) {
+                    line.finish_and_clear();
+                    self.screen.lines.remove(&line);
+                }
+            }
+            Event::WorkerRestarted { tool, generation, cause, backoff_us } => {
+                let backoff = Duration::from_micros(*backoff_us).as_millis();
+                self.screen.note(&format!(
+                    "worker of {tool} failed ({}), rebuilt as generation {generation} in {backoff} ms",
+                    one_line(cause)
+                ));
+            }
+            Event::SessionOpened { .. }
+            | Event::TurnStarted { .. }
+            | Event::ModelAsked { .. }
+            | Event::TextStreamed { .. }
+            | Event::ReasoningStreamed { .. }
+            | Event::TurnEnded { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Prints the answer, unless it is on the screen already.
+    pub fn finish(mut self, answer: &str) -> Result<(), Closed> {
+        if self.streamed.is_empty() {
+            return self.screen.foreign_line(answer);
+        }
+        self.end_text()
+    }
+
+    /// Clears away what was drawn of a turn that was broken off.
+    pub fn clear(&mut self) {
+        for (_, line) in self.lines.drain() {
+            line.finish_and_clear();
+        }
+        let _ = self.end_text();
+    }
+
+    fn begin(&mut self, ordinal: u32, tool: &str) {
+        if self.screen.lines.is_hidden() {
+            return;
+        }
+        let asked = self.calls.get(ordinal as usize);
+        let arguments = asked.map(|call| one_line(&call.arguments)).unwrap_or_default();
+        let line = self.screen.lines.add(ProgressBar::new_spinner());
+        let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}");
+        if let Ok(style) = style {
+            line.set_style(style);
+        }
+        line.set_prefix(tool.to_owned());
+        line.set_message(arguments);
+        line.enable_steady_tick(TICK);
+        self.lines.insert(ordinal, line);
+    }
+
+    fn end_text(&mut self) -> Result<(), Closed> {
+        let streamed = std::mem::take(&mut self.streamed);
+        if streamed.is_empty() || streamed.ends_with('\n') {
+            return Ok(());
+        }
+        self.screen.data("\n")
+    }
+}
+
+/// A round as it suits standard error.
+pub(super) fn draw(screen: &Screen, report: &RoundReport) -> String {
+    if screen.draws() {
+        round_table(report, screen.width(), screen.color())
+    } else {
+        round_lines(report)
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let words = super::draw::clean::clean(text);
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,46 @@
+//! Where the spans and events of `tracing` go, and what becomes of a panic.
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use super::args::Common;
+use crate::config::{Config, LogFormat, LogLevel};
+
+/// Sends what `config` and `-v` ask for to standard error. Of the libraries below only warnings are
+/// heard, unless everything is.
+pub(super) fn start(config: &Config, common: &Common) {
+    let level = match (common.quiet, common.verbose) {
+        (true, _) => LevelFilter::OFF,
+        (false, 0) => level(config.log.level),
+        (false, 1) => level(config.log.level).max(LevelFilter::INFO),
+        (false, 2) => level(config.log.level).max(LevelFilter::DEBUG),
+        (false, _) => LevelFilter::TRACE,
+    };
+    let below = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
+    let filter = Targets::new().with_default(below).with_target("callsheet", level);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log.format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    // Another subscriber may be there already, in a program that calls this as a library.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        // A tool's panic is answered and reported as an outcome; here it is only where it happened.
+        tracing::info!("{panic}");
+    }));
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}

@@ -1,0 +1,57 @@
+//! The command line: what the user typed, in; an answer on standard output, all else on standard
+//! error, and an exit code.
+
+mod args;
+mod commands;
+mod document;
+mod draw;
+mod fixed_model;
+mod live;
+mod logging;
+mod screen;
+mod setup;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Command};
+use screen::Screen;
+use status::Status;
+
+/// Parses the process's arguments, runs the command, and says how the process ends.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // `--help` and `--version` are no errors; clap knows where each goes.
+            let status = if error.use_stderr() { Status::Usage } else { Status::Done };
+            return match error.print() {
+                Ok(()) => status.into(),
+                Err(_) => Status::Failed.into(),
+            };
+        }
+    };
+    let screen = Screen::new(arguments.common.quiet, arguments.common.output());
+    match run(arguments, &screen) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            screen.complain(&error);
+            Status::of(&error).into()
+        }
+    }
+}
+
+fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
+    let Arguments { common, command } = arguments;
+    match command {
+        Command::Ask(ask) => commands::ask::run(&common, ask, screen),
+        Command::Compare(compare) => commands::compare::run(&common, compare, screen),
+        Command::Tools(tools) => commands::tools::run(&common, tools, screen),
+        Command::Config(config) => commands::config::run(&common, &config, screen),
+        Command::MockModel(mock) => commands::mock_model::run(&mock, screen),
+        Command::Completions(completions) => commands::completions::run(&completions, screen),
+    }
+}

@@ -1,0 +1,162 @@
+//! From settings to a runtime with sessions in it.
+
+use std::sync::Arc;
+
+use super::args::{Choice, Common};
+use super::screen::Screen;
+use super::status::UsageError;
+use crate::config::{self, Config, ResolvedProvider, Sources};
+use crate::conversation::{Limits, SessionId};
+use crate::mock_model::{self, Brain, Server};
+use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
+use crate::session::{Runtime, SessionOptions};
+use crate::supervision::Backoff;
+use crate::tools::{Demo, Simulation, ToolSet, ToolType};
+
+/// Everything that can be set, from everywhere it can be set.
+pub(super) fn load(common: &Common) -> Result<Config, config::Error> {
+    let sources = Sources::from_process(common.config.clone(), common.set.clone())?;
+    Config::load(sources.with_dotenv()?)
+}
+
+/// A model, and the stand-in behind it if it is one.
+pub(super) struct Answerer {
+    pub model: Arc<dyn Model>,
+    /// Serves as long as it is held.
+    _stand_in: Option<Server>,
+}
+
+/// The model of the settings. Says on standard error when it is only the stand-in.
+pub(super) fn answerer(
+    config: &Config,
+    choice: &Choice,
+    screen: &Screen,
+) -> anyhow::Result<Answerer> {
+    let model = &config.model;
+    let time_limits = TimeLimits {
+        connect: model.connect_time_limit,
+        first_token: model.first_token_time_limit,
+        silence: model.silence_time_limit,
+    };
+    let endpoint = |base_url: &str, key| Endpoint {
+        base_url: base_url.to_owned(),
+        key,
+        stream: model.stream,
+        parallel_tool_calls: model.parallel_tool_calls,
+        time_limits,
+    };
+    match config.resolved_provider()? {
+        ResolvedProvider::OpenAi => {
+            let key = config.api_key()?.map(|key| ApiKey::new(key.expose()));
+            let name = choice.model.as_ref().unwrap_or(&model.name);
+            let model = HttpModel::new(endpoint(model.base_url.as_str(), key), name)?;
+            Ok(Answerer { model: Arc::new(model), _stand_in: None })
+        }
+        ResolvedProvider::Offline => {
+            let options = mock_model::Options {
+                brain: Brain::Rules,
+                pace: model.offline_pace,
+                ..mock_model::Options::default()
+            };
+            let server = Server::start(options)?;
+            screen.note(&format!(
+                "offline: a rule-based stand-in answers, not a model; set {} or --set \
+                 model.base_url=http://127.0.0.1:11434/v1 to use a real one",
+                model.api_key_env
+            ));
+            let model = HttpModel::new(endpoint(&server.base_url(), None), "offline-stand-in")?;
+            Ok(Answerer { model: Arc::new(model), _stand_in: Some(server) })
+        }
+    }
+}
+
+/// The tools of the settings, or those of them that `only` names.
+pub(super) fn tools(config: &Config, only: Option<&[String]>) -> anyhow::Result<Arc<ToolSet>> {
+    let named = |name: &str| config.tools.iter().any(|tool| tool.name == name);
+    if let Some(unknown) = only.into_iter().flatten().find(|name| !named(name)) {
+        let known: Vec<_> = config.tools.iter().map(|tool| &*tool.name).collect();
+        let known = known.join(", ");
+        return Err(UsageError(format!("no tool named `{unknown}`; the tools are: {known}")).into());
+    }
+    let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
+    Ok(Arc::new(ToolSet::new(config.tools.iter().filter(wanted).map(demo_tool))?))
+}
+
+fn demo_tool(tool: &config::Tool) -> ToolType {
+    let config::Simulate { latency, jitter, error_rate, panic_rate, hang_rate, crash_after, seed } =
+        tool.simulate;
+    let simulation = Simulation {
+        latency,
+        jitter,
+        error_rate,
+        panic_rate,
+        hang_rate,
+        crash_after: crash_after.unwrap_or_default(),
+        seed: seed.unwrap_or_else(any_seed),
+    };
+    let mut made = Demo::named(&tool.name).tool_type(&tool.name, simulation).effects(tool.effects);
+    if let Some(limit) = tool.time_limit {
+        made = made.time_limit(limit);
+    }
+    if let Some(description) = &tool.description {
+        made = made.description(&**description);
+    }
+    match &tool.parameters {
+        Some(parameters) => made.parameters(parameters.clone()),
+        None => made,
+    }
+}
+
+/// A seed nobody chose.
+fn any_seed() -> u64 {
+    uuid::Uuid::now_v7().as_u64_pair().1
+}
+
+/// What a session is made of, by the settings and the choices.
+pub(super) fn options(
+    config: &Config,
+    choice: &Choice,
+    model: Arc<dyn Model>,
+    tools: Arc<ToolSet>,
+) -> SessionOptions {
+    let backoff =
+        Backoff { min: config.supervision.backoff_min, max: config.supervision.backoff_max };
+    let options = SessionOptions::new(model, tools).limits(limits(config)).backoff(backoff);
+    match choice.system.as_ref().unwrap_or(&config.model.system) {
+        system if system.is_empty() => options,
+        system => options.system(&**system),
+    }
+}
+
+pub(super) fn limits(config: &Config) -> Limits {
+    let turn = &config.turn;
+    Limits {
+        mode: turn.mode,
+        max_rounds: turn.max_rounds,
+        max_calls_per_round: turn.max_calls_per_round,
+        call_time_limit: turn.call_time_limit,
+        round_time_limit: turn.round_time_limit,
+        turn_time_limit: turn.turn_time_limit,
+    }
+}
+
+/// The id that was typed.
+pub(super) fn session_id(id: &str) -> Result<SessionId, UsageError> {
+    let fits = !id.trim().is_empty() && id.len() <= 200 && !id.chars().any(char::is_control);
+    if fits {
+        Ok(SessionId::new(id))
+    } else {
+        Err(UsageError("a session id has 1 to 200 bytes and no control characters".into()))
+    }
+}
+
+/// A runtime of its own.
+pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let arbiters = usize::try_from(config.runtime.arbiters)?;
+    Ok(Runtime::builder().arbiters(arbiters).start()?)
+}
+
+/// The executor that waits for sessions and signals.
+pub(super) fn executor() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

@@ -1,0 +1,68 @@
+//! How the process ends.
+
+use std::process::ExitCode;
+
+use super::screen::Closed;
+use crate::config;
+use crate::model;
+use crate::session::{Cause, Error};
+
+/// The exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Done,
+    /// The turn, or whatever was to be done, failed.
+    Failed,
+    /// What was typed or set makes no sense.
+    Usage,
+    KeyRefused,
+    Deadline,
+    Interrupted,
+}
+
+/// What was typed makes no sense, for reasons that clap cannot know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(pub String);
+
+impl Status {
+    /// The status that `error` asks for.
+    pub fn of(error: &anyhow::Error) -> Self {
+        if error.is::<config::Error>() || error.is::<UsageError>() {
+            return Self::Usage;
+        }
+        if error.is::<crate::tools::SetError>() {
+            return Self::Usage;
+        }
+        if error.is::<Closed>() {
+            return Self::Failed;
+        }
+        match error.downcast_ref::<Error>() {
+            Some(Error::EmptyPrompt) => Self::Usage,
+            Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
+            Some(Error::Busy | Error::Closed | Error::Store(_)) | None => Self::Failed,
+        }
+    }
+
+    pub fn of_cause(cause: &Cause) -> Self {
+        match cause {
+            Cause::Model(model::Error::KeyRefused { .. }) => Self::KeyRefused,
+            Cause::Cancelled => Self::Interrupted,
+            Cause::TimedOut => Self::Deadline,
+            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => Self::Failed,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(match status {
+            Status::Done => 0,
+            Status::Failed => 1,
+            Status::Usage => 2,
+            Status::KeyRefused => 4,
+            Status::Deadline => 124,
+            Status::Interrupted => 130,
+        })
+    }
+}
