@@ -68,18 +68,12 @@ impl<'a> Live<'a> {
                     self.screen.lines.remove(&line);
                 }
             }
-            Event::WorkerRestarted { tool, generation, cause, backoff_us } => {
-                let backoff = Duration::from_micros(*backoff_us).as_millis();
-                self.screen.note(&format!(
-                    "worker of {tool} failed ({}), rebuilt as generation {generation} in {backoff} ms",
-                    one_line(cause)
-                ));
-            }
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
             | Event::ModelAsked { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
+            | Event::WorkerRestarted { .. } // The log tells of it.
             | Event::TurnEnded { .. } => {}
         }
         Ok(())

@@ -7,11 +7,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::args::Common;
+use super::screen::Screen;
 use crate::config::{Config, LogFormat, LogLevel};
 
 /// Sends what `config` and `-v` ask for to standard error. Of the libraries below only warnings are
 /// heard, unless everything is.
-pub(super) fn start(config: &Config, common: &Common) {
+pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
     let level = match (common.quiet, common.verbose) {
         (true, _) => LevelFilter::OFF,
         (false, 0) => level(config.log.level),
@@ -21,7 +22,7 @@ pub(super) fn start(config: &Config, common: &Common) {
     };
     let below = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
     let filter = Targets::new().with_default(below).with_target("callsheet", level);
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(screen.color());
     let lines = match config.log.format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),

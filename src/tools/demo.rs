@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{CallContext, Error, Tool, ToolFuture, ToolType};
@@ -115,42 +115,69 @@ impl Demo {
         }
     }
 
-    fn answer(self, arguments: &str) -> Result<Value, Error> {
-        Ok(match self {
-            Self::Weather => weather(&serde_json::from_str(arguments).map_err(Error::new)?),
-            Self::StockPrice => stock(&serde_json::from_str(arguments).map_err(Error::new)?),
-            Self::NewsHeadlines => news(&serde_json::from_str(arguments).map_err(Error::new)?),
-            Self::Anything => json!({"ok": true}),
-        })
+    fn answer(self, arguments: &str) -> Result<String, Error> {
+        let answered = match self {
+            Self::Weather => json_of(&weather(&read(arguments)?)),
+            Self::StockPrice => json_of(&stock(&read(arguments)?)),
+            Self::NewsHeadlines => json_of(&news(&read(arguments)?)),
+            Self::Anything => json_of(&json!({"ok": true})),
+        };
+        answered.map_err(Error::new)
     }
 }
 
-fn weather(WeatherArguments { city }: &WeatherArguments) -> Value {
+fn read<'a, T: Deserialize<'a>>(arguments: &'a str) -> Result<T, Error> {
+    serde_json::from_str(arguments).map_err(Error::new)
+}
+
+fn json_of<T: Serialize>(answer: &T) -> serde_json::Result<String> {
+    serde_json::to_string(answer)
+}
+
+#[derive(Serialize)]
+struct Weather {
+    temp_f: i32,
+    conditions: &'static str,
+}
+
+#[derive(Serialize)]
+struct StockPrice {
+    price: f64,
+    change: &'static str,
+}
+
+#[derive(Serialize)]
+struct News {
+    headlines: [String; 3],
+}
+
+fn weather(WeatherArguments { city }: &WeatherArguments) -> Weather {
     let (temp_f, conditions) = match city.to_lowercase().as_str() {
         "san francisco" => (62, "Foggy"),
         "new york" => (45, "Partly cloudy"),
         "tokyo" => (71, "Clear"),
         _ => (70, "Unknown"),
     };
-    json!({"temp_f": temp_f, "conditions": conditions})
+    Weather { temp_f, conditions }
 }
 
-fn stock(StockArguments { ticker }: &StockArguments) -> Value {
+fn stock(StockArguments { ticker }: &StockArguments) -> StockPrice {
     let (price, change) = match ticker.to_uppercase().as_str() {
         "AAPL" => (198.50, "+1.2%"),
         "GOOGL" => (175.30, "-0.5%"),
         "MSFT" => (425.80, "+0.8%"),
         _ => (0.0, "N/A"),
     };
-    json!({"price": price, "change": change})
+    StockPrice { price, change }
 }
 
-fn news(NewsArguments { topic }: &NewsArguments) -> Value {
-    json!({"headlines": [
+fn news(NewsArguments { topic }: &NewsArguments) -> News {
+    let headlines = [
         format!("Breaking: major developments in {topic}"),
         format!("Experts weigh in on the future of {topic}"),
         format!("New study reveals surprising facts about {topic}"),
-    ]})
+    ];
+    News { headlines }
 }
 
 struct DemoTool {
@@ -167,7 +194,7 @@ impl Tool for DemoTool {
                 tokio::time::sleep(delay).await;
             }
             match fault {
-                Fault::None => demo.answer(&arguments).map(|answer| answer.to_string()),
+                Fault::None => demo.answer(&arguments),
                 Fault::Error => Err(Error::new("simulated error")),
                 Fault::Panic => panic!("simulated panic"),
                 Fault::Hang => {

@@ -16,7 +16,7 @@ use crate::session::{Answer, Cause, Error, EventStream, Session};
 
 pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
-    logging::start(&config, common);
+    logging::start(&config, common, screen);
     let prompt = prompt(ask.prompt)?;
     let id = ask.session.as_deref().map(setup::session_id).transpose()?;
     let tools = setup::tools(&config, ask.choice.tools.as_deref())?;
@@ -49,6 +49,9 @@ fn prompt(typed: Option<String>) -> anyhow::Result<String> {
     let typed = typed.filter(|_| !alone).unwrap_or_default();
     let parts = [typed.trim(), piped.trim()];
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return Err(UsageError("the question is empty".into()).into());
+    }
     Ok(parts.join("\n\n"))
 }
 

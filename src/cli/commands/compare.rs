@@ -42,7 +42,7 @@ pub(in crate::cli) fn run(
     screen: &Screen,
 ) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
-    logging::start(&config, common);
+    logging::start(&config, common, screen);
     let runtime = setup::runtime(&config)?;
     let runs = match (arguments.calls, arguments.latency_ms, &arguments.prompt) {
         (Some(calls), Some(latency_ms), _) => {

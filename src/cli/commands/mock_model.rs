@@ -26,7 +26,12 @@ pub(in crate::cli) fn run(arguments: &MockModel, screen: &Screen) -> anyhow::Res
         .with_context(|| format!("cannot listen on {}", arguments.bind))?;
     screen.data_line(&server.base_url())?;
     screen.note("serves until Ctrl-C or SIGTERM");
-    setup::executor()?.block_on(ended());
+    setup::executor()?.block_on(async {
+        tokio::select! {
+            () = ended() => {}
+            () = server.stopped() => {}
+        }
+    });
     screen.note(&format!("{} requests served", server.requests()));
     Ok(Status::Done)
 }

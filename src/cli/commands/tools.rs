@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(
     screen: &Screen,
 ) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
-    logging::start(&config, common);
+    logging::start(&config, common, screen);
     let tools = setup::tools(&config, None)?;
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
