@@ -78,11 +78,11 @@ pub enum Refusal {
 /// The tools as far as a plan needs to know them.
 pub trait Catalogue {
     /// Says whether there is a tool `name` and whether `arguments`, the text of a JSON object, fit
-    /// its schema.
+    /// its schema. The answer is the tool's own name, which many calls can share.
     ///
     /// # Errors
     /// The [`Refusal`] that the model is told.
-    fn check(&self, name: &str, arguments: &str) -> Result<(), Refusal>;
+    fn check(&self, name: &str, arguments: &str) -> Result<Arc<str>, Refusal>;
 }
 
 /// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
@@ -97,25 +97,22 @@ pub fn plan(
     rounds_left: u32,
 ) -> Arc<[AskedCall]> {
     let judge = |(ordinal, call): (usize, Call)| {
-        let (arguments, refused) = match call.arguments {
-            Arguments::Object(text) => {
-                let refused =
-                    catalogue.check(&call.name, &text).err().map(|r| r.outcome(&call.name));
-                (text, refused)
-            }
+        let judged = match call.arguments {
+            Arguments::Object(text) => match catalogue.check(&call.name, &text) {
+                Ok(name) => (text, Ok(name)),
+                Err(refusal) => (text, Err(refusal.outcome(&call.name))),
+            },
             Arguments::NotAnObject { raw } => {
-                (raw, Some(bad("the arguments are not a JSON object")))
+                (raw, Err(bad("the arguments are not a JSON object")))
             }
-            Arguments::Malformed { raw } => (raw, Some(bad("the arguments are not valid JSON"))),
-            Arguments::Truncated { raw } => (raw, Some(truncated())),
+            Arguments::Malformed { raw } => (raw, Err(bad("the arguments are not valid JSON"))),
+            Arguments::Truncated { raw } => (raw, Err(truncated())),
         };
-        let over = refused.is_none().then(|| over_a_limit(ordinal, limits, rounds_left)).flatten();
-        AskedCall {
-            id: call.id.into(),
-            tool: call.name.into(),
-            arguments: arguments.into(),
-            refused: refused.or(over),
-        }
+        let (arguments, tool, refused) = match judged {
+            (text, Ok(name)) => (text, name, over_a_limit(ordinal, limits, rounds_left)),
+            (text, Err(outcome)) => (text, call.name.into(), Some(outcome)),
+        };
+        AskedCall { id: call.id.into(), tool, arguments: arguments.into(), refused }
     };
     calls.into_iter().enumerate().map(judge).collect()
 }

@@ -196,13 +196,14 @@ struct Exchange {
     time_limits: TimeLimits,
 }
 
-/// A reply without streaming.
+/// A reply without streaming. One timer serves the whole exchange.
 async fn whole(exchange: Exchange, sending: reqwest::RequestBuilder) -> Result<Event, Error> {
-    let deadline = Instant::now() + exchange.time_limits.first_token;
-    let late = |_| exchange.late(Stage::FirstToken);
-    let response = exchange.send(sending, deadline).await?;
-    let body = timeout_at(deadline, response.bytes()).await.map_err(late)?;
-    let body = body.map_err(|error| exchange.cut(&error))?;
+    let work = async {
+        let response = exchange.head(sending).await?;
+        response.bytes().await.map_err(|error| exchange.cut(&error))
+    };
+    let body = timeout(exchange.time_limits.first_token, work).await;
+    let body = body.map_err(|_| exchange.late(Stage::FirstToken))??;
     let reply = chat::decode_reply(&body).map_err(|error| exchange.from_wire(error))?;
     Ok(Event::Reply(Box::new(reply)))
 }
@@ -327,21 +328,24 @@ fn keep_alive(mut response: Response) {
 }
 
 impl Exchange {
-    /// Sends the request and waits for the head of a good reply.
+    /// Sends the request and waits until `deadline` for the head of a good reply.
     async fn send(
         &self,
         sending: reqwest::RequestBuilder,
         deadline: Instant,
     ) -> Result<Response, Error> {
-        let response = timeout_at(deadline, sending.send()).await;
-        let response = response.map_err(|_| self.late(Stage::FirstToken))?;
-        let response = response.map_err(|error| self.unreachable(&error))?;
+        let head = timeout_at(deadline, self.head(sending)).await;
+        head.map_err(|_| self.late(Stage::FirstToken))?
+    }
+
+    async fn head(&self, sending: reqwest::RequestBuilder) -> Result<Response, Error> {
+        let response = sending.send().await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let body = timeout_at(deadline, error_body(response)).await.unwrap_or_default();
+        let body = error_body(response).await;
         Err(self.refused(status, retry_after, &body))
     }
 

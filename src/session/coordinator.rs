@@ -30,6 +30,9 @@ use crate::wire::{Reply, Usage};
 /// have; a worker that rests after a failure cannot.
 const GRACE: Duration = Duration::from_millis(5);
 
+/// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
+const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
+
 /// Begins a turn.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -73,6 +76,9 @@ pub(super) struct Coordinator {
     workers: Vec<Option<Addr<ToolWorker>>>,
     subscribers: Subscribers,
     turn: Option<Turn>,
+    /// How often a turn looks whether a call is overdue: no rarer than the shortest time limit of
+    /// a tool, so that a round need not set a timer of its own.
+    heartbeat: Duration,
     /// Set when the store refuses this owner.
     lost: Option<store::Error>,
 }
@@ -115,8 +121,11 @@ impl Coordinator {
         journal: Arc<dyn Journal>,
         clock: Clock,
     ) -> Self {
+        let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
+        let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
             id,
+            heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
             workers: Vec::new(),
             options,
@@ -160,7 +169,13 @@ impl Handler<Ask> for Coordinator {
         let turn = self.state.turns() + 1;
         let typed = typed.or_else(|| self.options.typed.clone());
         let span = info_span!("turn", session = %self.id, turn);
-        self.turn = Some(Turn::new(reply, span, typed, self.options.limits.turn_time_limit));
+        self.turn = Some(Turn::new(
+            reply,
+            span,
+            typed,
+            self.options.limits.turn_time_limit,
+            self.heartbeat,
+        ));
         self.record(vec![Event::TurnStarted { turn, prompt }]);
         ctx.spawn(Drive);
     }
@@ -304,6 +319,7 @@ impl Turn {
         span: Span,
         typed: Option<TypedContext>,
         time_limit: Duration,
+        heartbeat: Duration,
     ) -> Self {
         let began = Instant::now();
         let deadline = began + time_limit;
@@ -314,7 +330,7 @@ impl Turn {
             began,
             deadline,
             round_deadline: None,
-            timer: Box::pin(sleep_until(deadline)),
+            timer: Box::pin(sleep_until(deadline.min(began + heartbeat))),
             model: None,
             first_token: None,
             attempt: 1,
@@ -385,7 +401,9 @@ impl Coordinator {
             }
             self.on_landed(landed);
         }
-        self.report(); // Everything waits: nobody is delayed by it.
+        // Everything waits: nobody is delayed by this.
+        self.report();
+        self.supervisor(ctx);
         Poll::Pending
     }
 
@@ -697,9 +715,9 @@ impl Coordinator {
     fn record_and_ring(&mut self, events: Vec<Event>) {
         self.record(events);
         if let Some(turn) = &mut self.turn {
-            let next = turn.flight.next_deadline().map(|deadline| deadline + GRACE);
-            let next = next.map_or(turn.deadline, |next| next.min(turn.deadline));
-            turn.timer.as_mut().reset(next);
+            let due = turn.flight.next_deadline().map(|deadline| deadline + GRACE);
+            let next = turn.deadline.min(Instant::now() + self.heartbeat);
+            turn.timer.as_mut().reset(due.map_or(next, |due| due.min(next)));
         }
     }
 

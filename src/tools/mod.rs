@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod guard;
 mod health;
+mod quick_check;
 mod set;
 mod spec;
 mod typed;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ToolType;
+use super::quick_check::QuickCheck;
 use crate::conversation::{Catalogue, Refusal};
 use crate::wire::chat;
 
@@ -24,6 +25,7 @@ pub struct ToolSet {
 #[derive(Debug)]
 struct Entry {
     tool_type: Arc<ToolType>,
+    quick: Option<QuickCheck>,
     arguments: jsonschema::Validator,
 }
 
@@ -82,7 +84,8 @@ impl ToolSet {
         if self.by_name.insert(Arc::clone(&name), self.tools.len()).is_some() {
             return Err(SetError::Twice { name: name.to_string() });
         }
-        self.tools.push(Entry { tool_type: Arc::new(tool), arguments });
+        let quick = QuickCheck::new(&tool.parameters);
+        self.tools.push(Entry { tool_type: Arc::new(tool), quick, arguments });
         Ok(())
     }
 
@@ -156,18 +159,23 @@ impl ToolSet {
 }
 
 impl Catalogue for ToolSet {
-    fn check(&self, name: &str, arguments: &str) -> Result<(), Refusal> {
+    fn check(&self, name: &str, arguments: &str) -> Result<Arc<str>, Refusal> {
         let Some(entry) = self.index_of(name).and_then(|index| self.tools.get(index)) else {
             let known = self.iter().map(|tool| Arc::clone(&tool.name)).collect();
             return Err(Refusal::UnknownTool { known });
         };
+        let name = Arc::clone(&entry.tool_type.name);
+        if entry.quick.as_ref().is_some_and(|quick| quick.surely_fits(arguments)) {
+            return Ok(name);
+        }
         let bad = |message: String| Refusal::BadArguments { message };
         let value: Value =
             serde_json::from_str(arguments).map_err(|error| bad(error.to_string()))?;
         entry.arguments.validate(&value).map_err(|error| {
             let place = error.instance_path().to_string();
             bad(if place.is_empty() { error.to_string() } else { format!("{place}: {error}") })
-        })
+        })?;
+        Ok(name)
     }
 }
 

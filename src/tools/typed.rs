@@ -1,5 +1,6 @@
 //! Tools from plain async functions.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
@@ -76,13 +77,17 @@ where
     }
 }
 
-async fn answer<T: Serialize, E: Display>(
+async fn answer<T: Serialize + 'static, E: Display>(
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<String, Error> {
-    let value = work.await.map_err(Error::new)?;
+    let mut value = Some(work.await.map_err(Error::new)?);
+    // Text goes as it is, without quotes.
+    if let Some(text) = (&mut value as &mut dyn Any).downcast_mut::<Option<String>>() {
+        return Ok(text.take().unwrap_or_default());
+    }
     let json = serde_json::to_string(&value).map_err(Error::new)?;
     if json.starts_with('"') {
-        return serde_json::from_str(&json).map_err(Error::new); // Text goes without its quotes.
+        return serde_json::from_str(&json).map_err(Error::new);
     }
     Ok(json)
 }
