@@ -49,8 +49,12 @@ impl Guard {
         Self { work, stillborn, context, effects, limit, timer: None }
     }
 
-    /// What the tool says, or that it panicked; pending while it works.
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// What the tool says, or that it panicked; pending while it works. Knows of no time limit.
+    pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        self.poll_tool(cx).map(|outcome| self.stop().unwrap_or(outcome))
+    }
+
+    fn poll_tool(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         if let Some(outcome) = self.stillborn.take() {
             return Poll::Ready(outcome);
         }
@@ -85,11 +89,10 @@ impl Future for Guard {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let outcome = match self.poll_work(cx) {
-            Poll::Pending => std::task::ready!(self.poll_timer(cx)),
-            Poll::Ready(outcome) => outcome,
-        };
-        Poll::Ready(self.stop().unwrap_or(outcome))
+        if let Poll::Ready(outcome) = self.poll_work(cx) {
+            return Poll::Ready(outcome);
+        }
+        self.poll_timer(cx).map(|late| self.stop().unwrap_or(late))
     }
 }
 

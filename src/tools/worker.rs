@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
@@ -14,6 +15,9 @@ use super::context::{Facts, TypedContext};
 use super::guard::{Guard, Limit};
 use super::{CallContext, Health, Tool, ToolType};
 use crate::conversation::{CallKey, Expired, Outcome, OutcomeKind, timed_out};
+
+/// How soon a call is done that is worth no task of its own.
+const AT_ONCE: Duration = Duration::from_micros(20);
 
 /// Runs one call. A tool that fails, hangs or panics is answered like any other.
 ///
@@ -72,12 +76,14 @@ pub(crate) struct ToolWorker {
     health: Rc<Health>,
     spawned: Instant,
     ready: Instant,
+    /// The last call was done the first time it was looked at, and soon.
+    answers_at_once: bool,
 }
 
 impl ToolWorker {
     /// A worker that makes its tool when it starts. `spawned` is when somebody first wanted it.
     pub(crate) fn new(tool_type: Arc<ToolType>, health: Rc<Health>, spawned: Instant) -> Self {
-        Self { tool_type, tool: None, health, spawned, ready: spawned }
+        Self { tool_type, tool: None, health, spawned, ready: spawned, answers_at_once: true }
     }
 }
 
@@ -116,14 +122,20 @@ impl Handler<RunCall> for ToolWorker {
             drop(reply.send(Ended { outcome, waits, ran, attempts: 0, generation }));
             return;
         }
-        let guard = self.begin(order);
-        let health = Rc::clone(&self.health);
-        let work = answer(guard, health, generation, waits, began, reply);
+        let running = Running {
+            guard: self.begin(order),
+            health: Rc::clone(&self.health),
+            generation,
+            waits,
+            began,
+            reply,
+        };
+        let Some(running) = self.try_at_once(running) else { return };
         // A task, not an actor future: a worker that is rebuilt spares its running calls.
         if span.is_disabled() {
-            actix_rt::spawn(work);
+            actix_rt::spawn(running.answer());
         } else {
-            actix_rt::spawn(work.instrument(span));
+            actix_rt::spawn(running.answer().instrument(span));
         }
     }
 }
@@ -136,27 +148,55 @@ impl ToolWorker {
         let limit = Limit { deadline, expires };
         Guard::new(tool, &arguments, context, self.tool_type.effects, limit)
     }
+
+    /// Looks whether the call is done already, where the last one was: a tool that never waits
+    /// needs no task. Gives the call back if it is not.
+    fn try_at_once(&mut self, mut running: Running) -> Option<Running> {
+        if !self.answers_at_once {
+            return Some(running);
+        }
+        // Whoever is polled again by another task forgets this one.
+        let polled = running.guard.poll_work(&mut TaskContext::from_waker(Waker::noop()));
+        self.answers_at_once = polled.is_ready() && running.began.elapsed() < AT_ONCE;
+        match polled {
+            Poll::Ready(outcome) => {
+                running.end(outcome);
+                None
+            }
+            Poll::Pending => Some(running),
+        }
+    }
 }
 
-/// Runs a call and answers it. The work is dropped as soon as nobody waits for the answer.
-async fn answer(
-    mut guard: Guard,
+/// A call that runs.
+struct Running {
+    guard: Guard,
     health: Rc<Health>,
     generation: u32,
     waits: Waits,
     began: Instant,
-    mut reply: oneshot::Sender<Ended>,
-) {
-    let outcome = tokio::select! {
-        biased;
-        outcome = &mut guard => outcome,
-        () = reply.closed() => return,
-    };
-    if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
-        health.report_failure(generation, &problem.message);
+    reply: oneshot::Sender<Ended>,
+}
+
+impl Running {
+    /// Runs the call to its end. The work is dropped as soon as nobody waits for the answer.
+    async fn answer(mut self) {
+        tokio::select! {
+            biased;
+            outcome = &mut self.guard => self.end(outcome),
+            () = self.reply.closed() => {}
+        }
     }
-    let ran = began.elapsed();
-    drop(reply.send(Ended { outcome, waits, ran, attempts: 1, generation }));
+
+    fn end(self, outcome: Outcome) {
+        let Self { health, generation, waits, began, reply, guard } = self;
+        drop(guard);
+        if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
+            health.report_failure(generation, &problem.message);
+        }
+        let ran = began.elapsed();
+        drop(reply.send(Ended { outcome, waits, ran, attempts: 1, generation }));
+    }
 }
 
 /// Splits the time from dispatch to `now` by what the worker was doing meanwhile.
