@@ -1,6 +1,7 @@
 //! A model behind a Chat Completions endpoint.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -18,8 +19,14 @@ use crate::wire::{self, StreamDecoder, StreamEvent, chat};
 /// given up.
 const TAIL_TIME_LIMIT: Duration = Duration::from_secs(1);
 
+/// How often other tasks have their turn before the end of a reply counts as late.
+const TAIL_TURNS: usize = 2;
+
 /// How much of an error's body is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How much of a key's beginning is no secret, such as `sk-or-v1`.
+const MIN_SECRET_BYTES: usize = 9;
 
 /// How long an endpoint may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +50,9 @@ impl Default for TimeLimits {
 }
 
 /// Where a model is reached, and how it is spoken to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Endpoint {
-    /// Up to and without `/chat/completions`.
+    /// Up to and without `/chat/completions`, which goes before its query if it has one.
     pub base_url: String,
     /// Sent as a bearer token.
     pub key: Option<ApiKey>,
@@ -70,9 +77,20 @@ impl Endpoint {
     }
 }
 
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("base_url", &masked(&self.base_url)) // It may hold a password.
+            .field("key", &self.key)
+            .field("stream", &self.stream)
+            .field("parallel_tool_calls", &self.parallel_tool_calls)
+            .field("time_limits", &self.time_limits)
+            .finish()
+    }
+}
+
 /// A model behind a Chat Completions endpoint. Each thread that asks has its own connections, so
 /// that one blocked arbiter does not stall the requests of another.
-#[derive(Debug)]
 pub struct HttpModel {
     name: String,
     endpoint: Endpoint,
@@ -87,15 +105,17 @@ impl HttpModel {
     /// The model `name` at `endpoint`. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] if the base URL is none, or the key cannot be sent in a header.
+    /// [`Error::Unreachable`] if the base URL is none; [`Error::KeyRefused`] if the key cannot be sent
+    /// in a header.
     pub fn new(endpoint: Endpoint, name: impl Into<String>) -> Result<Self, Error> {
-        let url = format!("{}/chat/completions", endpoint.base_url.trim_end_matches('/'));
         let unreachable =
             |reason: String| Error::Unreachable { url: masked(&endpoint.base_url), reason };
-        let url = Url::parse(&url).map_err(|error| unreachable(error.to_string()))?;
+        let url = Url::parse(&endpoint.base_url);
+        let mut url = url.map_err(|error| unreachable(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(unreachable("the URL must begin with http:// or https://".into()));
         }
+        url.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(key) = &endpoint.key {
@@ -160,6 +180,15 @@ impl HttpModel {
     }
 }
 
+impl fmt::Debug for HttpModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpModel")
+            .field("name", &self.name)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Model for HttpModel {
     fn name(&self) -> &str {
         &self.name
@@ -204,7 +233,7 @@ async fn whole(exchange: Exchange, sending: reqwest::RequestBuilder) -> Result<E
     };
     let body = timeout(exchange.time_limits.first_token, work).await;
     let body = body.map_err(|_| exchange.late(Stage::FirstToken))??;
-    let reply = chat::decode_reply(&body).map_err(|error| exchange.from_wire(error))?;
+    let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
     Ok(Event::Reply(Box::new(reply)))
 }
 
@@ -217,7 +246,7 @@ fn streamed(exchange: Exchange, sending: reqwest::RequestBuilder) -> Events {
             let late = |_| exchange.late(Stage::FirstToken);
             let body = timeout_at(deadline, response.bytes()).await.map_err(late)?;
             let body = body.map_err(|error| exchange.cut(&error))?;
-            let reply = chat::decode_reply(&body).map_err(|error| exchange.from_wire(error))?;
+            let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
             return Ok(stream::iter([Ok(Event::Reply(Box::new(reply)))]).left_stream());
         }
         let reading = Reading {
@@ -227,7 +256,7 @@ fn streamed(exchange: Exchange, sending: reqwest::RequestBuilder) -> Events {
             decoded: Vec::new(),
             ready: VecDeque::new(),
             deadline,
-            began: false,
+            pieces: 0,
         };
         Ok(stream::unfold(reading, Reading::next).right_stream())
     };
@@ -247,7 +276,8 @@ struct Reading {
     decoded: Vec<StreamEvent>,
     ready: VecDeque<Result<Event, Error>>,
     deadline: Instant,
-    began: bool,
+    /// How many pieces of the reply had come when the deadline was last moved.
+    pieces: u64,
 }
 
 impl Reading {
@@ -271,25 +301,23 @@ impl Reading {
         let (Some(response), Some(decoder)) = (&mut self.response, &mut self.decoder) else {
             return Ok(());
         };
-        let stage = if self.began { Stage::Silence } else { Stage::FirstToken };
-        let late = |_| exchange.late(stage);
-        let piece = timeout_at(self.deadline, response.chunk()).await.map_err(late)?;
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(_) if decoder.done() => None,
-            Err(error) => return Err(exchange.cut(&error)),
+        let stage = if self.pieces > 0 { Stage::Silence } else { Stage::FirstToken };
+        let (piece, broken) = match timeout_at(self.deadline, response.chunk()).await {
+            Ok(Ok(piece)) => (piece, None),
+            Ok(Err(error)) => (None, Some(exchange.cut(&error))),
+            Err(_) => (None, Some(exchange.late(stage))),
         };
         let ended = piece.is_none();
         if let Some(piece) = piece {
-            decoder.feed(&piece, &mut self.decoded).map_err(|error| exchange.from_wire(error))?;
+            decoder.feed(&piece, &mut self.decoded).map_err(|error| exchange.wire_error(error))?;
         }
-        if !self.decoded.is_empty() {
+        if decoder.pieces() > self.pieces {
             // Comments that keep a connection alive are no progress.
             self.deadline = Instant::now() + exchange.time_limits.silence;
-            if !self.began {
-                self.began = true;
+            if self.pieces == 0 {
                 self.ready.push_back(Ok(Event::Began));
             }
+            self.pieces = decoder.pieces();
         }
         for event in self.decoded.drain(..) {
             match event {
@@ -303,10 +331,17 @@ impl Reading {
         }
         if ended || decoder.done() {
             if let Some(response) = self.response.take().filter(|_| !ended) {
-                keep_alive(response);
+                keep_alive(response).await;
             }
             if let Some(decoder) = self.decoder.take() {
-                let reply = decoder.finish().map_err(|error| self.exchange.from_wire(error))?;
+                let reply = match (decoder.finish(), broken) {
+                    // Some servers give a finish reason with every chunk: a call may lack its tail.
+                    (Ok(reply), Some(broken)) if !reply.calls.is_empty() => return Err(broken),
+                    // A text that gave its finish reason stands, however its connection ended.
+                    (Ok(reply), _) => reply,
+                    (Err(_), Some(broken)) => return Err(broken),
+                    (Err(error), None) => return Err(self.exchange.wire_error(error)),
+                };
                 self.ready.push_back(Ok(Event::Reply(Box::new(reply))));
             }
         }
@@ -315,11 +350,17 @@ impl Reading {
 }
 
 /// Reads what is left of a complete reply (mostly nothing but its end), so that its connection can
-/// be used again. The reply does not wait for it.
-fn keep_alive(mut response: Response) {
+/// be used again. The end has mostly arrived, but the connection's task must have its turn to see
+/// it: without that a request that follows at once would open a connection of its own. The reply
+/// does not wait for more.
+async fn keep_alive(mut response: Response) {
     use futures_util::FutureExt;
-    if let Some(Ok(None) | Err(_)) = response.chunk().now_or_never() {
-        return;
+    for _ in 0..TAIL_TURNS {
+        let ended = matches!(response.chunk().now_or_never(), Some(Ok(None) | Err(_)));
+        tokio::task::yield_now().await;
+        if ended {
+            return;
+        }
     }
     tokio::task::spawn(async move {
         let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
@@ -354,7 +395,7 @@ impl Exchange {
         let message = match &said {
             Some(error) => error.message.clone(),
             None if body.is_empty() => status.to_string(),
-            None => excerpt(body),
+            None => excerpt(&self.without_key(String::from_utf8_lossy(body).into_owned())),
         };
         self.classify(status.as_u16(), retry_after, message)
     }
@@ -371,7 +412,7 @@ impl Exchange {
         }
     }
 
-    fn from_wire(&self, error: wire::Error) -> Error {
+    fn wire_error(&self, error: wire::Error) -> Error {
         let url = self.shown.clone();
         match error {
             wire::Error::Api(error) => {
@@ -388,7 +429,7 @@ impl Exchange {
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
         let url = self.shown.clone();
-        if error.is_timeout() {
+        if error.is_connect() && error.is_timeout() {
             let limit = self.time_limits.connect;
             return Error::TimedOut { url, stage: Stage::Connect, limit };
         }
@@ -411,12 +452,18 @@ impl Exchange {
         Error::TimedOut { url: self.shown.clone(), stage, limit }
     }
 
-    /// Providers like to repeat the key they refuse.
+    /// Providers like to repeat the key they refuse, and an excerpt may end in the middle of it.
     fn without_key(&self, message: String) -> String {
-        match &self.key {
-            Some(key) if !key.expose().is_empty() => message.replace(key.expose(), "[secret]"),
-            _ => message,
+        let Some(key) = self.key.as_ref().map(ApiKey::expose).filter(|key| !key.is_empty()) else {
+            return message;
+        };
+        let mut message = message.replace(key, "[secret]");
+        let parts = (MIN_SECRET_BYTES..key.len()).rev().filter_map(|end| key.get(..end));
+        if let Some(part) = parts.into_iter().find(|part| message.ends_with(part)) {
+            message.truncate(message.len() - part.len());
+            message.push_str("[secret]");
         }
+        message
     }
 }
 
@@ -455,15 +502,20 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The URL without what may be secret in it.
-fn masked(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else {
-        return "the configured URL".into();
+fn masked(text: &str) -> String {
+    const HIDDEN: &str = "the configured URL";
+    let Ok(mut url) = Url::parse(text) else {
+        return HIDDEN.to_owned(); // It may be a key in the wrong place.
     };
-    let had_password = url.password().is_some() || !url.username().is_empty();
-    if had_password && url.set_password(None).is_ok() && url.set_username("").is_err() {
-        return "the configured URL".into();
+    if url.cannot_be_a_base() {
+        // Such as `localhost:8080`; but `user:password@host` is a URL of the scheme `user`.
+        return if text.contains(['@', '?']) { HIDDEN } else { text }.to_owned();
+    }
+    if url.set_password(None).and_then(|()| url.set_username("")).is_err() {
+        return HIDDEN.to_owned(); // Such as `file:`, which has neither.
     }
     url.set_query(None);
+    url.set_fragment(None);
     url.to_string()
 }
 
@@ -479,8 +531,7 @@ fn chain(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
+fn excerpt(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(200).collect()
 }

@@ -271,7 +271,7 @@ impl ActorFuture<Coordinator> for Opening {
                         this.epoch = epoch;
                         *self = Self::Reading(this.journal.read(&this.id, 0));
                     }
-                    Err(error) => return Poll::Ready(this.lost = Some(error)),
+                    Err(error) => return this.give_up_session(error),
                 },
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
@@ -281,7 +281,7 @@ impl ActorFuture<Coordinator> for Opening {
                         }
                         *self = Self::Writing(this.write(events).0);
                     }
-                    Err(error) => return Poll::Ready(this.lost = Some(error)),
+                    Err(error) => return this.give_up_session(error),
                 },
                 Self::Writing(pending) => {
                     this.lost = ready!(Pin::new(pending).poll(cx)).err();
@@ -836,6 +836,12 @@ impl Coordinator {
             }
         };
         drop(turn.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+    }
+
+    /// The store does not let this owner begin.
+    fn give_up_session(&mut self, error: store::Error) -> Poll<()> {
+        self.lost = Some(error);
+        Poll::Ready(())
     }
 
     /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go

@@ -78,18 +78,18 @@ impl Future for Rebuild {
             match &mut this.state {
                 State::Running => match this.poll_watched(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(None) => return Poll::Ready(this.bury()),
+                    Poll::Ready(None) => return this.end(),
                     Poll::Ready(Some(cause)) => this.ask(cause),
                 },
                 State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
                     Ok(rest) => this.state = State::Resting(Box::pin(sleep(rest))),
-                    Err(_closed) => return Poll::Ready(this.bury()), // The session is over.
+                    Err(_closed) => return this.end(), // The session is over.
                 },
                 State::Resting(sleep) => {
                     ready!(sleep.as_mut().poll(cx));
                     match this.restart() {
                         Ok(true) => this.state = State::Running,
-                        Ok(false) => return Poll::Ready(this.bury()), // Nobody can reach it now.
+                        Ok(false) => return this.end(), // Nobody can reach it now.
                         Err(panic) => this.ask(message_of(&*panic)),
                     }
                 }
@@ -128,6 +128,11 @@ impl Rebuild {
             return Ok(false);
         };
         catch_unwind(AssertUnwindSafe(|| watched.restart()))
+    }
+
+    fn end(&mut self) -> Poll<()> {
+        self.bury();
+        Poll::Ready(())
     }
 
     /// Drops the worker. A panic in its `stopped` or in the drop of its state ends here.

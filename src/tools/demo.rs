@@ -26,7 +26,8 @@ pub struct Simulation {
     pub panic_rate: f64,
     /// The share of calls that never end.
     pub hang_rate: f64,
-    /// Panics on every n-th call of a worker's tool; 0 for never.
+    /// The call of this number panics, counted from the last time its worker was rebuilt; 0 for
+    /// none.
     pub crash_after: u64,
     /// The same seed gives the same faults in the same order of calls.
     pub seed: u64,
@@ -234,9 +235,8 @@ impl Faults {
         let delay = latency + jitter.mul_f64(self.uniform());
         let draw = self.uniform();
         self.calls.set(self.calls.get() + 1);
-        let fault = if crash_after > 0 && self.calls.get().is_multiple_of(crash_after) {
-            Fault::Panic
-        } else if draw < panic_rate {
+        let crashes = self.calls.get() == crash_after; // Calls count from 1: never for 0.
+        let fault = if crashes || draw < panic_rate {
             Fault::Panic
         } else if draw < panic_rate + hang_rate {
             Fault::Hang

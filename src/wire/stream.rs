@@ -126,6 +126,12 @@ impl StreamDecoder {
         self.draft.done
     }
 
+    /// How many chunks so far brought a piece of the reply, also one that no event tells of, such as
+    /// more arguments. What only keeps a connection alive does not count.
+    pub fn pieces(&self) -> u64 {
+        self.draft.pieces
+    }
+
     /// The call with this ordinal as far as it came.
     pub fn call(&self, ordinal: usize) -> Option<CallView<'_>> {
         self.draft.assembler.view(ordinal)
@@ -162,6 +168,7 @@ struct Draft {
     model: Option<String>,
     id: Option<String>,
     extra: Gather,
+    pieces: u64,
     done: bool,
     failed: bool,
 }
@@ -212,6 +219,12 @@ impl Draft {
         };
         let Delta { content, tool_calls, function_call, extra } =
             *delta.or(message).unwrap_or_default();
+        let is_piece = !content.text.is_empty()
+            || !content.thinking.is_empty()
+            || !tool_calls.is_empty()
+            || function_call.is_some()
+            || extra.iter().any(|(_, raw)| !matches!(raw.get(), "\"\"" | "[]" | "{}"));
+        self.pieces += u64::from(is_piece);
         self.take_extra(extra, events);
         self.take_reasoning(&content.thinking, events);
         if !content.text.is_empty() {

@@ -26,7 +26,7 @@ fn every_step_is_heard_in_order() {
         stage.ask().await;
         let mut names = Vec::new();
         while names.last().is_none_or(|last| last != "turn_ended") {
-            names.push(name(&*events.next().await.expect("the session lives")));
+            names.push(name(&events.next().await.expect("the session lives")));
         }
         assert_eq!(
             names,

@@ -5,6 +5,7 @@ mod cancelling;
 mod deadlines;
 mod events;
 mod failing_tools;
+mod model_client;
 mod reports;
 mod sessions;
 mod support;

@@ -1,5 +1,7 @@
 //! What the tests share.
 
+pub mod peer;
+
 use std::sync::Arc;
 use std::time::Duration;
 
