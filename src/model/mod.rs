@@ -3,14 +3,18 @@
 //! A reply without streaming is a stream of one event. Absent: what a reply means for the
 //! conversation, and anything an arbiter would not want to share (each has its own connections).
 
+mod endpoint;
 mod error;
+mod exchange;
 mod http;
 mod key;
+mod streamed;
 
 use futures_util::stream::LocalBoxStream;
 
+pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
-pub use http::{Endpoint, HttpModel, TimeLimits};
+pub use http::HttpModel;
 pub use key::ApiKey;
 
 use crate::wire::Reply;

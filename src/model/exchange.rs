@@ -1,0 +1,159 @@
+//! One request and its reply, and what each way to fail means.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::{ApiKey, Error, Stage, TimeLimits};
+use crate::wire::{self, chat};
+
+/// How much of an error's body is read.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// How much of a key's beginning is no secret, such as `sk-or-v1`.
+const MIN_SECRET_BYTES: usize = 9;
+
+/// What one exchange knows of its endpoint.
+pub(super) struct Exchange {
+    /// The URL as it may be shown.
+    pub shown: String,
+    pub model: String,
+    pub key: Option<ApiKey>,
+    pub time_limits: TimeLimits,
+}
+
+impl Exchange {
+    /// Sends the request and waits until `deadline` for the head of a good reply.
+    pub async fn send(
+        &self,
+        sending: reqwest::RequestBuilder,
+        deadline: Instant,
+    ) -> Result<Response, Error> {
+        let head = timeout_at(deadline, self.head(sending)).await;
+        head.map_err(|_| self.late(Stage::FirstToken))?
+    }
+
+    pub async fn head(&self, sending: reqwest::RequestBuilder) -> Result<Response, Error> {
+        let response = sending.send().await.map_err(|error| self.unreachable(&error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let retry_after = retry_after(response.headers());
+        let body = error_body(response).await;
+        Err(self.refused(status, retry_after, &body))
+    }
+
+    fn refused(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Error {
+        let said = chat::error_in(body);
+        let message = match &said {
+            Some(error) => error.message.clone(),
+            None if body.is_empty() => status.to_string(),
+            None => excerpt(&self.without_key(String::from_utf8_lossy(body).into_owned())),
+        };
+        self.classify(status.as_u16(), retry_after, message)
+    }
+
+    fn classify(&self, status: u16, retry_after: Option<Duration>, message: String) -> Error {
+        let (url, message) = (self.shown.clone(), self.without_key(message));
+        match status {
+            401 | 403 => Error::KeyRefused { url, message },
+            404 => Error::UnknownModel { url, model: self.model.clone(), message },
+            402 | 429 => Error::RateLimited { url, message, retry_after },
+            300..400 => Error::Malformed { url, reason: format!("it redirects ({status})") },
+            400..500 => Error::Refused { url, status, message },
+            _ => Error::Failed { url, status, message },
+        }
+    }
+
+    pub fn wire_error(&self, error: wire::Error) -> Error {
+        let url = self.shown.clone();
+        match error {
+            wire::Error::Api(error) => {
+                self.classify(error.status.unwrap_or(500), None, error.message)
+            }
+            wire::Error::Cut { .. } => {
+                Error::Cut { url, reason: "it ended before the model had finished".into() }
+            }
+            error @ (wire::Error::Malformed { .. } | wire::Error::TooLarge { .. }) => {
+                Error::Malformed { url, reason: self.without_key(error.to_string()) }
+            }
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Error {
+        let url = self.shown.clone();
+        if error.is_connect() && error.is_timeout() {
+            let limit = self.time_limits.connect;
+            return Error::TimedOut { url, stage: Stage::Connect, limit };
+        }
+        if error.is_connect() {
+            return Error::Unreachable { url, reason: chain(error) };
+        }
+        Error::Cut { url, reason: chain(error) }
+    }
+
+    pub fn cut(&self, error: &reqwest::Error) -> Error {
+        Error::Cut { url: self.shown.clone(), reason: chain(error) }
+    }
+
+    pub fn late(&self, stage: Stage) -> Error {
+        let limit = match stage {
+            Stage::Connect => self.time_limits.connect,
+            Stage::FirstToken => self.time_limits.first_token,
+            Stage::Silence => self.time_limits.silence,
+        };
+        Error::TimedOut { url: self.shown.clone(), stage, limit }
+    }
+
+    /// Providers like to repeat the key they refuse, and an excerpt may end in the middle of it.
+    fn without_key(&self, message: String) -> String {
+        let Some(key) = self.key.as_ref().map(ApiKey::expose).filter(|key| !key.is_empty()) else {
+            return message;
+        };
+        let mut message = message.replace(key, "[secret]");
+        let parts = (MIN_SECRET_BYTES..key.len()).rev().filter_map(|end| key.get(..end));
+        if let Some(part) = parts.into_iter().find(|part| message.ends_with(part)) {
+            message.truncate(message.len() - part.len());
+            message.push_str("[secret]");
+        }
+        message
+    }
+}
+
+async fn error_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() > MAX_ERROR_BYTES {
+            body.truncate(MAX_ERROR_BYTES);
+            break;
+        }
+    }
+    body
+}
+
+/// `Retry-After` in seconds, the form that providers of models use most.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// The innermost cause says most, and none of them the URL, which may hold a secret.
+pub(super) fn chain(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if std::ptr::addr_eq(cause, std::ptr::from_ref(error)) {
+        return "the exchange failed".into();
+    }
+    cause.to_string()
+}
+
+fn excerpt(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(200).collect()
+}
