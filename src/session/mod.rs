@@ -4,14 +4,20 @@
 //! folder holds an address.
 
 mod answer;
+mod asking;
 mod clock;
 mod coordinator;
+mod dispatching;
+mod drive;
+mod ending;
 mod error;
 mod flight;
 mod handle;
+mod opening;
 mod options;
 mod runtime;
 mod subscribers;
+mod turn;
 
 pub use answer::{Answer, TurnReport};
 pub use clock::Clock;

@@ -1,0 +1,71 @@
+//! The model's part of a turn: it is asked, its events are passed on, its reply is recorded.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Cause;
+use super::coordinator::Coordinator;
+use crate::conversation::{Catalogue, Event, plan};
+use crate::model::{self, Request};
+use crate::wire::Reply;
+
+impl Coordinator {
+    pub(super) fn ask_model(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        let (messages, tools) = (self.state.transcript(), &self.options.tools);
+        let request = Request { messages: messages.as_bytes(), tools: tools.on_the_wire() };
+        turn.first_token = None;
+        turn.model = Some(self.options.model.ask(request));
+    }
+
+    pub(super) fn on_model(&mut self, event: Option<Result<model::Event, model::Error>>) {
+        let Some(turn) = &mut self.turn else { return };
+        match event {
+            Some(Ok(model::Event::Began)) => turn.first_token = Some(Instant::now()),
+            Some(Ok(model::Event::Text(text))) => self.tell(Event::TextStreamed { text }),
+            Some(Ok(model::Event::Reasoning(text))) => self.tell(Event::ReasoningStreamed { text }),
+            Some(Ok(model::Event::Reply(reply))) => {
+                turn.model = None;
+                self.on_reply(*reply);
+            }
+            Some(Err(error)) => self.break_off(Cause::Model(error)),
+            None => {
+                let (url, reason) = (self.options.model.name(), "it ended without a reply");
+                let error = model::Error::Cut { url: url.into(), reason: reason.into() };
+                self.break_off(Cause::Model(error));
+            }
+        }
+    }
+
+    fn on_reply(&mut self, reply: Reply) {
+        let Some(turn) = &mut self.turn else { return };
+        let mut message = Vec::new();
+        reply.write_message(&mut message);
+        let message = String::from_utf8(message).expect("JSON is written as UTF-8");
+        let limits = &self.options.limits;
+        let catalogue: &dyn Catalogue = &*self.options.tools;
+        let calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
+        let text: Arc<str> = reply.text.into();
+        turn.usage += reply.usage.unwrap_or_default();
+        if let Some(model) = &reply.model {
+            turn.model_name = Some(model.clone());
+        }
+        if calls.is_empty() {
+            turn.answer = Some((Arc::clone(&text), reply.finish.as_str().to_owned()));
+        }
+        let event = Event::Replied {
+            round: self.state.rounds() + 1,
+            attempt: turn.attempt,
+            message: message.into(),
+            text,
+            calls,
+            mode: limits.mode,
+            finish: reply.finish.as_str().to_owned(),
+            model: reply.model,
+            usage: reply.usage,
+            first_token_at_us: turn.first_token.map(|at| self.clock.micros_at(at)),
+        };
+        self.record(vec![event]);
+    }
+}

@@ -1,0 +1,174 @@
+//! The tools' part of a turn: calls are recorded, handed to their workers, and gathered.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr, AsyncContext, Context};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tracing::info_span;
+
+use super::clock::micros;
+use super::coordinator::Coordinator;
+use super::ending::GRACE;
+use super::flight::{InFlight, Landed};
+use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
+use crate::supervision::{Supervisor, spawn_worker};
+use crate::tools::{Order, RunCall, ToolType, ToolWorker};
+
+impl Coordinator {
+    /// Records that the unanswered ones among `calls` begin.
+    pub(super) fn start_calls(&mut self, calls: std::ops::Range<u32>) {
+        let round = self.state.rounds();
+        let Some(asked) = self.state.calls() else {
+            return;
+        };
+        let begin = |ordinal: u32| {
+            let call = asked.get(ordinal as usize)?;
+            let (id, tool) = (Arc::clone(&call.id), Arc::clone(&call.tool));
+            self.state.is_unanswered(ordinal).then_some(Event::CallStarted {
+                round,
+                ordinal,
+                id,
+                tool,
+            })
+        };
+        let events = calls.filter_map(begin).collect();
+        self.record(events);
+    }
+
+    /// Hands the calls, whose beginning the journal has, to their workers.
+    pub(super) fn dispatch(&mut self, ordinals: &[u32], ctx: &mut Context<Self>) {
+        if ordinals.is_empty() {
+            return;
+        }
+        let Some(calls) = self.state.calls().map(Arc::clone) else {
+            return;
+        };
+        let Some(mut turn) = self.turn.take() else {
+            return;
+        };
+        let now = Instant::now();
+        let limits = &self.options.limits;
+        let round_deadline = *turn
+            .round_deadline
+            .get_or_insert_with(|| (now + limits.round_time_limit).min(turn.deadline));
+        let round_expires =
+            if round_deadline == turn.deadline { Expired::Turn } else { Expired::Round };
+        let (call_time_limit, round) = (limits.call_time_limit, self.state.rounds());
+        let listening = !self.subscribers.is_empty();
+        for ordinal in ordinals.iter().copied() {
+            let call = &calls[ordinal as usize];
+            let Some(index) = self.options.tools.index_of(&call.tool) else {
+                continue;
+            };
+            let Some(tool) = self.options.tools.at(index).map(Arc::clone) else {
+                continue;
+            };
+            let deadline = now + tool.declared_time_limit().unwrap_or(call_time_limit);
+            let (deadline, expires) = match deadline < round_deadline {
+                true => (deadline, Expired::Call),
+                false => (round_deadline, round_expires),
+            };
+            let (session, attempt) = (self.id.clone(), turn.attempt);
+            let order = Order {
+                key: CallKey { session, round, attempt, ordinal },
+                arguments: Arc::clone(&call.arguments),
+                deadline,
+                expires,
+                dispatched: now,
+                typed: turn.typed.clone(),
+                watcher: listening.then(|| ctx.address().recipient()),
+            };
+            let span =
+                info_span!(parent: &turn.span, "call", round, id = &*call.id, tool = &*call.tool);
+            let (reply, answer) = oneshot::channel();
+            self.worker(index, &tool, ctx).do_send(RunCall { order, reply, span });
+            let effects = tool.declared_effects();
+            turn.ring_at(deadline + GRACE);
+            turn.flight.push(InFlight {
+                ordinal,
+                effects,
+                dispatched: now,
+                deadline,
+                answer: Some(answer),
+            });
+        }
+        self.turn = Some(turn);
+    }
+
+    /// The worker of the tool at `index`, spawned at its first call.
+    fn worker(
+        &mut self,
+        index: usize,
+        tool: &Arc<ToolType>,
+        ctx: &mut Context<Self>,
+    ) -> &Addr<ToolWorker> {
+        if self.workers.len() <= index {
+            self.workers.resize(self.options.tools.len(), None);
+        }
+        if self.workers[index].is_none() {
+            let supervisor = self.supervisor(ctx).clone();
+            self.workers[index] = Some(spawn_worker(tool, &supervisor));
+        }
+        self.workers[index].as_ref().expect("spawned above")
+    }
+
+    pub(super) fn supervisor(&mut self, ctx: &mut Context<Self>) -> &Addr<Supervisor> {
+        let (id, backoff) = (&self.id, self.options.backoff);
+        self.supervisor.get_or_insert_with(|| {
+            let coordinator = ctx.address().downgrade().recipient();
+            Supervisor::new(id.clone(), backoff, coordinator).start()
+        })
+    }
+
+    pub(super) fn on_landed(&mut self, landed: Vec<Landed>) {
+        let events = landed
+            .into_iter()
+            .filter(|call| self.state.is_unanswered(call.ordinal))
+            .map(|call| {
+                let Landed { ordinal, effects, dispatched, ended } = call;
+                let dispatched_at_us = self.clock.micros_at(dispatched);
+                let (outcome, times) = match ended {
+                    Some(ended) => (
+                        ended.outcome,
+                        CallTimes {
+                            dispatched_at_us,
+                            queued_us: micros(ended.waits.queued),
+                            startup_us: micros(ended.waits.startup),
+                            backoff_us: micros(ended.waits.backoff),
+                            waited_us: 0,
+                            ran_us: micros(ended.ran),
+                            attempts: ended.attempts,
+                            worker_generation: ended.generation,
+                        },
+                    ),
+                    None => {
+                        let message = "the worker was lost with the call";
+                        let kind = OutcomeKind::Panicked;
+                        let outcome = Outcome::broken_off(kind, message, effects, true);
+                        (outcome, self.ran_since(dispatched))
+                    }
+                };
+                self.call_ended(ordinal, outcome, times)
+            })
+            .collect();
+        self.record(events);
+    }
+
+    /// The times of a call that was given up: all of it counts as running.
+    pub(super) fn ran_since(&self, dispatched: Instant) -> CallTimes {
+        CallTimes {
+            dispatched_at_us: self.clock.micros_at(dispatched),
+            ran_us: micros(dispatched.elapsed()),
+            attempts: 1,
+            ..CallTimes::default()
+        }
+    }
+
+    pub(super) fn call_ended(&self, ordinal: u32, outcome: Outcome, times: CallTimes) -> Event {
+        let call = self.state.calls().and_then(|calls| calls.get(ordinal as usize));
+        let (id, tool) =
+            call.map(|call| (Arc::clone(&call.id), Arc::clone(&call.tool))).unwrap_or_default();
+        Event::CallEnded { round: self.state.rounds(), ordinal, id, tool, outcome, times }
+    }
+}

@@ -1,0 +1,167 @@
+//! What keeps a turn going: the one future that gathers the model's events, the calls' results and
+//! the deadlines; and the rule that everything is recorded before it takes effect.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use actix::Context;
+use actix::fut::ActorFuture;
+use tokio::time::Instant;
+
+use super::Cause;
+use super::coordinator::Coordinator;
+use super::turn::Append;
+use crate::conversation::{Action, Event, Record, VERSION};
+use crate::store::{self, Pending};
+
+/// Keeps the turn going: the one future that gathers the model's events, the calls' results and
+/// the deadlines.
+pub(super) struct Drive;
+
+impl ActorFuture<Coordinator> for Drive {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        this: &mut Coordinator,
+        ctx: &mut Context<Coordinator>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let Some(turn) = &this.turn else {
+            return Poll::Ready(());
+        };
+        let _entered = turn.span.clone().entered();
+        this.drive(ctx, cx)
+    }
+}
+
+impl Coordinator {
+    /// Goes on until everything waits, or the turn has ended.
+    fn drive(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            let Some(turn) = &mut self.turn else {
+                return Poll::Ready(());
+            };
+            if let Some(append) = &mut turn.append {
+                let Poll::Ready(kept) = Pin::new(&mut append.pending).poll(cx) else {
+                    break;
+                };
+                let Some(Append { records, .. }) = turn.append.take() else { continue };
+                match kept {
+                    Ok(()) => self.apply(records, ctx),
+                    Err(error) => self.lose(error),
+                }
+                continue;
+            }
+            if turn.end.is_some() {
+                self.finish();
+                return Poll::Ready(());
+            }
+            if std::mem::take(&mut turn.cancelled) {
+                self.break_off(Cause::Cancelled);
+                continue;
+            }
+            if turn.timer.as_mut().poll(cx).is_ready() {
+                self.expire();
+                continue;
+            }
+            if let Some(events) = &mut turn.model {
+                match events.as_mut().poll_next(cx) {
+                    Poll::Ready(event) => {
+                        self.on_model(event);
+                        continue;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            let landed = turn.flight.poll_landed(cx);
+            if landed.is_empty() {
+                break;
+            }
+            self.on_landed(landed);
+        }
+        // Everything waits: nobody is delayed by this.
+        self.report();
+        self.supervisor(ctx);
+        Poll::Pending
+    }
+
+    /// Appends `events` to the journal; they take effect once it has them.
+    pub(super) fn record(&mut self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let (pending, records) = self.write(events);
+        if let Some(turn) = &mut self.turn {
+            turn.append = Some(Append { pending, records });
+        }
+    }
+
+    pub(super) fn write(
+        &mut self,
+        events: Vec<Event>,
+    ) -> (Pending<Result<(), store::Error>>, Arc<[Record]>) {
+        let (at_us, expected) = (self.clock.micros_at(Instant::now()), self.seq);
+        let (session, v) = (&self.id, VERSION);
+        let stamp = |(seq, event)| Record { v, seq, at_us, session: session.clone(), event };
+        let records: Arc<[Record]> = (expected + 1..).zip(events).map(stamp).collect();
+        self.seq += records.len() as u64;
+        let pending = self.journal.append(&self.id, expected, self.epoch, Arc::clone(&records));
+        (pending, records)
+    }
+
+    /// Tells subscribers of something that is not kept.
+    pub(super) fn tell(&mut self, event: Event) {
+        if !self.subscribers.is_empty() {
+            let at_us = self.clock.micros_at(Instant::now());
+            let (v, seq, session) = (VERSION, self.seq, self.id.clone());
+            self.subscribers.tell(Record { v, seq, at_us, session, event });
+        }
+    }
+
+    /// Shows `records`, which the journal has, to the state, and carries out what they ask for. Of
+    /// several wishes the last one counts: it knows all events.
+    fn apply(&mut self, records: Arc<[Record]>, ctx: &mut Context<Self>) {
+        let mut wish = Action::Wait;
+        let (mut asked, mut started, mut ended) = (false, Vec::new(), None);
+        for record in records.iter() {
+            match self.state.on(&record.event) {
+                Action::Wait => {}
+                action => wish = action,
+            }
+            match &record.event {
+                Event::ModelAsked { .. } => asked = true,
+                Event::CallStarted { ordinal, .. } => started.push(*ordinal),
+                Event::TurnEnded { end, .. } => ended = Some(end.clone()),
+                _ => {}
+            }
+            if !self.subscribers.is_empty() {
+                self.subscribers.tell(record.clone());
+            }
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.unreported.push(records);
+            turn.end = ended;
+            if turn.end.is_some() {
+                return; // Whatever the calls' ends would have led to.
+            }
+        }
+        if asked {
+            self.ask_model();
+        }
+        self.dispatch(&started, ctx);
+        match wish {
+            Action::Wait => {}
+            Action::AskModel { round, attempt } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.attempt = attempt;
+                    turn.round_deadline = None;
+                }
+                self.record(vec![Event::ModelAsked { round, attempt }]);
+            }
+            Action::RunCalls(calls) => self.start_calls(calls),
+            Action::EndTurn(end) => self.end_turn(end),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How calls, rounds and turns end that do not end by themselves, and what is said of a turn that
+//! is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::coordinator::Coordinator;
+use super::flight::Flight;
+use super::{Answer, Cause, Error, FailedTurn, TurnReport};
+use crate::conversation::{
+    Effects, Event, Expired, Outcome, OutcomeKind, Record, TurnEnd, timed_out,
+};
+use crate::store;
+use crate::supervision::RoundReported;
+
+/// How long after its deadline a call is given up that its worker did not answer. Its guard should
+/// have; a worker that rests after a failure cannot.
+pub(super) const GRACE: Duration = Duration::from_millis(5);
+
+impl Coordinator {
+    /// The timer rang: sees whose time has passed.
+    pub(super) fn expire(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        let now = Instant::now();
+        if turn.deadline <= now {
+            return self.break_off(Cause::TimedOut);
+        }
+        if turn.round_deadline.is_some_and(|deadline| deadline + GRACE <= now) {
+            let events = self.give_up(Expired::Round, &|_| true);
+            return self.record_and_ring(events);
+        }
+        let late = turn.flight.give_up(now.checked_sub(GRACE).unwrap_or(now));
+        let events = self.give_up(Expired::Call, &|ordinal| late.contains(&ordinal));
+        self.record_and_ring(events);
+    }
+
+    fn record_and_ring(&mut self, events: Vec<Event>) {
+        self.record(events);
+        if let Some(turn) = &mut self.turn {
+            let due = turn.flight.next_deadline().map(|deadline| deadline + GRACE);
+            let next = turn.deadline.min(Instant::now() + self.heartbeat);
+            turn.timer.as_mut().reset(due.map_or(next, |due| due.min(next)));
+        }
+    }
+
+    /// The ends of the unanswered calls that `which` names; whose time has passed is `expired`.
+    pub(super) fn give_up(&mut self, expired: Expired, which: &dyn Fn(u32) -> bool) -> Vec<Event> {
+        let (kind, message) = timed_out(expired);
+        self.ends_of_unanswered(kind, &message, which)
+    }
+
+    fn ends_of_unanswered(
+        &mut self,
+        kind: OutcomeKind,
+        message: &str,
+        which: &dyn Fn(u32) -> bool,
+    ) -> Vec<Event> {
+        let Some(turn) = &self.turn else {
+            return Vec::new();
+        };
+        let begun: HashMap<u32, (Effects, Instant)> =
+            turn.flight.all().map(|call| (call.ordinal, (call.effects, call.dispatched))).collect();
+        let end = |ordinal: u32| {
+            let begun = begun.get(&ordinal);
+            let (effects, dispatched) = begun.copied().unwrap_or((Effects::None, turn.began));
+            let outcome = Outcome::broken_off(kind, message, effects, begun.is_some());
+            let times = begun.map(|_| self.ran_since(dispatched)).unwrap_or_default();
+            self.call_ended(ordinal, outcome, times)
+        };
+        self.state.unanswered().filter(|ordinal| which(*ordinal)).map(end).collect()
+    }
+
+    /// Ends the turn now: stops what runs, answers every call, and records the end.
+    pub(super) fn break_off(&mut self, cause: Cause) {
+        let (kind, message) = match &cause {
+            Cause::TimedOut => timed_out(Expired::Turn),
+            Cause::Cancelled | Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => {
+                (OutcomeKind::Cancelled, "the turn was cancelled".to_owned())
+            }
+        };
+        let mut events = self.ends_of_unanswered(kind, &message, &|_| true);
+        let end = match &cause {
+            Cause::Cancelled => TurnEnd::Cancelled,
+            Cause::TimedOut => TurnEnd::TimedOut,
+            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => {
+                TurnEnd::Failed { problem: cause.problem() }
+            }
+        };
+        events.push(Event::TurnEnded { turn: self.state.turns(), end });
+        if let Some(turn) = &mut self.turn {
+            turn.model = None;
+            turn.flight = Flight::default(); // Dropping the requests stops the work.
+            turn.cause = Some(cause);
+        }
+        self.record(events);
+    }
+
+    /// The state asks for the end of the turn.
+    pub(super) fn end_turn(&mut self, end: TurnEnd) {
+        match end {
+            TurnEnd::Answered => {
+                let turn = self.state.turns();
+                self.record(vec![Event::TurnEnded { turn, end }]);
+            }
+            TurnEnd::Cancelled => self.break_off(Cause::Cancelled),
+            TurnEnd::TimedOut => self.break_off(Cause::TimedOut),
+            TurnEnd::Failed { .. } => {
+                let max_rounds = self.options.limits.max_rounds;
+                self.break_off(Cause::MaxRounds { max_rounds });
+            }
+        }
+    }
+
+    /// The store refused: nothing more can be recorded, so nothing more may happen here.
+    pub(super) fn lose(&mut self, error: store::Error) {
+        let cause = Cause::Store(error.clone());
+        self.lost = Some(error);
+        if let Some(turn) = &mut self.turn {
+            turn.model = None;
+            turn.flight = Flight::default();
+            turn.end = Some(TurnEnd::Failed { problem: cause.problem() });
+            turn.cause = Some(cause);
+        }
+    }
+
+    /// Takes the new events into the account of the rounds, and tells of those that ended.
+    pub(super) fn report(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        let records = std::mem::take(&mut turn.unreported);
+        for Record { at_us, event, .. } in records.iter().flat_map(|records| records.iter()) {
+            let Some(report) = turn.rounds.on(*at_us, event) else {
+                continue;
+            };
+            if let Some(supervisor) = &self.supervisor {
+                supervisor.do_send(RoundReported { session: self.id.clone(), report });
+            }
+        }
+    }
+
+    /// Answers the one who asked.
+    pub(super) fn finish(&mut self) {
+        self.report();
+        let Some(mut turn) = self.turn.take() else {
+            return;
+        };
+        let report = TurnReport {
+            session: self.id.clone(),
+            model: turn.model_name.unwrap_or_else(|| self.options.model.name().to_owned()),
+            elapsed: turn.began.elapsed(),
+            usage: turn.usage,
+            rounds: turn.rounds.take(),
+        };
+        let answer = match (turn.cause, turn.answer) {
+            (None, Some((text, finish))) => Ok(Answer { text, finish, report }),
+            (cause, _) => {
+                let cause = cause.unwrap_or(Cause::Cancelled);
+                Err(Error::Turn(Box::new(FailedTurn { cause, report })))
+            }
+        };
+        drop(turn.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+    }
+}

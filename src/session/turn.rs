@@ -1,0 +1,92 @@
+//! A turn that is under way: the work of it, besides what the session's state knows.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Span;
+
+use super::flight::Flight;
+use super::{Answer, Cause, Error};
+use crate::conversation::{Record, TurnEnd};
+use crate::model::Events;
+use crate::store::{self, Pending};
+use crate::supervision::Rounds;
+use crate::tools::TypedContext;
+use crate::wire::Usage;
+
+/// What a turn holds besides the session's state: the work that is under way.
+pub(super) struct Turn {
+    pub reply: oneshot::Sender<Result<Answer, Error>>,
+    pub span: Span,
+    pub typed: Option<TypedContext>,
+    pub began: Instant,
+    pub deadline: Instant,
+    pub round_deadline: Option<Instant>,
+    pub timer: Pin<Box<Sleep>>,
+    pub model: Option<Events>,
+    pub first_token: Option<Instant>,
+    pub attempt: u32,
+    pub flight: Flight,
+    pub append: Option<Append>,
+    pub cancelled: bool,
+    pub cause: Option<Cause>,
+    pub end: Option<TurnEnd>,
+    pub answer: Option<(Arc<str>, String)>,
+    pub model_name: Option<String>,
+    pub usage: Usage,
+    pub rounds: Rounds,
+    /// Events that the report has not taken in yet: it does while the model is busy.
+    pub unreported: Vec<Arc<[Record]>>,
+}
+
+/// Events on their way into the journal.
+pub(super) struct Append {
+    pub pending: Pending<Result<(), store::Error>>,
+    pub records: Arc<[Record]>,
+}
+
+impl Turn {
+    pub fn new(
+        reply: oneshot::Sender<Result<Answer, Error>>,
+        span: Span,
+        typed: Option<TypedContext>,
+        time_limit: Duration,
+        heartbeat: Duration,
+    ) -> Self {
+        let began = Instant::now();
+        let deadline = began + time_limit;
+        Self {
+            reply,
+            span,
+            typed,
+            began,
+            deadline,
+            round_deadline: None,
+            timer: Box::pin(sleep_until(deadline.min(began + heartbeat))),
+            model: None,
+            first_token: None,
+            attempt: 1,
+            flight: Flight::default(),
+            append: None,
+            cancelled: false,
+            cause: None,
+            end: None,
+            answer: None,
+            model_name: None,
+            usage: Usage::default(),
+            rounds: Rounds::default(),
+            unreported: Vec::new(),
+        }
+    }
+
+    /// Has the timer ring at `deadline` at the latest. It may ring early: the one who hears it
+    /// looks what is due.
+    pub fn ring_at(&mut self, deadline: Instant) {
+        if deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+}
