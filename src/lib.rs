@@ -1,4 +1,41 @@
 //! Callsheet: an actor runtime for an LLM's tool calls.
+//!
+//! A model asks for several tools in one turn. Callsheet runs them at the same time on supervised
+//! actors, links every result to its call, goes on with the conversation, and shows where each
+//! millisecond went. Whatever a tool does (panic, hang, fail, lie), every call of a reply is
+//! answered once, in order, so that no provider ever refuses the history.
+//!
+//! ```text
+//! your program ─► Session ─► Coordinator ── asks ──► Model (HTTP, scripted, yours)
+//!                               │  ▲  RunCall messages, gathered as futures
+//!                               ▼  │
+//!                            ToolWorker, one per tool type: call, call, call …
+//!                               ▲
+//!                            Supervisor: rebuilds what panicked, reports each round
+//! ```
+//!
+//! # Where things are
+//!
+//! A folder may lean on what stands before it, never on what stands behind it.
+//!
+//! | folder | holds | absent from it |
+//! |---|---|---|
+//! | [`wire`] | the codec of Chat Completions: bytes ↔ values | IO, clocks, opinions |
+//! | [`model`] | `trait Model`, the HTTP client, streaming, errors that say what to do next | what a reply means |
+//! | [`conversation`] | the turn as a pure state machine, the one event type, the transcript | actix, tokio, clocks |
+//! | [`tools`] | `trait Tool`, typed tools, the guard round each call, the worker actor | restart decisions |
+//! | [`supervision`] | the restart policy, the future that rebuilds workers, the round's report | tools' results |
+//! | [`store`] | `trait Journal` and its memory store | what events mean |
+//! | [`session`] | the coordinator actor, and the handles [`Runtime`] and [`Session`] | addresses outside |
+//! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
+//! | `cli`, `config` (feature `cli`) | the command and its settings | |
+//! | `testing` (feature) | a scripted model and the paused clock | |
+//!
+//! # Where to begin
+//!
+//! [`Runtime::builder`], [`ToolType::typed`], [`SessionOptions::new`] and [`Session::ask`] are a
+//! whole program; `examples/` has two. Record, then act: a step is in the journal before its
+//! effect begins, and a session's state is a fold over its [`Event`]s.
 
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -7,11 +44,13 @@ pub mod config;
 pub mod conversation;
 #[cfg(feature = "mock-model")]
 pub mod mock_model;
-
 pub mod model;
 pub mod session;
 pub mod store;
 pub mod supervision;
+mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tools;
 pub mod wire;
 
@@ -24,5 +63,3 @@ pub use session::{
 };
 pub use supervision::{CallReport, RoundReport};
 pub use tools::{CallContext, Tool, ToolSet, ToolType};
-#[cfg(feature = "testing")]
-pub mod testing;

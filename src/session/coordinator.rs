@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient};
 use tokio::sync::oneshot;
-use tracing::info_span;
+use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
@@ -17,6 +17,7 @@ use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{CallKey, Event, SessionId, SessionState};
 use crate::store::{self, Journal};
 use crate::supervision::{self, RoundReported, Supervisor, WorkerRestarting};
+use crate::telemetry;
 use crate::tools::{CallProgressed, ToolWorker, TypedContext};
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
@@ -54,6 +55,7 @@ pub(super) struct Listen(pub Recipient<RoundReported>);
 /// Holds one conversation and runs its turns, one at a time.
 pub(super) struct Coordinator {
     pub(super) id: SessionId,
+    pub(super) span: Span,
     pub(super) options: SessionOptions,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Clock,
@@ -82,6 +84,7 @@ impl Coordinator {
         let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
+            span: telemetry::session(&id),
             id,
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
@@ -126,7 +129,7 @@ impl Handler<Ask> for Coordinator {
         }
         let turn = self.state.turns() + 1;
         let typed = typed.or_else(|| self.options.typed.clone());
-        let span = info_span!("turn", session = %self.id, turn);
+        let span = telemetry::turn(&self.span, turn);
         self.turn = Some(Turn::new(
             reply,
             span,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use actix::{Actor, Addr, AsyncContext, Context};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::info_span;
 
 use super::clock::micros;
 use super::coordinator::Coordinator;
@@ -13,6 +12,7 @@ use super::ending::GRACE;
 use super::flight::{InFlight, Landed};
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
 use crate::supervision::{Supervisor, spawn_worker};
+use crate::telemetry;
 use crate::tools::{Order, RunCall, ToolType, ToolWorker};
 
 impl Coordinator {
@@ -79,8 +79,7 @@ impl Coordinator {
                 typed: turn.typed.clone(),
                 watcher: listening.then(|| ctx.address().recipient()),
             };
-            let span =
-                info_span!(parent: &turn.span, "call", round, id = &*call.id, tool = &*call.tool);
+            let span = telemetry::call(&turn.round_span, &call.id, &call.tool);
             let (reply, answer) = oneshot::channel();
             self.worker(index, &tool, ctx).do_send(RunCall { order, reply, span });
             let effects = tool.declared_effects();

@@ -14,6 +14,7 @@ use super::coordinator::Coordinator;
 use super::turn::Append;
 use crate::conversation::{Action, Event, Record, VERSION};
 use crate::store::{self, Pending};
+use crate::telemetry;
 
 /// Keeps the turn going: the one future that gathers the model's events, the calls' results and
 /// the deadlines.
@@ -120,12 +121,26 @@ impl Coordinator {
         }
     }
 
+    /// Puts `event` into the spans and events of `tracing`.
+    fn log(&mut self, event: &Event) {
+        let Some(turn) = &mut self.turn else { return telemetry::step(&self.span, event) };
+        match event {
+            Event::ModelAsked { round, .. } => {
+                turn.round_span = telemetry::round(&turn.span, *round)
+            }
+            Event::TurnEnded { .. } => turn.round_span = turn.span.clone(),
+            _ => {}
+        }
+        telemetry::step(&turn.round_span, event);
+    }
+
     /// Shows `records`, which the journal has, to the state, and carries out what they ask for. Of
     /// several wishes the last one counts: it knows all events.
     fn apply(&mut self, records: Arc<[Record]>, ctx: &mut Context<Self>) {
         let mut wish = Action::Wait;
         let (mut asked, mut started, mut ended) = (false, Vec::new(), None);
         for record in records.iter() {
+            self.log(&record.event);
             match self.state.on(&record.event) {
                 Action::Wait => {}
                 action => wish = action,

@@ -21,6 +21,8 @@ use crate::wire::Usage;
 pub(super) struct Turn {
     pub reply: oneshot::Sender<Result<Answer, Error>>,
     pub span: Span,
+    /// The round within it that is under way.
+    pub round_span: Span,
     pub typed: Option<TypedContext>,
     pub began: Instant,
     pub deadline: Instant,
@@ -60,6 +62,7 @@ impl Turn {
         let deadline = began + time_limit;
         Self {
             reply,
+            round_span: span.clone(),
             span,
             typed,
             began,

@@ -9,4 +9,5 @@ mod model_client;
 mod reports;
 mod sessions;
 mod support;
+mod tracing_spans;
 mod turns;

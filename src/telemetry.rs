@@ -1,0 +1,54 @@
+//! The names of spans and their fields, in one place: session → turn → round → call.
+//!
+//! Every step of a session is also an event of the target `callsheet` at the level `debug`, within
+//! the span it belongs to. Arguments and results are never recorded.
+
+use tracing::{Span, debug, info_span};
+
+use crate::conversation::{Event, SessionId};
+
+/// A conversation, as long as its coordinator lives.
+pub(crate) fn session(id: &SessionId) -> Span {
+    info_span!(parent: None, "session", session = %id)
+}
+
+/// From a question to its answer.
+pub(crate) fn turn(session: &Span, turn: u64) -> Span {
+    info_span!(parent: session, "turn", turn)
+}
+
+/// From a request to the model to the next one.
+pub(crate) fn round(turn: &Span, round: u64) -> Span {
+    info_span!(parent: turn, "round", round)
+}
+
+/// One call, while it runs.
+pub(crate) fn call(round: &Span, id: &str, tool: &str) -> Span {
+    info_span!(parent: round, "call", call = id, tool)
+}
+
+/// Something happened within `span`.
+pub(crate) fn step(span: &Span, event: &Event) {
+    match event {
+        Event::SessionOpened { .. } => debug!(parent: span, "session opened"),
+        Event::TurnStarted { turn, .. } => debug!(parent: span, turn, "turn started"),
+        Event::ModelAsked { round, attempt } => {
+            debug!(parent: span, round, attempt, "model asked");
+        }
+        Event::Replied { calls, finish, .. } => {
+            debug!(parent: span, calls = calls.len(), finish, "replied");
+        }
+        Event::CallStarted { id, tool, .. } => debug!(parent: span, %id, %tool, "call started"),
+        Event::CallEnded { id, tool, outcome, times, .. } => {
+            let (outcome, ran_us) = (outcome.kind.as_str(), times.ran_us);
+            debug!(parent: span, %id, %tool, outcome, ran_us, "call ended");
+        }
+        Event::WorkerRestarted { tool, generation, .. } => {
+            debug!(parent: span, %tool, generation, "worker restarted");
+        }
+        Event::TurnEnded { turn, end } => debug!(parent: span, turn, ?end, "turn ended"),
+        Event::TextStreamed { .. }
+        | Event::ReasoningStreamed { .. }
+        | Event::CallProgressed { .. } => {} // Too many to be of use.
+    }
+}
