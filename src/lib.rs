@@ -63,3 +63,8 @@ pub use session::{
 };
 pub use supervision::{CallReport, RoundReport};
 pub use tools::{CallContext, Tool, ToolSet, ToolType};
+
+/// Keeps the README's code in step with the library.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,7 +1,7 @@
 //! What a person sees while a turn runs: the text as it comes, a line for each call in flight, and
 //! the account of each round when it is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,12 +16,20 @@ use crate::supervision::{RoundReport, Rounds};
 /// How often a line of a call in flight is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
 
+/// The most calls in flight that get a line; the others are counted. Each line costs a thread, and
+/// all are drawn when one changes.
+const MAX_LINES: usize = 16;
+
 /// Follows the events of one session.
 pub(super) struct Live<'a> {
     screen: &'a Screen,
     rounds: Rounds,
     calls: Vec<AskedCall>,
     lines: HashMap<u32, ProgressBar>,
+    /// Calls in flight without a line.
+    others: HashSet<u32>,
+    /// The line that counts them; there while there are any.
+    count: Option<ProgressBar>,
     cleaner: Cleaner,
     /// Text of the reply under way that is on the screen already.
     streamed: String,
@@ -34,6 +42,8 @@ impl<'a> Live<'a> {
             rounds: Rounds::default(),
             calls: Vec::new(),
             lines: HashMap::new(),
+            others: HashSet::new(),
+            count: None,
             cleaner: Cleaner::default(),
             streamed: String::new(),
         }
@@ -62,12 +72,7 @@ impl<'a> Live<'a> {
                     line.set_message(one_line(message));
                 }
             }
-            Event::CallEnded { ordinal, .. } => {
-                if let Some(line) = self.lines.remove(ordinal) {
-                    line.finish_and_clear();
-                    self.screen.lines.remove(&line);
-                }
-            }
+            Event::CallEnded { ordinal, .. } => self.end(*ordinal),
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
             | Event::ModelAsked { .. }
@@ -92,6 +97,8 @@ impl<'a> Live<'a> {
         for (_, line) in self.lines.drain() {
             line.finish_and_clear();
         }
+        self.others.clear();
+        self.show_count();
         let _ = self.end_text();
     }
 
@@ -99,17 +106,53 @@ impl<'a> Live<'a> {
         if self.screen.lines.is_hidden() {
             return;
         }
+        if self.lines.len() >= MAX_LINES {
+            self.others.insert(ordinal);
+            return self.show_count();
+        }
         let asked = self.calls.get(ordinal as usize);
         let arguments = asked.map(|call| one_line(&call.arguments)).unwrap_or_default();
-        let line = self.screen.lines.add(ProgressBar::new_spinner());
-        let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed}  {wide_msg}");
-        if let Ok(style) = style {
-            line.set_style(style);
-        }
+        let line = self.line("{spinner} {prefix}  {elapsed}  {wide_msg}");
         line.set_prefix(tool.to_owned());
         line.set_message(arguments);
-        line.enable_steady_tick(TICK);
         self.lines.insert(ordinal, line);
+    }
+
+    fn end(&mut self, ordinal: u32) {
+        if let Some(line) = self.lines.remove(&ordinal) {
+            line.finish_and_clear();
+            self.screen.lines.remove(&line);
+        } else if self.others.remove(&ordinal) {
+            self.show_count();
+        }
+    }
+
+    /// A new line, above the one that counts.
+    fn line(&self, template: &str) -> ProgressBar {
+        let line = ProgressBar::new_spinner();
+        let line = match &self.count {
+            Some(count) => self.screen.lines.insert_before(count, line),
+            None => self.screen.lines.add(line),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            line.set_style(style);
+        }
+        line.enable_steady_tick(TICK);
+        line
+    }
+
+    /// Says how many calls in flight have no line.
+    fn show_count(&mut self) {
+        if self.others.is_empty() {
+            if let Some(count) = self.count.take() {
+                count.finish_and_clear();
+                self.screen.lines.remove(&count);
+            }
+            return;
+        }
+        let count = self.count.take().unwrap_or_else(|| self.line("{spinner} {wide_msg}"));
+        count.set_message(format!("and {} more", self.others.len()));
+        self.count = Some(count);
     }
 
     fn end_text(&mut self) -> Result<(), Closed> {

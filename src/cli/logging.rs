@@ -1,5 +1,8 @@
 //! Where the spans and events of `tracing` go, and what becomes of a panic.
 
+use std::io;
+
+use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -22,7 +25,7 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
     };
     let below = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
     let filter = Targets::new().with_default(below).with_target("callsheet", level);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(screen.color());
+    let lines = fmt::layer().with_writer(between(screen)).with_ansi(screen.color());
     let lines = match config.log.format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
@@ -33,6 +36,26 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
         // A tool's panic is answered and reported as an outcome; here it is only where it happened.
         tracing::info!("{panic}");
     }));
+}
+
+/// Standard error, with the lines of calls in flight out of the way of each line written.
+fn between(screen: &Screen) -> impl Fn() -> Between + Send + Sync + 'static {
+    let lines = screen.lines.clone();
+    move || Between(lines.clone())
+}
+
+struct Between(MultiProgress);
+
+impl io::Write for Between {
+    /// Gets a whole line at a time.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().lock().write_all(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(()) // Standard error keeps nothing back.
+    }
 }
 
 fn level(level: LogLevel) -> LevelFilter {

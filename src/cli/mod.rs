@@ -8,6 +8,7 @@ mod draw;
 mod fixed_model;
 mod live;
 mod logging;
+mod margin;
 mod screen;
 mod setup;
 mod status;

@@ -2,11 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::args::Output;
 use super::draw::clean::clean;
 use super::draw::color::use_color;
+use super::margin::Margin;
 use super::status::UsageError;
 use crate::session::{Cause, Error};
 
@@ -36,10 +37,12 @@ impl Screen {
             variable("CLICOLOR_FORCE").as_deref(),
             errors_to_terminal,
         );
-        let lines = MultiProgress::new();
-        if quiet || !errors_to_terminal || output != Output::Text {
-            lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-        }
+        let target = if quiet || !errors_to_terminal || output != Output::Text {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::term_like(Box::new(Margin::new()))
+        };
+        let lines = MultiProgress::with_draw_target(target);
         let to_terminal = io::stdout().is_terminal();
         Self { output, quiet, to_terminal, errors_to_terminal, color, lines }
     }

@@ -60,8 +60,7 @@ pub(super) fn answerer(
             };
             let server = Server::start(options)?;
             screen.note(&format!(
-                "offline: a rule-based stand-in answers, not a model; set {} or --set \
-                 model.base_url=http://127.0.0.1:11434/v1 to use a real one",
+                "offline: a rule-based stand-in answers; for a model set {} or model.base_url",
                 model.api_key_env
             ));
             let model = HttpModel::new(endpoint(&server.base_url(), None), "offline-stand-in")?;

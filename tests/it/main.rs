@@ -2,6 +2,8 @@
 
 mod actix_facts;
 mod cancelling;
+#[cfg(feature = "cli")]
+mod commands;
 mod deadlines;
 mod events;
 mod failing_tools;

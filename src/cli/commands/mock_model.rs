@@ -14,7 +14,7 @@ pub(in crate::cli) fn run(arguments: &MockModel, screen: &Screen) -> anyhow::Res
     let brain = match &arguments.script {
         Some(path) => {
             let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
+                .map_err(|error| UsageError(format!("cannot read {}: {error}", path.display())))?;
             let script = Script::parse(&text);
             let wrong = |error| UsageError(format!("{}: {error}", path.display()));
             Brain::Script(script.map_err(wrong)?)

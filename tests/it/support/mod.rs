@@ -1,5 +1,7 @@
 //! What the tests share.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod peer;
 
 use std::sync::Arc;
