@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Cause;
 use super::coordinator::Coordinator;
+use super::flight::Flight;
 use super::turn::Append;
 use crate::conversation::{Action, Event, Record, VERSION};
 use crate::store::{self, Pending};
@@ -157,8 +158,8 @@ impl Coordinator {
         }
         if let Some(turn) = &mut self.turn {
             turn.unreported.push(records);
-            turn.end = ended;
-            if turn.end.is_some() {
+            if ended.is_some() {
+                turn.end = ended;
                 return; // Whatever the calls' ends would have led to.
             }
         }
@@ -172,6 +173,7 @@ impl Coordinator {
                 if let Some(turn) = &mut self.turn {
                     turn.attempt = attempt;
                     turn.round_deadline = None;
+                    turn.flight = Flight::default(); // Nobody waits for what was given up.
                 }
                 self.record(vec![Event::ModelAsked { round, attempt }]);
             }
