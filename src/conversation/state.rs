@@ -71,6 +71,7 @@ struct Round {
     mode: Mode,
     calls: Arc<[AskedCall]>,
     outcomes: Vec<Option<Outcome>>,
+    started: Vec<bool>,
     unanswered: usize,
 }
 
@@ -132,6 +133,12 @@ impl SessionState {
             .is_some_and(Option::is_none)
     }
 
+    /// Says whether the call `ordinal` of the round under way is on record as started.
+    #[must_use]
+    pub fn has_started(&self, ordinal: u32) -> bool {
+        self.round().is_some_and(|round| round.started.get(ordinal as usize) == Some(&true))
+    }
+
     /// The calls of the round under way that wait for their answers, in order.
     pub fn unanswered(&self) -> impl Iterator<Item = u32> + '_ {
         let outcomes = self.round().map_or(&[][..], |round| &round.outcomes);
@@ -163,10 +170,10 @@ impl SessionState {
                 self.turn = None;
                 Action::Wait
             }
+            Event::CallStarted { round, ordinal, .. } => self.on_call_started(*round, *ordinal),
             Event::ModelAsked { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
-            | Event::CallStarted { .. }
             | Event::CallProgressed { .. }
             | Event::WorkerRestarted { .. } => Action::Wait,
         }
@@ -195,8 +202,20 @@ impl SessionState {
         turn.rounds += 1;
         let outcomes: Vec<_> = calls.iter().map(|call| call.refused.clone()).collect();
         let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-        turn.round = Some(Round { mode, calls: Arc::clone(calls), outcomes, unanswered });
+        let started = vec![false; calls.len()];
+        turn.round = Some(Round { mode, calls: Arc::clone(calls), outcomes, started, unanswered });
         if unanswered == 0 { self.end_round() } else { self.run_next(0) }
+    }
+
+    fn on_call_started(&mut self, number: u64, ordinal: u32) -> Action {
+        let current = number == self.rounds;
+        let round = self.turn.as_mut().and_then(|turn| turn.round.as_mut());
+        if let Some(round) = round.filter(|_| current)
+            && let Some(started) = round.started.get_mut(ordinal as usize)
+        {
+            *started = true;
+        }
+        Action::Wait
     }
 
     fn on_call_ended(&mut self, number: u64, ordinal: u32, outcome: &Outcome) -> Action {

@@ -1,5 +1,7 @@
 //! The model's part of a turn: it is asked, its events are passed on, its reply is recorded.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -8,6 +10,7 @@ use super::Cause;
 use super::coordinator::Coordinator;
 use crate::conversation::{Catalogue, Event, plan};
 use crate::model::{self, Request};
+use crate::tools::message_of;
 use crate::wire::Reply;
 
 impl Coordinator {
@@ -16,7 +19,17 @@ impl Coordinator {
         let (messages, tools) = (self.state.transcript(), &self.options.tools);
         let request = Request { messages: messages.as_bytes(), tools: tools.on_the_wire() };
         turn.first_token = None;
-        turn.model = Some(self.options.model.ask(request));
+        match catch_unwind(AssertUnwindSafe(|| self.options.model.ask(request))) {
+            Ok(events) => turn.model = Some(events),
+            Err(panic) => self.on_model_panic(&*panic),
+        }
+    }
+
+    /// The model's own code panicked.
+    pub(super) fn on_model_panic(&mut self, panic: &(dyn Any + Send)) {
+        let message = format!("it panicked: {}", message_of(panic));
+        let (url, status) = (self.options.model.name().to_owned(), 500);
+        self.break_off(Cause::Model(model::Error::Failed { url, status, message }));
     }
 
     pub(super) fn on_model(&mut self, event: Option<Result<model::Event, model::Error>>) {

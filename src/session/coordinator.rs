@@ -1,11 +1,14 @@
 //! The coordinator holds one conversation. It records each event, shows it to the session's state,
 //! and carries out the action that comes back; it decides nothing itself.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakRecipient};
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 use tracing::Span;
 
 use super::clock::micros;
@@ -50,7 +53,7 @@ pub(super) struct Subscribe(pub Subscriber);
 /// Asks for the account of every round from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Listen(pub Recipient<RoundReported>);
+pub(super) struct Listen(pub WeakRecipient<RoundReported>);
 
 /// Holds one conversation and runs its turns, one at a time.
 pub(super) struct Coordinator {
@@ -60,7 +63,16 @@ pub(super) struct Coordinator {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Clock,
     pub(super) epoch: u64,
+    /// The last event that was handed to the journal.
     pub(super) seq: u64,
+    /// The last event that took effect.
+    pub(super) told: u64,
+    /// The session has been taken over and rebuilt.
+    pub(super) opened: bool,
+    /// Questions that came before.
+    pub(super) waiting: Vec<Ask>,
+    /// How long they wait.
+    pub(super) patience: Option<Pin<Box<Sleep>>>,
     pub(super) state: SessionState,
     pub(super) supervisor: Option<Addr<Supervisor>>,
     /// By the place of the tool in the set; empty until the tool's first call.
@@ -94,6 +106,10 @@ impl Coordinator {
             clock,
             epoch: 0,
             seq: 0,
+            told: 0,
+            opened: false,
+            waiting: Vec::new(),
+            patience: None,
             supervisor: None,
             subscribers: Subscribers::default(),
             turn: None,
@@ -107,18 +123,33 @@ impl Actor for Coordinator {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(0);
-        ctx.wait(Opening::Epoch(self.journal.open(&self.id)));
+        // Not `wait`: a store that hangs must not hold the mailbox.
+        ctx.spawn(Opening::Epoch(self.journal.open(&self.id)));
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        self.journal.close(&self.id, self.epoch);
+        // Also runs while unwinding, where a second panic would end the process.
+        let close = AssertUnwindSafe(|| self.journal.close(&self.id, self.epoch));
+        drop(catch_unwind(close));
     }
 }
 
 impl Handler<Ask> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, Ask { prompt, typed, reply }: Ask, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+        if self.opened {
+            self.begin(ask, ctx);
+        } else {
+            self.waiting.push(ask);
+        }
+    }
+}
+
+impl Coordinator {
+    /// Begins a turn, or says why not.
+    pub(super) fn begin(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+        let Ask { prompt, typed, reply } = ask;
         if let Some(error) = &self.lost {
             drop(reply.send(Err(Error::Store(error.clone()))));
             return;
@@ -130,13 +161,8 @@ impl Handler<Ask> for Coordinator {
         let turn = self.state.turns() + 1;
         let typed = typed.or_else(|| self.options.typed.clone());
         let span = telemetry::turn(&self.span, turn);
-        self.turn = Some(Turn::new(
-            reply,
-            span,
-            typed,
-            self.options.limits.turn_time_limit,
-            self.heartbeat,
-        ));
+        let time_limit = self.options.limits.turn_time_limit;
+        self.turn = Some(Turn::new(reply, span, typed, time_limit, self.heartbeat));
         self.record(vec![Event::TurnStarted { turn, prompt }]);
         ctx.spawn(Drive);
     }
@@ -147,7 +173,8 @@ impl Handler<Cancel> for Coordinator {
 
     fn handle(&mut self, _: Cancel, _: &mut Context<Self>) -> bool {
         // `Drive` is polled after the mailbox and acts on it.
-        self.turn.as_mut().is_some_and(|turn| {
+        let turn = self.turn.as_mut().filter(|turn| turn.answer.is_none() && turn.cause.is_none());
+        turn.is_some_and(|turn| {
             turn.cancelled = true;
             true
         })
@@ -202,9 +229,9 @@ impl Handler<WorkerRestarting> for Coordinator {
         let backoff_us = micros(backoff);
         let event = Event::WorkerRestarted { tool, generation, cause, backoff_us };
         match &mut self.turn {
-            // News, not a step of the turn: nothing waits for it to be kept.
-            Some(turn) if turn.append.is_none() => self.record(vec![event]),
-            _ => self.tell(event),
+            None => self.tell(event), // Nobody's turn: nothing to record it in.
+            Some(turn) if turn.append.is_some() => turn.news.push(event),
+            Some(_) => self.record(vec![event]),
         }
     }
 }

@@ -6,14 +6,14 @@ use actix::{Actor, Addr, AsyncContext, Context};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::clock::micros;
+use super::clock::{later, micros};
 use super::coordinator::Coordinator;
 use super::ending::GRACE;
 use super::flight::{InFlight, Landed};
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
 use crate::supervision::{Supervisor, spawn_worker};
 use crate::telemetry;
-use crate::tools::{Order, RunCall, ToolType, ToolWorker};
+use crate::tools::{CallContext, Facts, Order, RunCall, ToolType, ToolWorker};
 
 impl Coordinator {
     /// Records that the unanswered ones among `calls` begin.
@@ -51,7 +51,7 @@ impl Coordinator {
         let limits = &self.options.limits;
         let round_deadline = *turn
             .round_deadline
-            .get_or_insert_with(|| (now + limits.round_time_limit).min(turn.deadline));
+            .get_or_insert_with(|| later(now, limits.round_time_limit).min(turn.deadline));
         let round_expires =
             if round_deadline == turn.deadline { Expired::Turn } else { Expired::Round };
         let (call_time_limit, round) = (limits.call_time_limit, self.state.rounds());
@@ -64,33 +64,32 @@ impl Coordinator {
             let Some(tool) = self.options.tools.at(index).map(Arc::clone) else {
                 continue;
             };
-            let deadline = now + tool.declared_time_limit().unwrap_or(call_time_limit);
+            let deadline = later(now, tool.declared_time_limit().unwrap_or(call_time_limit));
             let (deadline, expires) = match deadline < round_deadline {
                 true => (deadline, Expired::Call),
                 false => (round_deadline, round_expires),
             };
             let (session, attempt) = (self.id.clone(), turn.attempt);
-            let order = Order {
+            let context = CallContext::new(Facts {
                 key: CallKey { session, round, attempt, ordinal },
-                arguments: Arc::clone(&call.arguments),
+                attempt: 1,
                 deadline,
+                typed: turn.typed.clone(),
+                watcher: listening.then(|| ctx.address().downgrade().recipient()),
+            });
+            let order = Order {
+                context: context.clone(),
+                arguments: Arc::clone(&call.arguments),
                 expires,
                 dispatched: now,
-                typed: turn.typed.clone(),
-                watcher: listening.then(|| ctx.address().recipient()),
             };
             let span = telemetry::call(&turn.round_span, &call.id, &call.tool);
             let (reply, answer) = oneshot::channel();
             self.worker(index, &tool, ctx).do_send(RunCall { order, reply, span });
             let effects = tool.declared_effects();
-            turn.ring_at(deadline + GRACE);
-            turn.flight.push(InFlight {
-                ordinal,
-                effects,
-                dispatched: now,
-                deadline,
-                answer: Some(answer),
-            });
+            turn.ring_at(later(deadline, GRACE));
+            let (dispatched, answer) = (now, Some(answer));
+            turn.flight.push(InFlight { ordinal, effects, dispatched, context, answer });
         }
         self.turn = Some(turn);
     }
@@ -125,7 +124,7 @@ impl Coordinator {
             .into_iter()
             .filter(|call| self.state.is_unanswered(call.ordinal))
             .map(|call| {
-                let Landed { ordinal, effects, dispatched, ended } = call;
+                let Landed { ordinal, effects, dispatched, context, ended } = call;
                 let dispatched_at_us = self.clock.micros_at(dispatched);
                 let (outcome, times) = match ended {
                     Some(ended) => (
@@ -144,8 +143,9 @@ impl Coordinator {
                     None => {
                         let message = "the worker was lost with the call";
                         let kind = OutcomeKind::Panicked;
-                        let outcome = Outcome::broken_off(kind, message, effects, true);
-                        (outcome, self.ran_since(dispatched))
+                        let began = context.began();
+                        let outcome = Outcome::broken_off(kind, message, effects, began.is_some());
+                        (outcome, self.times_until_now(dispatched, began))
                     }
                 };
                 self.call_ended(ordinal, outcome, times)
@@ -154,12 +154,15 @@ impl Coordinator {
         self.record(events);
     }
 
-    /// The times of a call that was given up: all of it counts as running.
-    pub(super) fn ran_since(&self, dispatched: Instant) -> CallTimes {
+    /// The times of a call that was given up: since it began it ran, before that it was queued.
+    pub(super) fn times_until_now(&self, dispatched: Instant, began: Option<Instant>) -> CallTimes {
+        let now = Instant::now();
+        let left_queue = began.unwrap_or(now);
         CallTimes {
             dispatched_at_us: self.clock.micros_at(dispatched),
-            ran_us: micros(dispatched.elapsed()),
-            attempts: 1,
+            queued_us: micros(left_queue.saturating_duration_since(dispatched)),
+            ran_us: micros(now.saturating_duration_since(left_queue)),
+            attempts: u32::from(began.is_some()),
             ..CallTimes::default()
         }
     }

@@ -1,21 +1,37 @@
 //! What keeps a turn going: the one future that gathers the model's events, the calls' results and
 //! the deadlines; and the rule that everything is recorded before it takes effect.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use actix::Context;
 use actix::fut::ActorFuture;
 use tokio::time::Instant;
 
 use super::Cause;
+use super::clock::later;
 use super::coordinator::Coordinator;
 use super::flight::Flight;
 use super::turn::Append;
 use crate::conversation::{Action, Event, Record, VERSION};
 use crate::store::{self, Pending};
 use crate::telemetry;
+
+/// After so many steps others have their turn.
+const MAX_STEPS: u32 = 256;
+
+/// How long a store may take beyond the turn's time limit.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What comes of one step of a turn.
+enum Step {
+    GoOn,
+    Wait,
+    Over,
+}
 
 /// Keeps the turn going: the one future that gathers the model's events, the calls' results and
 /// the deadlines.
@@ -41,47 +57,16 @@ impl ActorFuture<Coordinator> for Drive {
 impl Coordinator {
     /// Goes on until everything waits, or the turn has ended.
     fn drive(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        loop {
-            let Some(turn) = &mut self.turn else {
-                return Poll::Ready(());
-            };
-            if let Some(append) = &mut turn.append {
-                let Poll::Ready(kept) = Pin::new(&mut append.pending).poll(cx) else {
-                    break;
-                };
-                let Some(Append { records, .. }) = turn.append.take() else { continue };
-                match kept {
-                    Ok(()) => self.apply(records, ctx),
-                    Err(error) => self.lose(error),
-                }
-                continue;
-            }
-            if turn.end.is_some() {
-                self.finish();
-                return Poll::Ready(());
-            }
-            if std::mem::take(&mut turn.cancelled) {
-                self.break_off(Cause::Cancelled);
-                continue;
-            }
-            if turn.timer.as_mut().poll(cx).is_ready() {
-                self.expire();
-                continue;
-            }
-            if let Some(events) = &mut turn.model {
-                match events.as_mut().poll_next(cx) {
-                    Poll::Ready(event) => {
-                        self.on_model(event);
-                        continue;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-            let landed = turn.flight.poll_landed(cx);
-            if landed.is_empty() {
+        for step in 0.. {
+            if step == MAX_STEPS {
+                cx.waker().wake_by_ref(); // Others have their turn: messages, other sessions.
                 break;
             }
-            self.on_landed(landed);
+            match self.step(ctx, cx) {
+                Step::GoOn => {}
+                Step::Wait => break,
+                Step::Over => return Poll::Ready(()),
+            }
         }
         // Everything waits: nobody is delayed by this.
         self.report();
@@ -89,11 +74,97 @@ impl Coordinator {
         Poll::Pending
     }
 
+    fn step(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Step {
+        let Some(turn) = &mut self.turn else { return Step::Over };
+        if let Some(append) = &mut turn.append {
+            return match Pin::new(&mut append.pending).poll(cx) {
+                Poll::Ready(kept) => self.on_kept(kept, ctx),
+                Poll::Pending => self.while_appending(cx),
+            };
+        }
+        if turn.end.is_some() {
+            self.finish();
+            return Step::Over;
+        }
+        let rang = turn.timer.as_mut().poll(cx).is_ready();
+        let mut landed = std::mem::take(&mut turn.landed);
+        if turn.cancelled || rang || turn.model.is_none() {
+            // What has come back in time counts, however late we look.
+            landed.extend(turn.flight.poll_landed(cx));
+        }
+        if !landed.is_empty() {
+            if rang {
+                turn.ring_again(); // It is looked at next time.
+            }
+            self.on_landed(landed);
+        } else if std::mem::take(&mut turn.cancelled) {
+            self.break_off(Cause::Cancelled);
+        } else if rang {
+            self.expire();
+        } else if let Some(events) = &mut turn.model {
+            // A panic of a model fails the turn, not the session.
+            let polled = catch_unwind(AssertUnwindSafe(|| events.as_mut().poll_next(cx)));
+            match polled {
+                Ok(Poll::Ready(event)) => self.on_model(event),
+                Ok(Poll::Pending) => return Step::Wait,
+                Err(panic) => self.on_model_panic(&*panic),
+            }
+        } else {
+            return Step::Wait;
+        }
+        Step::GoOn
+    }
+
+    fn on_kept(&mut self, kept: Result<(), store::Error>, ctx: &mut Context<Self>) -> Step {
+        let Some(turn) = &mut self.turn else { return Step::Over };
+        let Some(Append { records, .. }) = turn.append.take() else { return Step::GoOn };
+        if std::mem::take(&mut turn.postponed) {
+            turn.ring_again();
+        }
+        match kept {
+            Ok(()) => self.apply(records, ctx),
+            Err(error) => self.lose(error),
+        }
+        Step::GoOn
+    }
+
+    /// Nothing may be decided before the journal has what was. But cancelled calls stop, and a
+    /// store that does not answer holds a turn no longer than its time limit and a little.
+    fn while_appending(&mut self, cx: &mut TaskContext<'_>) -> Step {
+        let Some(turn) = &mut self.turn else { return Step::Over };
+        if turn.cancelled {
+            turn.model = None;
+            turn.landed.extend(turn.flight.poll_landed(cx));
+            turn.flight.stop();
+        }
+        if turn.timer.as_mut().poll(cx).is_pending() {
+            return Step::Wait;
+        }
+        let last = later(turn.deadline, PATIENCE);
+        if last <= Instant::now() {
+            let reason = "it did not answer within the turn's time limit".to_owned();
+            self.lose(store::Error::Unavailable { reason });
+        } else {
+            let next = later(Instant::now(), PATIENCE);
+            turn.timer.as_mut().reset(next.max(turn.deadline).min(last));
+            turn.postponed = true;
+        }
+        Step::GoOn
+    }
+
     /// Appends `events` to the journal; they take effect once it has them.
     pub(super) fn record(&mut self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
+        let mut all = self.turn.as_mut().map(|turn| std::mem::take(&mut turn.news));
+        let events = match &mut all {
+            Some(news) if !news.is_empty() => {
+                news.extend(events);
+                std::mem::take(news)
+            }
+            _ => events,
+        };
         let (pending, records) = self.write(events);
         if let Some(turn) = &mut self.turn {
             turn.append = Some(Append { pending, records });
@@ -117,7 +188,7 @@ impl Coordinator {
     pub(super) fn tell(&mut self, event: Event) {
         if !self.subscribers.is_empty() {
             let at_us = self.clock.micros_at(Instant::now());
-            let (v, seq, session) = (VERSION, self.seq, self.id.clone());
+            let (v, seq, session) = (VERSION, self.told, self.id.clone());
             self.subscribers.tell(Record { v, seq, at_us, session, event });
         }
     }
@@ -152,6 +223,7 @@ impl Coordinator {
                 Event::TurnEnded { end, .. } => ended = Some(end.clone()),
                 _ => {}
             }
+            self.told = record.seq;
             if !self.subscribers.is_empty() {
                 self.subscribers.tell(record.clone());
             }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::clock::later;
 use super::coordinator::Coordinator;
-use super::flight::Flight;
+use super::flight::{Flight, InFlight};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
-    Effects, Event, Expired, Outcome, OutcomeKind, Record, TurnEnd, timed_out,
+    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, Record, TurnEnd, timed_out,
 };
 use crate::store;
 use crate::supervision::RoundReported;
@@ -27,7 +28,7 @@ impl Coordinator {
         if turn.deadline <= now {
             return self.break_off(Cause::TimedOut);
         }
-        if turn.round_deadline.is_some_and(|deadline| deadline + GRACE <= now) {
+        if turn.round_deadline.is_some_and(|deadline| later(deadline, GRACE) <= now) {
             let events = self.give_up(Expired::Round, &|_| true);
             return self.record_and_ring(events);
         }
@@ -39,8 +40,8 @@ impl Coordinator {
     fn record_and_ring(&mut self, events: Vec<Event>) {
         self.record(events);
         if let Some(turn) = &mut self.turn {
-            let due = turn.flight.next_deadline().map(|deadline| deadline + GRACE);
-            let next = turn.deadline.min(Instant::now() + self.heartbeat);
+            let due = turn.flight.next_deadline().map(|deadline| later(deadline, GRACE));
+            let next = turn.deadline.min(later(Instant::now(), self.heartbeat));
             turn.timer.as_mut().reset(due.map_or(next, |due| due.min(next)));
         }
     }
@@ -60,14 +61,17 @@ impl Coordinator {
         let Some(turn) = &self.turn else {
             return Vec::new();
         };
-        let begun: HashMap<u32, (Effects, Instant)> =
-            turn.flight.all().map(|call| (call.ordinal, (call.effects, call.dispatched))).collect();
+        let in_flight: HashMap<u32, &InFlight> =
+            turn.flight.all().map(|call| (call.ordinal, call)).collect();
         let end = |ordinal: u32| {
-            let begun = begun.get(&ordinal);
-            let (effects, dispatched) = begun.copied().unwrap_or((Effects::None, turn.began));
-            let outcome = Outcome::broken_off(kind, message, effects, begun.is_some());
-            let times = begun.map(|_| self.ran_since(dispatched)).unwrap_or_default();
-            self.call_ended(ordinal, outcome, times)
+            let Some(call) = in_flight.get(&ordinal) else {
+                // Not handed to its worker yet.
+                let outcome = Outcome::broken_off(kind, message, Effects::None, false);
+                return self.call_ended(ordinal, outcome, CallTimes::default());
+            };
+            let began = call.context.began();
+            let outcome = Outcome::broken_off(kind, message, call.effects, began.is_some());
+            self.call_ended(ordinal, outcome, self.times_until_now(call.dispatched, began))
         };
         self.state.unanswered().filter(|ordinal| which(*ordinal)).map(end).collect()
     }
@@ -113,16 +117,24 @@ impl Coordinator {
         }
     }
 
-    /// The store refused: nothing more can be recorded, so nothing more may happen here.
+    /// The store refused: nothing more can be recorded, so nothing more may happen here. Those who
+    /// listen hear of the end all the same.
     pub(super) fn lose(&mut self, error: store::Error) {
         let cause = Cause::Store(error.clone());
+        let end = TurnEnd::Failed { problem: cause.problem() };
         self.lost = Some(error);
+        self.report();
+        let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone() };
+        let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
             turn.model = None;
             turn.flight = Flight::default();
-            turn.end = Some(TurnEnd::Failed { problem: cause.problem() });
+            turn.append = None;
+            turn.rounds.on(now, &ended);
+            turn.end = Some(end);
             turn.cause = Some(cause);
         }
+        self.tell(ended);
     }
 
     /// Takes the new events into the account of the rounds, and tells of those that ended.

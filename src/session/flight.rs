@@ -11,14 +11,15 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::conversation::Effects;
-use crate::tools::Ended;
+use crate::tools::{CallContext, Ended};
 
 /// A call that a worker has.
 pub(super) struct InFlight {
     pub ordinal: u32,
     pub effects: Effects,
     pub dispatched: Instant,
-    pub deadline: Instant,
+    /// Knows whether the call has begun.
+    pub context: CallContext,
     /// `None` once nobody waits for the answer: the worker stops or skips the call.
     pub answer: Option<oneshot::Receiver<Ended>>,
 }
@@ -28,6 +29,7 @@ pub(super) struct Landed {
     pub ordinal: u32,
     pub effects: Effects,
     pub dispatched: Instant,
+    pub context: CallContext,
     /// `None` if the worker was lost with the call.
     pub ended: Option<Ended>,
 }
@@ -39,7 +41,8 @@ impl Future for InFlight {
         let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
         let ended = ready!(Pin::new(answer).poll(cx)).ok();
         let Self { ordinal, effects, dispatched, .. } = *self;
-        Poll::Ready(Some(Landed { ordinal, effects, dispatched, ended }))
+        let context = self.context.clone();
+        Poll::Ready(Some(Landed { ordinal, effects, dispatched, context, ended }))
     }
 }
 
@@ -78,9 +81,19 @@ impl Flight {
         self.all().filter(|call| call.answer.is_some())
     }
 
+    /// Gives up every call, and keeps what is known of them.
+    pub fn stop(&mut self) {
+        for call in self.0.iter_mut() {
+            call.answer = None;
+        }
+    }
+
     /// Gives up the calls whose deadline lies before `now`, and says which they were.
     pub fn give_up(&mut self, now: Instant) -> Vec<u32> {
-        let late = self.0.iter_mut().filter(|call| call.answer.is_some() && call.deadline <= now);
+        let late = self
+            .0
+            .iter_mut()
+            .filter(|call| call.answer.is_some() && call.context.deadline() <= now);
         late.map(|call| {
             call.answer = None;
             call.ordinal
@@ -90,6 +103,6 @@ impl Flight {
 
     /// The first deadline of a call that somebody still waits for.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.awaited().map(|call| call.deadline).min()
+        self.awaited().map(|call| call.context.deadline()).min()
     }
 }

@@ -103,7 +103,8 @@ impl Session {
 
     /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
     /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Says whether there was
-    /// a turn.
+    /// a turn to cancel: false between turns, once the answer is on its way, and of a session that
+    /// has ended.
     pub async fn cancel(&self) -> bool {
         self.coordinator.send(Cancel).await.unwrap_or(false)
     }
@@ -117,6 +118,7 @@ impl Session {
     }
 
     /// The events of the session from now on. Each question asked after this call is heard whole.
+    /// Of a session that has ended the stream ends at once.
     #[must_use]
     pub fn events(&self) -> EventStream {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -124,13 +126,14 @@ impl Session {
         EventStream(receiver)
     }
 
-    /// Tells an actor the events of the session from now on.
+    /// Tells an actor the events of the session from now on, as long as it lives: hearing does not
+    /// keep it alive. A session that has ended says nothing.
     pub fn subscribe(&self, recipient: Recipient<SessionEvent>) {
-        self.coordinator.do_send(Subscribe(Subscriber::Actor(recipient)));
+        self.coordinator.do_send(Subscribe(Subscriber::Actor(recipient.downgrade())));
     }
 
-    /// Tells an actor the account of every round from now on.
+    /// Tells an actor the account of every round from now on, as long as it lives.
     pub fn on_round(&self, recipient: Recipient<RoundReported>) {
-        self.coordinator.do_send(Listen(recipient));
+        self.coordinator.do_send(Listen(recipient.downgrade()));
     }
 }

@@ -1,20 +1,26 @@
 //! How a coordinator begins: it takes the session over and rebuilds what it was.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::Context;
 use actix::fut::ActorFuture;
+use tokio::time::{Instant, sleep_until};
 
+use super::clock::later;
 use super::coordinator::Coordinator;
-use crate::conversation::{CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd};
+use crate::conversation::{
+    Action, CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd,
+};
 use crate::store::{self, Pending};
+use crate::telemetry;
 
 /// Takes the session over from whoever held it, and rebuilds what it was.
 pub(super) enum Opening {
     Epoch(Pending<Result<u64, store::Error>>),
     Reading(Pending<Result<Vec<Record>, store::Error>>),
-    Writing(Pending<Result<(), store::Error>>),
+    Writing(Pending<Result<(), store::Error>>, Arc<[Record]>),
 }
 
 impl ActorFuture<Coordinator> for Opening {
@@ -23,68 +29,119 @@ impl ActorFuture<Coordinator> for Opening {
     fn poll(
         mut self: Pin<&mut Self>,
         this: &mut Coordinator,
-        _: &mut Context<Coordinator>,
+        ctx: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        loop {
+        if let Poll::Ready(late) = this.poll_patience(cx) {
+            this.open(Err(late), ctx);
+            return Poll::Ready(());
+        }
+        let ended = loop {
             match &mut *self {
                 Self::Epoch(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(epoch) => {
                         this.epoch = epoch;
                         *self = Self::Reading(this.journal.read(&this.id, 0));
                     }
-                    Err(error) => return this.give_up_session(error),
+                    Err(error) => break Err(error),
                 },
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
                         let events = this.rebuild(&records);
                         if events.is_empty() {
-                            return Poll::Ready(());
+                            break Ok(None);
                         }
-                        *self = Self::Writing(this.write(events).0);
+                        let (pending, records) = this.write(events);
+                        *self = Self::Writing(pending, records);
                     }
-                    Err(error) => return this.give_up_session(error),
+                    Err(error) => break Err(error),
                 },
-                Self::Writing(pending) => {
-                    this.lost = ready!(Pin::new(pending).poll(cx)).err();
-                    return Poll::Ready(());
+                Self::Writing(pending, records) => {
+                    let kept = ready!(Pin::new(pending).poll(cx));
+                    break kept.map(|()| Some(Arc::clone(records)));
                 }
             }
-        }
+        };
+        this.open(ended, ctx);
+        Poll::Ready(())
     }
 }
 
 impl Coordinator {
-    /// The store does not let this owner begin.
-    fn give_up_session(&mut self, error: store::Error) -> Poll<()> {
-        self.lost = Some(error);
-        Poll::Ready(())
+    /// Ready when a question has waited for its whole time limit.
+    fn poll_patience(&mut self, cx: &mut TaskContext<'_>) -> Poll<store::Error> {
+        if self.waiting.is_empty() {
+            return Poll::Pending;
+        }
+        let limit = self.options.limits.turn_time_limit;
+        let late = || Box::pin(sleep_until(later(Instant::now(), limit)));
+        ready!(self.patience.get_or_insert_with(late).as_mut().poll(cx));
+        let reason = "it did not open the session within the turn's time limit".to_owned();
+        Poll::Ready(store::Error::Unavailable { reason })
+    }
+
+    /// Takes the questions that waited, or lets them know why there will be no answer.
+    fn open(
+        &mut self,
+        ended: Result<Option<Arc<[Record]>>, store::Error>,
+        ctx: &mut Context<Self>,
+    ) {
+        self.opened = true;
+        self.patience = None;
+        self.told = self.seq;
+        match ended {
+            Ok(records) => {
+                for record in records.iter().flat_map(|records| records.iter()) {
+                    telemetry::step(&self.span, &record.event);
+                    self.subscribers.tell(record.clone());
+                }
+            }
+            Err(error) => self.lost = Some(error),
+        }
+        for ask in std::mem::take(&mut self.waiting) {
+            self.begin(ask, ctx);
+        }
     }
 
     /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go
     /// on: a turn that was cut is ended, each of its calls answered.
     fn rebuild(&mut self, records: &[Record]) -> Vec<Event> {
-        let mut events = Vec::new();
+        let (mut events, mut wish) = (Vec::new(), Action::Wait);
         for record in records {
             self.seq = record.seq;
-            let _ = self.state.on(&record.event);
+            match self.state.on(&record.event) {
+                Action::Wait => {}
+                action => wish = action,
+            }
         }
         if records.is_empty() {
             events.push(Event::SessionOpened { system: self.options.system.clone() });
         }
         if self.state.is_busy() {
-            let message = "the process ended while the call ran";
-            for ordinal in self.state.unanswered() {
-                let outcome =
-                    Outcome::broken_off(OutcomeKind::UnknownOutcome, message, Effects::Once, true);
-                events.push(self.call_ended(ordinal, outcome, CallTimes::default()));
-            }
-            let turn = self.state.turns();
-            events.push(Event::TurnEnded { turn, end: TurnEnd::Cancelled });
+            events.extend(self.state.unanswered().map(|ordinal| self.lost_call(ordinal)));
+            let end = match wish {
+                Action::EndTurn(end) => end, // Only its last step was missing.
+                Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => TurnEnd::Cancelled,
+            };
+            events.push(Event::TurnEnded { turn: self.state.turns(), end });
         }
         for event in &events {
             let _ = self.state.on(event);
         }
         events
+    }
+
+    /// The end of a call that the last process left open.
+    fn lost_call(&self, ordinal: u32) -> Event {
+        let call = self.state.calls().and_then(|calls| calls.get(ordinal as usize));
+        let tool = call.and_then(|call| self.options.tools.get(&call.tool));
+        let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
+        let started = self.state.has_started(ordinal);
+        let (kind, message) = match started {
+            true => (OutcomeKind::UnknownOutcome, "the process ended while the call ran"),
+            false => (OutcomeKind::Cancelled, "the process ended before the call began"),
+        };
+        let outcome = Outcome::broken_off(kind, message, effects, started);
+        self.call_ended(ordinal, outcome, CallTimes::default())
     }
 }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use actix::{Message, Recipient};
+use actix::{Message, WeakRecipient};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
@@ -39,7 +39,7 @@ impl Stream for EventStream {
 /// Somebody who hears events.
 pub(super) enum Subscriber {
     Stream(mpsc::UnboundedSender<Arc<Record>>),
-    Actor(Recipient<SessionEvent>),
+    Actor(WeakRecipient<SessionEvent>),
 }
 
 /// All of them.
@@ -60,10 +60,10 @@ impl Subscribers {
         let record = Arc::new(record);
         self.0.retain(|subscriber| match subscriber {
             Subscriber::Stream(sender) => sender.send(Arc::clone(&record)).is_ok(),
-            Subscriber::Actor(recipient) => {
+            Subscriber::Actor(recipient) => recipient.upgrade().is_some_and(|recipient| {
                 recipient.do_send(SessionEvent(Arc::clone(&record)));
-                recipient.connected()
-            }
+                true
+            }),
         });
     }
 }

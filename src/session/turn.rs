@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
-use super::flight::Flight;
+use super::clock::later;
+use super::flight::{Flight, Landed};
 use super::{Answer, Cause, Error};
-use crate::conversation::{Record, TurnEnd};
+use crate::conversation::{Event, Record, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
@@ -34,6 +35,12 @@ pub(super) struct Turn {
     pub flight: Flight,
     pub append: Option<Append>,
     pub cancelled: bool,
+    /// The timer rang while an append was under way: what is due is looked at after it.
+    pub postponed: bool,
+    /// Calls that came back while an append was under way and the turn was cancelled.
+    pub landed: Vec<Landed>,
+    /// News that came while an append was under way, for the next one.
+    pub news: Vec<Event>,
     pub cause: Option<Cause>,
     pub end: Option<TurnEnd>,
     pub answer: Option<(Arc<str>, String)>,
@@ -59,7 +66,7 @@ impl Turn {
         heartbeat: Duration,
     ) -> Self {
         let began = Instant::now();
-        let deadline = began + time_limit;
+        let deadline = later(began, time_limit);
         Self {
             reply,
             round_span: span.clone(),
@@ -68,13 +75,16 @@ impl Turn {
             began,
             deadline,
             round_deadline: None,
-            timer: Box::pin(sleep_until(deadline.min(began + heartbeat))),
+            timer: Box::pin(sleep_until(deadline.min(later(began, heartbeat)))),
             model: None,
             first_token: None,
             attempt: 1,
             flight: Flight::default(),
             append: None,
             cancelled: false,
+            postponed: false,
+            landed: Vec::new(),
+            news: Vec::new(),
             cause: None,
             end: None,
             answer: None,
@@ -83,6 +93,11 @@ impl Turn {
             rounds: Rounds::default(),
             unreported: Vec::new(),
         }
+    }
+
+    /// Has the timer ring at once.
+    pub fn ring_again(&mut self) {
+        self.timer.as_mut().reset(Instant::now());
     }
 
     /// Has the timer ring at `deadline` at the latest. It may ring early: the one who hears it

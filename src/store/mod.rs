@@ -14,6 +14,7 @@ use crate::conversation::{Record, SessionId};
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Somebody else wrote to the session: this owner knows less than the journal and must stop.
     #[error("session `{session}` is at event {found}, not {expected}: it has another owner")]
@@ -25,6 +26,12 @@ pub enum Error {
         /// The last event there is.
         found: u64,
     },
+    /// The store does not answer, or cannot write.
+    #[error("the store failed: {reason}")]
+    Unavailable {
+        /// One line.
+        reason: String,
+    },
     /// A later owner opened the session: this one begins nothing any more.
     #[error("session `{session}` was taken over by a later owner")]
     Fenced {
@@ -34,6 +41,9 @@ pub enum Error {
 }
 
 /// Keeps the records of sessions. One value serves all sessions of a process.
+///
+/// Answers are polled on the arbiter of their session, and may be dropped before they are there:
+/// what was asked for is then done or not done, but never in part.
 pub trait Journal: Send + Sync {
     /// Opens `session` for writing under a higher epoch than anyone before, and answers with that
     /// epoch. Whoever held it is fenced from now on.

@@ -39,8 +39,11 @@ impl RestartPolicy {
     /// same rule as Akka's `resetBackoffAfter`.
     pub fn on_failure(&mut self, now: Instant) -> Duration {
         let Backoff { min, max } = self.backoff;
+        let quiet = |rest: Duration| rest.saturating_add(min.saturating_add(max) / 2);
         let rest = match self.last {
-            Some((failed, rest)) if now < failed + rest + (min + max) / 2 => (rest * 2).min(max),
+            Some((failed, rest)) if now.saturating_duration_since(failed) < quiet(rest) => {
+                rest.saturating_mul(2).min(max)
+            }
             _ => min,
         };
         self.last = Some((now, rest));

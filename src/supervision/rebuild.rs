@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Supervisor;
 use crate::tools::{Health, ToolType, ToolWorker, message_of};
+
+/// How often a worker that rests looks whether its session is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// News to the supervisor: this generation of a worker is lost. The answer is how long to rest.
 #[derive(Debug, Message)]
@@ -49,7 +52,7 @@ pub(crate) fn spawn_worker(
         tool: Arc::clone(tool_type.name()),
         supervisor: supervisor.clone(),
         state: State::Running,
-        since: Instant::now(),
+        down_since: None,
     });
     address
 }
@@ -60,13 +63,15 @@ struct Rebuild {
     tool: Arc<str>,
     supervisor: Addr<Supervisor>,
     state: State,
-    since: Instant,
+    /// Since when the worker has been down.
+    down_since: Option<Instant>,
 }
 
 enum State {
     Running,
     Asking(Pin<Box<Request<Supervisor, WorkerFailed>>>),
-    Resting(Pin<Box<Sleep>>),
+    /// Until when, and when to look again whether anybody waits for it.
+    Resting(Instant, Pin<Box<Sleep>>),
 }
 
 impl Future for Rebuild {
@@ -82,11 +87,19 @@ impl Future for Rebuild {
                     Poll::Ready(Some(cause)) => this.ask(cause),
                 },
                 State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
-                    Ok(rest) => this.state = State::Resting(Box::pin(sleep(rest))),
+                    Ok(rest) => this.state = resting(rest),
                     Err(_closed) => return this.end(), // The session is over.
                 },
-                State::Resting(sleep) => {
-                    ready!(sleep.as_mut().poll(cx));
+                State::Resting(until, look) => {
+                    ready!(look.as_mut().poll(cx));
+                    let now = Instant::now();
+                    if now < *until {
+                        look.as_mut().reset((now + LOOK_EVERY).min(*until));
+                        if this.is_wanted() {
+                            continue;
+                        }
+                        return this.end(); // The session is over.
+                    }
                     match this.restart() {
                         Ok(true) => this.state = State::Running,
                         Ok(false) => return this.end(), // Nobody can reach it now.
@@ -96,6 +109,12 @@ impl Future for Rebuild {
             }
         }
     }
+}
+
+fn resting(rest: Duration) -> State {
+    let now = Instant::now();
+    let until = now.checked_add(rest).unwrap_or(now);
+    State::Resting(until, Box::pin(sleep_until((now + LOOK_EVERY).min(until))))
 }
 
 impl Rebuild {
@@ -108,7 +127,10 @@ impl Rebuild {
             return Poll::Ready(None);
         };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) => {
+                self.down_since = None;
+                Poll::Pending
+            }
             Ok(Poll::Ready(())) if !watched.ctx().connected() => Poll::Ready(None),
             Ok(Poll::Ready(())) => Poll::Ready(Some("the worker stopped".into())),
             Err(panic) => Poll::Ready(Some(message_of(&*panic))),
@@ -117,17 +139,22 @@ impl Rebuild {
 
     fn ask(&mut self, cause: String) {
         let (tool, generation) = (Arc::clone(&self.tool), self.health.generation());
-        self.since = Instant::now();
+        self.down_since.get_or_insert_with(Instant::now);
         self.state =
             State::Asking(Box::pin(self.supervisor.send(WorkerFailed { tool, generation, cause })));
     }
 
     fn restart(&mut self) -> Result<bool, Box<dyn Any + Send>> {
-        self.health.rebuilt(self.since);
+        self.health.rebuilt(self.down_since.unwrap_or_else(Instant::now));
         let Some(watched) = &mut self.watched else {
             return Ok(false);
         };
         catch_unwind(AssertUnwindSafe(|| watched.restart()))
+    }
+
+    /// Says whether anybody can still reach the worker.
+    fn is_wanted(&mut self) -> bool {
+        self.watched.as_mut().is_some_and(|watched| watched.ctx().connected())
     }
 
     fn end(&mut self) -> Poll<()> {

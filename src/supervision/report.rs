@@ -146,8 +146,8 @@ impl Rounds {
             Event::TurnEnded { .. } => {
                 return self.close(at_us);
             }
+            Event::TurnStarted { .. } => self.lost.clear(), // A new process counts anew.
             Event::SessionOpened { .. }
-            | Event::TurnStarted { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallStarted { .. }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message, MessageResult, Recipient, WeakRecipient};
+use actix::{Actor, Context, Handler, Message, MessageResult, WeakRecipient};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -39,7 +39,7 @@ pub struct RoundReported {
 /// Asks for the account of every round from now on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Listen(pub Recipient<RoundReported>);
+pub struct Listen(pub WeakRecipient<RoundReported>);
 
 /// Decides when the workers of one session are rebuilt, and reports its rounds.
 pub struct Supervisor {
@@ -47,7 +47,7 @@ pub struct Supervisor {
     backoff: Backoff,
     policies: HashMap<Arc<str>, RestartPolicy>,
     coordinator: WeakRecipient<WorkerRestarting>,
-    listeners: Vec<Recipient<RoundReported>>,
+    listeners: Vec<WeakRecipient<RoundReported>>,
 }
 
 impl Supervisor {
@@ -94,10 +94,13 @@ impl Handler<RoundReported> for Supervisor {
         let RoundReport { round, wall, sum, speedup, restarts, calls, .. } = &*news.report;
         let calls = calls.len();
         info!(session = %news.session, round, calls, ?wall, ?sum, speedup, restarts, "round ended");
-        self.listeners.retain(Recipient::connected);
-        for listener in &self.listeners {
-            listener.do_send(news.clone());
-        }
+        self.listeners.retain(|listener| {
+            let listener = listener.upgrade();
+            listener.is_some_and(|listener| {
+                listener.do_send(news.clone());
+                true
+            })
+        });
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use actix::Recipient;
+use actix::WeakRecipient;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -23,23 +23,24 @@ pub struct CallContext(Arc<Inner>);
 
 struct Inner {
     facts: Facts,
+    began: OnceLock<Instant>,
     over: AtomicBool,
     changed: Notify,
 }
 
 /// What a call is told when it begins.
-pub(super) struct Facts {
+pub(crate) struct Facts {
     pub key: CallKey,
     pub attempt: u32,
     pub deadline: Instant,
     pub typed: Option<TypedContext>,
-    pub watcher: Option<Recipient<CallProgressed>>,
+    pub watcher: Option<WeakRecipient<CallProgressed>>,
 }
 
 impl CallContext {
-    pub(super) fn new(facts: Facts) -> Self {
+    pub(crate) fn new(facts: Facts) -> Self {
         let (over, changed) = (AtomicBool::new(false), Notify::new());
-        Self(Arc::new(Inner { facts, over, changed }))
+        Self(Arc::new(Inner { facts, began: OnceLock::new(), over, changed }))
     }
 
     /// The call's name for ever; hand it on as an idempotency key.
@@ -69,7 +70,7 @@ impl CallContext {
 
     /// Tells those who watch how far the call is. Costs nothing when nobody listens.
     pub fn report_progress(&self, message: impl Into<String>) {
-        if let Some(watcher) = &self.0.facts.watcher {
+        if let Some(watcher) = self.0.facts.watcher.as_ref().and_then(WeakRecipient::upgrade) {
             let (key, message) = (self.key().clone(), message.into());
             watcher.do_send(CallProgressed { key, message });
         }
@@ -88,6 +89,16 @@ impl CallContext {
         if !self.is_over() {
             changed.await;
         }
+    }
+
+    /// The call leaves the queue and begins.
+    pub(super) fn begin(&self, now: Instant) {
+        let _ = self.0.began.set(now);
+    }
+
+    /// When the call began, if it has.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.0.began.get().copied()
     }
 
     pub(super) fn end(&self) {

@@ -8,12 +8,22 @@ use std::fmt;
 #[error("{message}")]
 pub struct Error {
     message: String,
+    bad_arguments: bool,
 }
 
 impl Error {
     /// The model is told `message`.
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string() }
+        Self { message: message.to_string(), bad_arguments: false }
+    }
+
+    /// The arguments cannot be used, for the reason `message`, which the schema could not say.
+    pub fn bad_arguments(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), bad_arguments: true }
+    }
+
+    pub(super) fn is_bad_arguments(&self) -> bool {
+        self.bad_arguments
     }
 
     /// What the model is told.

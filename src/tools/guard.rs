@@ -30,6 +30,8 @@ pub(super) struct Guard {
     effects: Effects,
     limit: Limit,
     timer: Option<Pin<Box<Sleep>>>,
+    /// What the work panicked with when it was dropped. Its outcome stands all the same.
+    drop_panic: Option<String>,
 }
 
 impl Guard {
@@ -46,12 +48,16 @@ impl Guard {
             Ok(work) => (Some(work), None),
             Err(panic) => (None, Some(panicked(&*panic, effects))),
         };
-        Self { work, stillborn, context, effects, limit, timer: None }
+        Self { work, stillborn, context, effects, limit, timer: None, drop_panic: None }
     }
 
     /// What the tool says, or that it panicked; pending while it works. Knows of no time limit.
     pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        self.poll_tool(cx).map(|outcome| self.stop().unwrap_or(outcome))
+        let polled = self.poll_tool(cx);
+        if polled.is_ready() {
+            self.stop();
+        }
+        polled
     }
 
     fn poll_tool(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
@@ -76,12 +82,19 @@ impl Guard {
         })
     }
 
+    /// What the work panicked with when it was dropped, if it did.
+    pub fn panicked_on_drop(&self) -> Option<&str> {
+        self.drop_panic.as_deref()
+    }
+
     /// Drops the work. What it does when it is dropped is the tool's doing too.
-    fn stop(&mut self) -> Option<Outcome> {
+    fn stop(&mut self) {
         self.context.end();
         let work = self.work.take();
         let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
-        dropped.err().map(|panic| panicked(&*panic, self.effects))
+        if let Err(panic) = dropped {
+            self.drop_panic = Some(format!("tool panicked: {}", message_of(&*panic)));
+        }
     }
 }
 
@@ -92,7 +105,11 @@ impl Future for Guard {
         if let Poll::Ready(outcome) = self.poll_work(cx) {
             return Poll::Ready(outcome);
         }
-        self.poll_timer(cx).map(|late| self.stop().unwrap_or(late))
+        let late = self.poll_timer(cx);
+        if late.is_ready() {
+            self.stop();
+        }
+        late
     }
 }
 
@@ -103,7 +120,9 @@ impl Drop for Guard {
 }
 
 fn tool_error(error: &Error) -> Outcome {
-    Outcome::failed(OutcomeKind::ToolError, error.message())
+    let kind =
+        if error.is_bad_arguments() { OutcomeKind::BadArguments } else { OutcomeKind::ToolError };
+    Outcome::failed(kind, error.message())
 }
 
 fn panicked(panic: &(dyn Any + Send), effects: Effects) -> Outcome {

@@ -32,6 +32,11 @@ impl Health {
         }
     }
 
+    /// Says whether a failure waits to be dealt with.
+    pub fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
     /// Takes the failure that was reported, or has `waker` woken by the next one.
     pub fn take_failure(&self, waker: &Waker) -> Option<String> {
         let failure = self.failure.borrow_mut().take();

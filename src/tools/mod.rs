@@ -24,6 +24,7 @@ pub use error::Error;
 pub use set::{SetError, ToolSet};
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
+pub(crate) use context::Facts;
 pub(crate) use guard::message_of;
 pub(crate) use health::Health;
 pub(crate) use worker::{CallProgressed, Ended, Order, RunCall, ToolWorker};

@@ -11,6 +11,9 @@ use super::quick_check::QuickCheck;
 use crate::conversation::{Catalogue, Refusal};
 use crate::wire::chat;
 
+/// How many characters of the reason for a refusal the model is told.
+const MAX_REASON: usize = 300;
+
 /// So few names are found faster one by one than by their hash.
 const FEW: usize = 8;
 
@@ -168,7 +171,7 @@ impl Catalogue for ToolSet {
         if entry.quick.as_ref().is_some_and(|quick| quick.surely_fits(arguments)) {
             return Ok(name);
         }
-        let bad = |message: String| Refusal::BadArguments { message };
+        let bad = |message: String| Refusal::BadArguments { message: cut(message) };
         let value: Value =
             serde_json::from_str(arguments).map_err(|error| bad(error.to_string()))?;
         entry.arguments.validate(&value).map_err(|error| {
@@ -177,6 +180,15 @@ impl Catalogue for ToolSet {
         })?;
         Ok(name)
     }
+}
+
+/// A validator repeats the value that it refuses, which may be a megabyte.
+fn cut(mut message: String) -> String {
+    if let Some((end, _)) = message.char_indices().nth(MAX_REASON) {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 /// The rule of Chat Completions for the names of functions.

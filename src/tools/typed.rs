@@ -51,7 +51,7 @@ impl ToolType {
         let call = move |arguments: &str, context: CallContext| -> ToolFuture {
             match serde_json::from_str(arguments) {
                 Ok(arguments) => answer(function(arguments, context)).boxed_local(),
-                Err(error) => failed(Error::new(error)),
+                Err(error) => failed(Error::bad_arguments(error)),
             }
         };
         let call = Function(Arc::new(call));

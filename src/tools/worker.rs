@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message, Recipient, Supervised};
+use actix::{Actor, Context, Handler, Message, Supervised};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 
-use super::context::{Facts, TypedContext};
 use super::guard::{Guard, Limit};
 use super::{CallContext, Health, Tool, ToolType};
 use crate::conversation::{CallKey, Expired, Outcome, OutcomeKind, timed_out};
@@ -34,13 +33,10 @@ pub(crate) struct RunCall {
 
 /// What there is to know of a call that is to run.
 pub(crate) struct Order {
-    pub key: CallKey,
+    pub context: CallContext,
     pub arguments: Arc<str>,
-    pub deadline: Instant,
     pub expires: Expired,
     pub dispatched: Instant,
-    pub typed: Option<TypedContext>,
-    pub watcher: Option<Recipient<CallProgressed>>,
 }
 
 /// How a call ended and where its time went.
@@ -78,12 +74,22 @@ pub(crate) struct ToolWorker {
     ready: Instant,
     /// The last call was done the first time it was looked at, and soon.
     answers_at_once: bool,
+    /// Calls that came after a failure and before the rebuilding.
+    held: Vec<RunCall>,
 }
 
 impl ToolWorker {
     /// A worker that makes its tool when it starts. `spawned` is when somebody first wanted it.
     pub(crate) fn new(tool_type: Arc<ToolType>, health: Rc<Health>, spawned: Instant) -> Self {
-        Self { tool_type, tool: None, health, spawned, ready: spawned, answers_at_once: true }
+        Self {
+            tool_type,
+            tool: None,
+            health,
+            spawned,
+            ready: spawned,
+            answers_at_once: true,
+            held: Vec::new(),
+        }
     }
 }
 
@@ -94,6 +100,9 @@ impl Actor for ToolWorker {
         self.tool = Some((self.tool_type.make)());
         if self.health.generation() == 0 {
             self.ready = Instant::now();
+        }
+        for call in std::mem::take(&mut self.held) {
+            self.run(call);
         }
     }
 }
@@ -107,15 +116,26 @@ impl Supervised for ToolWorker {
 impl Handler<RunCall> for ToolWorker {
     type Result = ();
 
-    fn handle(&mut self, RunCall { order, reply, span }: RunCall, _: &mut Context<Self>) {
-        if reply.is_closed() {
+    fn handle(&mut self, call: RunCall, _: &mut Context<Self>) {
+        self.run(call);
+    }
+}
+
+impl ToolWorker {
+    fn run(&mut self, call: RunCall) {
+        if call.reply.is_closed() {
             return; // Given up while it was queued.
         }
+        if self.health.has_failed() {
+            return self.held.push(call); // Not on the value that panicked.
+        }
+        let RunCall { order, reply, span } = call;
+        let _entered = span.enter();
         let began = Instant::now();
         let start = (self.spawned, self.ready);
         let waits = waits(order.dispatched, start, self.health.down(), began);
         let generation = self.health.generation();
-        if order.deadline <= began {
+        if order.context.deadline() <= began {
             let (kind, message) = timed_out(order.expires);
             let outcome = Outcome::broken_off(kind, &message, self.tool_type.effects, false);
             let ran = Duration::ZERO;
@@ -123,7 +143,7 @@ impl Handler<RunCall> for ToolWorker {
             return;
         }
         let running = Running {
-            guard: self.begin(order),
+            guard: self.begin(order, began),
             health: Rc::clone(&self.health),
             generation,
             waits,
@@ -135,15 +155,14 @@ impl Handler<RunCall> for ToolWorker {
         if span.is_disabled() {
             actix_rt::spawn(running.answer());
         } else {
-            actix_rt::spawn(running.answer().instrument(span));
+            actix_rt::spawn(running.answer().instrument(span.clone()));
         }
     }
-}
 
-impl ToolWorker {
-    fn begin(&self, order: Order) -> Guard {
-        let Order { key, arguments, deadline, expires, typed, watcher, .. } = order;
-        let context = CallContext::new(Facts { key, attempt: 1, deadline, typed, watcher });
+    fn begin(&self, order: Order, now: Instant) -> Guard {
+        let Order { context, arguments, expires, .. } = order;
+        context.begin(now);
+        let deadline = context.deadline();
         let tool = self.tool.as_deref().expect("`started` made it before any message");
         let limit = Limit { deadline, expires };
         Guard::new(tool, &arguments, context, self.tool_type.effects, limit)
@@ -190,10 +209,12 @@ impl Running {
 
     fn end(self, outcome: Outcome) {
         let Self { health, generation, waits, began, reply, guard } = self;
-        drop(guard);
         if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
             health.report_failure(generation, &problem.message);
+        } else if let Some(cause) = guard.panicked_on_drop() {
+            health.report_failure(generation, cause);
         }
+        drop(guard);
         let ran = began.elapsed();
         drop(reply.send(Ended { outcome, waits, ran, attempts: 1, generation }));
     }

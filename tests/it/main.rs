@@ -7,8 +7,10 @@ mod commands;
 mod deadlines;
 mod events;
 mod failing_tools;
+mod hard_cases;
 mod model_client;
 mod reports;
+
 mod sessions;
 mod support;
 mod tracing_spans;
