@@ -9,7 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::draw::clean::Cleaner;
 use super::draw::render::round_lines;
 use super::draw::table::round_table;
-use super::screen::{Closed, Screen};
+use super::screen::Screen;
+use super::status::Closed;
 use crate::conversation::{AskedCall, Event, Record};
 use crate::supervision::{RoundReport, Rounds};
 

@@ -8,13 +8,8 @@ use super::args::Output;
 use super::draw::clean::clean;
 use super::draw::color::use_color;
 use super::margin::Margin;
-use super::status::UsageError;
+use super::status::{Closed, UsageError};
 use crate::session::{Cause, Error};
-
-/// Standard output has no reader any more.
-#[derive(Debug, thiserror::Error)]
-#[error("standard output was closed")]
-pub(super) struct Closed;
 
 /// Standard output and standard error, as they are today.
 #[derive(Debug)]

@@ -98,10 +98,10 @@ fn demo_tool(tool: &config::Tool) -> ToolType {
         made = made.time_limit(limit);
     }
     if let Some(description) = &tool.description {
-        made = made.description(&**description);
+        made = made.with_description(&**description);
     }
     match &tool.parameters {
-        Some(parameters) => made.parameters(parameters.clone()),
+        Some(parameters) => made.with_parameters(parameters.clone()),
         None => made,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use super::screen::Closed;
 use crate::config;
 use crate::model;
 use crate::session::{Cause, Error};
@@ -24,6 +23,11 @@ pub(super) enum Status {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct UsageError(pub String);
+
+/// Standard output has no reader any more.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output was closed")]
+pub(super) struct Closed;
 
 impl Status {
     /// The status that `error` asks for.

@@ -30,7 +30,7 @@ impl Mode {
     }
 }
 
-/// What a turn may cost.
+/// What a turn may cost. Zero allows nothing; `Duration::MAX` is as good as no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Parallel or sequential.

@@ -28,7 +28,8 @@ pub enum StartError {
 /// caller's running System. Cheap to clone.
 ///
 /// When the last clone is dropped, a System of its own stops, and with it every session: turns that
-/// are under way end with [`super::Error::Closed`].
+/// are under way end with [`super::Error::Closed`]. Dropping it waits for that thread, unless it is
+/// dropped on one of the runtime's own.
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,

@@ -8,7 +8,7 @@ mod rebuild;
 mod report;
 mod supervisor;
 
-pub use policy::{Backoff, RestartPolicy};
+pub use policy::{Backoff, Decision, RestartPolicy};
 pub use rebuild::WorkerFailed;
 pub use report::{CallReport, RoundReport, Rounds};
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};

@@ -19,6 +19,14 @@ impl Default for Backoff {
     }
 }
 
+/// What becomes of a worker that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// It rests for so long and is made anew behind its address. Calls queue meanwhile.
+    RebuildAfter(Duration),
+}
+
 /// The restart policy of one worker.
 #[derive(Clone, Debug)]
 pub struct RestartPolicy {
@@ -33,11 +41,11 @@ impl RestartPolicy {
         Self { backoff, last: None }
     }
 
-    /// Takes in a failure at `now` and says how long to rest before the worker is rebuilt.
+    /// Takes in a failure at `now` and says what becomes of the worker.
     ///
     /// A worker that was quiet for the mean of `min` and `max` after it came back begins anew; the
     /// same rule as Akka's `resetBackoffAfter`.
-    pub fn on_failure(&mut self, now: Instant) -> Duration {
+    pub fn on_failure(&mut self, now: Instant) -> Decision {
         let Backoff { min, max } = self.backoff;
         let quiet = |rest: Duration| rest.saturating_add(min.saturating_add(max) / 2);
         let rest = match self.last {
@@ -47,7 +55,7 @@ impl RestartPolicy {
             _ => min,
         };
         self.last = Some((now, rest));
-        rest
+        Decision::RebuildAfter(rest)
     }
 }
 
@@ -64,13 +72,15 @@ mod tests {
         let mut now = Instant::now();
         let mut rests = Vec::new();
         for _ in 0..6 {
-            let rest = policy.on_failure(now);
+            let Decision::RebuildAfter(rest) = policy.on_failure(now);
             now += rest;
             rests.push(rest.as_millis());
         }
         assert_eq!(rests, [100, 200, 400, 800, 1000, 1000]);
-        assert_eq!(policy.on_failure(now + Duration::from_millis(549)).as_millis(), 1000);
+        let Decision::RebuildAfter(rest) = policy.on_failure(now + Duration::from_millis(549));
+        assert_eq!(rest.as_millis(), 1000);
         let quiet = now + Duration::from_millis(549 + 1000 + 551);
-        assert_eq!(policy.on_failure(quiet).as_millis(), 100);
+        let Decision::RebuildAfter(rest) = policy.on_failure(quiet);
+        assert_eq!(rest.as_millis(), 100);
     }
 }

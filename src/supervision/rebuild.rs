@@ -17,15 +17,15 @@ use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Supervisor;
+use super::{Decision, Supervisor};
 use crate::tools::{Health, ToolType, ToolWorker, message_of};
 
 /// How often a worker that rests looks whether its session is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// News to the supervisor: this generation of a worker is lost. The answer is how long to rest.
+/// News to the supervisor: this generation of a worker is lost. The answer says what becomes of it.
 #[derive(Debug, Message)]
-#[rtype(result = "Duration")]
+#[rtype(result = "Decision")]
 pub struct WorkerFailed {
     /// The tool's name.
     pub tool: Arc<str>,
@@ -87,7 +87,7 @@ impl Future for Rebuild {
                     Poll::Ready(Some(cause)) => this.ask(cause),
                 },
                 State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
-                    Ok(rest) => this.state = resting(rest),
+                    Ok(Decision::RebuildAfter(rest)) => this.state = resting(rest),
                     Err(_closed) => return this.end(), // The session is over.
                 },
                 State::Resting(until, look) => {

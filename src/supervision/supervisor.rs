@@ -9,7 +9,7 @@ use actix::{Actor, Context, Handler, Message, MessageResult, WeakRecipient};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Backoff, RestartPolicy, RoundReport, WorkerFailed};
+use super::{Backoff, Decision, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
 
 /// News to the coordinator: a worker failed and will be rebuilt.
@@ -77,13 +77,14 @@ impl Handler<WorkerFailed> for Supervisor {
         let backoff = self.backoff;
         let policy =
             self.policies.entry(Arc::clone(&tool)).or_insert_with(|| RestartPolicy::new(backoff));
-        let rest = policy.on_failure(Instant::now());
+        let decision = policy.on_failure(Instant::now());
+        let Decision::RebuildAfter(rest) = decision;
         warn!(session = %self.session, %tool, generation, %cause, ?rest, "worker failed, rebuilding");
         if let Some(coordinator) = self.coordinator.upgrade() {
             let generation = generation + 1;
             coordinator.do_send(WorkerRestarting { tool, generation, cause, backoff: rest });
         }
-        MessageResult(rest)
+        MessageResult(decision)
     }
 }
 

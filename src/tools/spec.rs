@@ -89,14 +89,14 @@ impl ToolType {
 
     /// Says to the model what the tool is good for, in place of what it was made with.
     #[must_use]
-    pub fn description(mut self, description: impl Into<Arc<str>>) -> Self {
+    pub fn with_description(mut self, description: impl Into<Arc<str>>) -> Self {
         self.description = description.into();
         self
     }
 
     /// Sets another JSON Schema for the arguments.
     #[must_use]
-    pub fn parameters(mut self, schema: Value) -> Self {
+    pub fn with_parameters(mut self, schema: Value) -> Self {
         self.parameters = schema;
         self
     }
@@ -109,13 +109,13 @@ impl ToolType {
 
     /// What the model reads to choose.
     #[must_use]
-    pub fn what_for(&self) -> &str {
+    pub fn description(&self) -> &str {
         &self.description
     }
 
     /// The JSON Schema of the arguments.
     #[must_use]
-    pub fn schema(&self) -> &Value {
+    pub fn parameters(&self) -> &Value {
         &self.parameters
     }
 

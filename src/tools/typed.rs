@@ -31,7 +31,7 @@ impl ToolType {
     /// }
     ///
     /// let tool = ToolType::typed("add", "Adds numbers", add).effects(Effects::None);
-    /// assert_eq!(tool.schema()["required"][0], "numbers");
+    /// assert_eq!(tool.parameters()["required"][0], "numbers");
     /// ```
     ///
     /// # Errors

@@ -47,7 +47,7 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
     if screen.output != Output::Text {
         let describe = |tool: &Arc<ToolType>| {
             json!({"name": tool.name(), "kind": "demo", "effects": tool.declared_effects().as_str(),
-                "time_limit_ms": limit(tool).as_millis(), "description": tool.what_for()})
+                "time_limit_ms": limit(tool).as_millis(), "description": tool.description()})
         };
         let list: Vec<_> = tools.iter().map(describe).collect();
         screen.data_line(&serde_json::to_string(&list)?)?;
@@ -60,7 +60,7 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
             "demo".to_owned(),
             tool.declared_effects().as_str().to_owned(),
             seconds(limit(tool)),
-            tool.what_for().to_owned(),
+            tool.description().to_owned(),
         ]
     }));
     for line in columns(&rows) {
@@ -86,7 +86,7 @@ fn seconds(duration: Duration) -> String {
 /// The tool as a request shows it to the model.
 fn describe(tool: &ToolType, screen: &Screen) -> anyhow::Result<()> {
     let shown = json!({"type": "function", "function": {"name": tool.name(),
-        "description": tool.what_for(), "parameters": tool.schema()}});
+        "description": tool.description(), "parameters": tool.parameters()}});
     let text = match screen.output {
         Output::Text => serde_json::to_string_pretty(&shown)?,
         Output::Json | Output::Jsonl => serde_json::to_string(&shown)?,
