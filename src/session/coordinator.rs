@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{CallKey, Event, SessionId, SessionState};
 use crate::store::{self, Journal};
-use crate::supervision::{self, RoundReported, Supervisor, WorkerRestarting};
+use crate::supervision::{self, RoundReported, Seat, WorkerRestarting};
 use crate::telemetry;
 use crate::tools::{CallProgressed, ToolWorker, TypedContext};
 
@@ -74,7 +75,7 @@ pub(super) struct Coordinator {
     /// How long they wait.
     pub(super) patience: Option<Pin<Box<Sleep>>>,
     pub(super) state: SessionState,
-    pub(super) supervisor: Option<Addr<Supervisor>>,
+    pub(super) seat: Option<Rc<Seat>>,
     /// By the place of the tool in the set; empty until the tool's first call.
     pub(super) workers: Vec<Option<Addr<ToolWorker>>>,
     pub(super) subscribers: Subscribers,
@@ -110,7 +111,7 @@ impl Coordinator {
             opened: false,
             waiting: Vec::new(),
             patience: None,
-            supervisor: None,
+            seat: None,
             subscribers: Subscribers::default(),
             turn: None,
             lost: None,
@@ -206,7 +207,7 @@ impl Handler<Listen> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Listen(recipient): Listen, ctx: &mut Context<Self>) {
-        self.supervisor(ctx).do_send(supervision::Listen(recipient));
+        self.seat(ctx).supervisor().do_send(supervision::Listen(recipient));
     }
 }
 

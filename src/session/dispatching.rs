@@ -1,8 +1,9 @@
 //! The tools' part of a turn: calls are recorded, handed to their workers, and gathered.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Actor, Addr, AsyncContext, Context};
+use actix::{Addr, AsyncContext, Context};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -11,7 +12,7 @@ use super::coordinator::Coordinator;
 use super::ending::GRACE;
 use super::flight::{InFlight, Landed};
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
-use crate::supervision::{Supervisor, spawn_worker};
+use crate::supervision::{Seat, spawn_worker};
 use crate::telemetry;
 use crate::tools::{CallContext, Facts, Order, RunCall, ToolType, ToolWorker};
 
@@ -105,17 +106,17 @@ impl Coordinator {
             self.workers.resize(self.options.tools.len(), None);
         }
         if self.workers[index].is_none() {
-            let supervisor = self.supervisor(ctx).clone();
-            self.workers[index] = Some(spawn_worker(tool, &supervisor));
+            let worker = spawn_worker(tool, self.seat(ctx));
+            self.workers[index] = Some(worker);
         }
         self.workers[index].as_ref().expect("spawned above")
     }
 
-    pub(super) fn supervisor(&mut self, ctx: &mut Context<Self>) -> &Addr<Supervisor> {
+    /// The place of the session's supervisor.
+    pub(super) fn seat(&mut self, ctx: &mut Context<Self>) -> &Rc<Seat> {
         let (id, backoff) = (&self.id, self.options.backoff);
-        self.supervisor.get_or_insert_with(|| {
-            let coordinator = ctx.address().downgrade().recipient();
-            Supervisor::new(id.clone(), backoff, coordinator).start()
+        self.seat.get_or_insert_with(|| {
+            Seat::new(id.clone(), backoff, ctx.address().downgrade().recipient())
         })
     }
 

@@ -70,7 +70,7 @@ impl Coordinator {
         }
         // Everything waits: nobody is delayed by this.
         self.report();
-        self.supervisor(ctx);
+        self.seat(ctx);
         Poll::Pending
     }
 

@@ -145,8 +145,8 @@ impl Coordinator {
             let Some(report) = turn.rounds.on(*at_us, event) else {
                 continue;
             };
-            if let Some(supervisor) = &self.supervisor {
-                supervisor.do_send(RoundReported { session: self.id.clone(), report });
+            if let Some(seat) = self.seat.as_ref().filter(|seat| seat.has_audience()) {
+                seat.supervisor().do_send(RoundReported { session: self.id.clone(), report });
             }
         }
     }

@@ -14,3 +14,4 @@ pub use report::{CallReport, RoundReport, Rounds};
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
 
 pub(crate) use rebuild::spawn_worker;
+pub(crate) use supervisor::Seat;

@@ -17,7 +17,7 @@ use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Decision, Supervisor};
+use super::{Decision, Seat, Supervisor};
 use crate::tools::{Health, ToolType, ToolWorker, message_of};
 
 /// How often a worker that rests looks whether its session is still there.
@@ -35,11 +35,8 @@ pub struct WorkerFailed {
     pub cause: String,
 }
 
-/// Starts a worker for `tool_type` on this thread, under `supervisor`.
-pub(crate) fn spawn_worker(
-    tool_type: &Arc<ToolType>,
-    supervisor: &Addr<Supervisor>,
-) -> Addr<ToolWorker> {
+/// Starts a worker for `tool_type` on this thread, under the supervisor of `seat`.
+pub(crate) fn spawn_worker(tool_type: &Arc<ToolType>, seat: &Rc<Seat>) -> Addr<ToolWorker> {
     let health = Rc::new(Health::default());
     let mut context = Context::new();
     context.set_mailbox_capacity(0); // Unbounded: a bound would break the order, and bounds nothing.
@@ -50,7 +47,7 @@ pub(crate) fn spawn_worker(
         watched: Some(watched),
         health,
         tool: Arc::clone(tool_type.name()),
-        supervisor: supervisor.clone(),
+        seat: Rc::clone(seat),
         state: State::Running,
         down_since: None,
     });
@@ -61,7 +58,7 @@ struct Rebuild {
     watched: Option<ContextFut<ToolWorker, Context<ToolWorker>>>,
     health: Rc<Health>,
     tool: Arc<str>,
-    supervisor: Addr<Supervisor>,
+    seat: Rc<Seat>,
     state: State,
     /// Since when the worker has been down.
     down_since: Option<Instant>,
@@ -140,8 +137,9 @@ impl Rebuild {
     fn ask(&mut self, cause: String) {
         let (tool, generation) = (Arc::clone(&self.tool), self.health.generation());
         self.down_since.get_or_insert_with(Instant::now);
-        self.state =
-            State::Asking(Box::pin(self.supervisor.send(WorkerFailed { tool, generation, cause })));
+        let supervisor = self.seat.supervisor();
+        let answer = supervisor.send(WorkerFailed { tool, generation, cause });
+        self.state = State::Asking(Box::pin(answer));
     }
 
     fn restart(&mut self) -> Result<bool, Box<dyn Any + Send>> {

@@ -1,11 +1,13 @@
 //! One supervisor per session. It decides what becomes of a failed worker and tells how each round
 //! went.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Context, Handler, Message, MessageResult, WeakRecipient};
+use actix::{Actor, Addr, Context, Handler, Message, MessageResult, WeakRecipient};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -40,6 +42,37 @@ pub struct RoundReported {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Listen(pub WeakRecipient<RoundReported>);
+
+/// The place of a session's supervisor. It is taken when there is something to decide or to tell:
+/// most sessions never need one.
+pub(crate) struct Seat {
+    session: SessionId,
+    backoff: Backoff,
+    coordinator: WeakRecipient<WorkerRestarting>,
+    taken: OnceCell<Addr<Supervisor>>,
+}
+
+impl Seat {
+    pub fn new(
+        session: SessionId,
+        backoff: Backoff,
+        coordinator: WeakRecipient<WorkerRestarting>,
+    ) -> Rc<Self> {
+        Rc::new(Self { session, backoff, coordinator, taken: OnceCell::new() })
+    }
+
+    /// The supervisor, started on this thread if it was not.
+    pub fn supervisor(&self) -> &Addr<Supervisor> {
+        self.taken.get_or_init(|| {
+            Supervisor::new(self.session.clone(), self.backoff, self.coordinator.clone()).start()
+        })
+    }
+
+    /// Says whether anybody would hear of a round.
+    pub fn has_audience(&self) -> bool {
+        self.taken.get().is_some() || tracing::enabled!(tracing::Level::INFO)
+    }
+}
 
 /// Decides when the workers of one session are rebuilt, and reports its rounds.
 pub struct Supervisor {
