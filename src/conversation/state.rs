@@ -288,3 +288,85 @@ pub fn timed_out(whose: Expired) -> (OutcomeKind, String) {
 fn count(calls: &[AskedCall]) -> u32 {
     u32::try_from(calls.len()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::CallTimes;
+    use super::*;
+
+    fn started() -> Event {
+        Event::TurnStarted { turn: 1, prompt: "go".into() }
+    }
+
+    fn replied(calls: u32, mode: Mode) -> Event {
+        let call = |n| AskedCall {
+            id: format!("call_{n}").into(),
+            tool: "t".into(),
+            arguments: "{}".into(),
+            refused: None,
+        };
+        Event::Replied {
+            round: 1,
+            attempt: 1,
+            message: "{}".into(),
+            text: "".into(),
+            calls: (0..calls).map(call).collect(),
+            mode,
+            finish: "tool_calls".into(),
+            model: None,
+            usage: None,
+            first_token_at_us: None,
+        }
+    }
+
+    fn ended(ordinal: u32, content: &str) -> Event {
+        let (id, tool) = (format!("call_{ordinal}").into(), "t".into());
+        let (outcome, times) = (Outcome::ok(content), CallTimes::default());
+        Event::CallEnded { round: 1, ordinal, id, tool, outcome, times }
+    }
+
+    fn state(events: &[Event]) -> (SessionState, Vec<Action>) {
+        let mut state = SessionState::new(16);
+        let actions = events.iter().map(|event| state.on(event)).collect();
+        (state, actions)
+    }
+
+    #[test]
+    fn the_first_answer_to_a_call_counts_and_a_second_asks_for_nothing() {
+        let events = [
+            started(),
+            replied(2, Mode::Parallel),
+            ended(1, "first"),
+            ended(1, "second"),
+            ended(0, "zero"),
+            ended(0, "late"),
+        ];
+        let (state, actions) = state(&events);
+        let next = Action::AskModel { round: 2, attempt: 1 };
+        assert_eq!(
+            actions[1..],
+            [Action::RunCalls(0..2), Action::Wait, Action::Wait, next, Action::Wait]
+        );
+        let text = String::from_utf8_lossy(state.transcript().as_bytes()).into_owned();
+        assert!(text.contains("first") && text.contains("zero"), "{text}");
+        assert!(!text.contains("second") && !text.contains("late"), "{text}");
+    }
+
+    #[test]
+    fn a_second_reply_to_the_same_question_is_not_taken() {
+        let events = [started(), replied(1, Mode::Parallel), replied(3, Mode::Parallel)];
+        let (state, actions) = state(&events);
+        assert_eq!(actions[2], Action::Wait);
+        assert_eq!(state.unanswered().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn an_answer_of_another_round_is_not_taken() {
+        let mut late = ended(0, "late");
+        if let Event::CallEnded { round, .. } = &mut late {
+            *round = 7;
+        }
+        let (state, _) = state(&[started(), replied(1, Mode::Parallel), late]);
+        assert!(state.is_unanswered(0));
+    }
+}

@@ -280,3 +280,33 @@ fn is_readable(call: &AskedCall) -> bool {
 fn micros(micros: u64) -> Duration {
     Duration::from_micros(micros)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(from: u64, ran: u64) -> CallTimes {
+        CallTimes { dispatched_at_us: from, ran_us: ran, ..CallTimes::default() }
+    }
+
+    fn check(calls: &[CallTimes], replied_at: u64, wall: u64, overlap: u64) {
+        assert_eq!(covered(calls, replied_at), (wall, overlap), "{calls:?}");
+    }
+
+    #[test]
+    fn wall_is_the_time_with_a_call_under_way_and_gaps_are_not() {
+        check(&[], 0, 0, 0);
+        check(&[times(10, 5)], 10, 5, 0);
+        check(&[times(10, 5), times(12, 5)], 10, 7, 0); // They overlap.
+        check(&[times(10, 9), times(12, 2)], 10, 9, 0); // One within the other.
+        check(&[times(10, 5), times(20, 5)], 10, 10, 0); // A gap between them.
+        check(&[times(20, 5), times(10, 5)], 10, 10, 0); // In whatever order.
+    }
+
+    #[test]
+    fn what_runs_before_the_replys_end_is_overlap() {
+        check(&[times(10, 10)], 15, 10, 5);
+        check(&[times(10, 2), times(14, 4)], 15, 6, 3);
+        check(&[times(10, 2)], 100, 2, 2);
+    }
+}
