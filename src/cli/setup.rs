@@ -8,7 +8,7 @@ use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
-use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
+use crate::model::{Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
 use crate::supervision::Backoff;
 use crate::tools::{Demo, Simulation, ToolSet, ToolType};
@@ -47,7 +47,7 @@ pub(super) fn answerer(
     };
     match config.resolved_provider()? {
         ResolvedProvider::OpenAi => {
-            let key = config.api_key()?.map(|key| ApiKey::new(key.expose()));
+            let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
             let model = HttpModel::new(endpoint(model.base_url.as_str(), key), name)?;
             Ok(Answerer { model: Arc::new(model), _stand_in: None })

@@ -23,13 +23,15 @@ pub use choice::{LogFormat, LogLevel, Provider, ToolKind};
 pub use endpoint::BaseUrl;
 pub use error::Error;
 pub use origin::{Row, Source};
-pub use secret::{ApiKey, Variables};
+pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Store, Supervision, Turn};
 pub use sources::Sources;
 pub use tool::{Simulate, Tool};
 
 use layer::Layer;
 use reader::{Reader, Section};
+
+use crate::model::ApiKey;
 
 /// The settings every program starts with.
 const SHIPPED: &str = include_str!("../../config.toml");
@@ -106,7 +108,7 @@ impl Config {
                 None => return Ok(None),
             },
         };
-        ApiKey::new(&text).map(Some).ok_or(Error::BadKey { place })
+        secret::key_in(&text).map(Some).ok_or(Error::BadKey { place })
     }
 
     /// Decides who answers.

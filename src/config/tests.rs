@@ -384,7 +384,7 @@ fn the_key_comes_from_the_file_before_the_variable() {
     };
     assert_eq!(with(&[]).unwrap().unwrap().expose(), "sk-env");
     assert_eq!(with(&["model.api_key_file=key"]).unwrap().unwrap().expose(), "sk-file");
-    assert_eq!(with(&["model.api_key_env=OTHER"]).unwrap(), None);
+    assert!(with(&["model.api_key_env=OTHER"]).unwrap().is_none());
     let error = with(&["model.api_key_file=empty"]).unwrap_err().to_string();
     assert_eq!(error, "the key in empty is empty or has characters that a key cannot have");
     assert_eq!(with(&["model.api_key_file=none"]).unwrap_err().to_string(), "cannot read none");
