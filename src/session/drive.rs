@@ -157,14 +157,8 @@ impl Coordinator {
         if events.is_empty() {
             return;
         }
-        let mut all = self.turn.as_mut().map(|turn| std::mem::take(&mut turn.news));
-        let events = match &mut all {
-            Some(news) if !news.is_empty() => {
-                news.extend(events);
-                std::mem::take(news)
-            }
-            _ => events,
-        };
+        let news = self.turn.as_mut().map(|turn| std::mem::take(&mut turn.news));
+        let events = news.into_iter().flatten().chain(events).collect();
         let (pending, records) = self.write(events);
         if let Some(turn) = &mut self.turn {
             turn.append = Some(Append { pending, records });

@@ -157,6 +157,9 @@ impl Coordinator {
         let Some(mut turn) = self.turn.take() else {
             return;
         };
+        for news in std::mem::take(&mut turn.news) {
+            self.tell(news); // There is no turn left to record it in.
+        }
         let report = TurnReport {
             session: self.id.clone(),
             model: turn.model_name.unwrap_or_else(|| self.options.model.name().to_owned()),

@@ -891,3 +891,28 @@ fn a_supervisor_survives_an_endless_back_off() {
         assert!(answer.report.rounds[0].calls[0].result.as_ref().unwrap().contains("boom"));
     });
 }
+
+#[test]
+fn a_restart_while_the_end_of_a_turn_is_kept_is_still_heard() {
+    testing::run(async {
+        let broken = ToolType::new("broken", "x", any(), || {
+            panic!("no licence");
+            #[expect(unreachable_code, reason = "gives the closure its type")]
+            |_: &str, _: CallContext| -> ToolFuture { Box::pin(std::future::pending()) }
+        });
+        let is_end = |r: &Record| matches!(r.event, Event::TurnEnded { .. });
+        let how = move |r: &[Record]| {
+            if r.iter().any(is_end) { How::After(seconds(60)) } else { How::Now }
+        };
+        let script = [reply().call("broken", "{}"), reply().text("done")];
+        let set = set(how, limits(), script, [broken.time_limit(seconds(1))]);
+        let mut events = set.session.events();
+        set.session.ask("go").await.unwrap();
+        let mut restarts = 0;
+        while let Ok(Some(record)) = timeout(Duration::from_millis(1), events.next()).await {
+            restarts += u32::from(matches!(record.event, Event::WorkerRestarted { .. }));
+        }
+        // Four in the second of the call, and more in the minute of the append.
+        assert!(restarts >= 7, "heard of {restarts} restarts");
+    });
+}
