@@ -149,6 +149,9 @@ async fn whole(exchange: Arc<Exchange>, sending: RequestBuilder) -> Result<Event
     };
     let body = timeout(exchange.time_limits.first_token, work).await;
     let body = body.map_err(|_| exchange.late(Stage::FirstToken))??;
+    // The connection's task has its turn to give the connection back: a request that follows at
+    // once would open another.
+    tokio::task::yield_now().await;
     let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
     Ok(Event::Reply(Box::new(reply)))
 }

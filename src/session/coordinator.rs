@@ -7,22 +7,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakRecipient};
+use actix::{
+    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
+};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 use tracing::Span;
 
 use super::clock::micros;
+use super::crew::Tend;
 use super::drive::Drive;
 use super::opening::Opening;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
-use crate::conversation::{CallKey, Event, SessionId, SessionState};
+use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal};
-use crate::supervision::{self, RoundReported, Seat, WorkerRestarting};
+use crate::supervision::{self, Crew, RoundReported, Seat, WorkerRestarting};
 use crate::telemetry;
-use crate::tools::{CallProgressed, ToolWorker, TypedContext};
+use crate::tools::{ToolWorker, TypedContext};
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -75,11 +78,15 @@ pub(super) struct Coordinator {
     /// How long they wait.
     pub(super) patience: Option<Pin<Box<Sleep>>>,
     pub(super) state: SessionState,
-    pub(super) seat: Option<Rc<Seat>>,
+    pub(super) seat: Rc<Seat>,
+    pub(super) crew: Crew,
     /// By the place of the tool in the set; empty until the tool's first call.
     pub(super) workers: Vec<Option<Addr<ToolWorker>>>,
     pub(super) subscribers: Subscribers,
-    pub(super) turn: Option<Turn>,
+    /// Boxed: a session between turns is small.
+    pub(super) turn: Option<Box<Turn>>,
+    /// What the first turn's record begins with: a session without a turn leaves no trace.
+    pub(super) unrecorded: Vec<Event>,
     /// How often a turn looks whether a call is overdue: no rarer than the shortest time limit of
     /// a tool, so that a round need not set a timer of its own.
     pub(super) heartbeat: Duration,
@@ -90,6 +97,7 @@ pub(super) struct Coordinator {
 impl Coordinator {
     pub fn new(
         id: SessionId,
+        own: WeakAddr<Self>,
         options: SessionOptions,
         journal: Arc<dyn Journal>,
         clock: Clock,
@@ -98,7 +106,10 @@ impl Coordinator {
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
             span: telemetry::session(&id),
+            seat: Seat::new(id.clone(), options.backoff, own.recipient()),
             id,
+            crew: Crew::default(),
+            unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
             workers: Vec::new(),
@@ -111,7 +122,6 @@ impl Coordinator {
             opened: false,
             waiting: Vec::new(),
             patience: None,
-            seat: None,
             subscribers: Subscribers::default(),
             turn: None,
             lost: None,
@@ -123,9 +133,11 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(0);
-        // Not `wait`: a store that hangs must not hold the mailbox.
-        ctx.spawn(Opening::Epoch(self.journal.open(&self.id)));
+        let opening = Opening::Epoch(self.journal.open(&self.id));
+        if let Some(opening) = opening.at_once(self, ctx) {
+            ctx.spawn(opening); // Not `wait`: a store that hangs must not hold the mailbox.
+        }
+        ctx.spawn(Tend);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -163,8 +175,10 @@ impl Coordinator {
         let typed = typed.or_else(|| self.options.typed.clone());
         let span = telemetry::turn(&self.span, turn);
         let time_limit = self.options.limits.turn_time_limit;
-        self.turn = Some(Turn::new(reply, span, typed, time_limit, self.heartbeat));
-        self.record(vec![Event::TurnStarted { turn, prompt }]);
+        self.turn = Some(Box::new(Turn::new(reply, span, typed, time_limit, self.heartbeat)));
+        let mut events = std::mem::take(&mut self.unrecorded);
+        events.push(Event::TurnStarted { turn, prompt });
+        self.record(events);
         ctx.spawn(Drive);
     }
 }
@@ -206,19 +220,8 @@ impl Handler<Subscribe> for Coordinator {
 impl Handler<Listen> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, Listen(recipient): Listen, ctx: &mut Context<Self>) {
-        self.seat(ctx).supervisor().do_send(supervision::Listen(recipient));
-    }
-}
-
-impl Handler<CallProgressed> for Coordinator {
-    type Result = ();
-
-    fn handle(&mut self, CallProgressed { key, message }: CallProgressed, _: &mut Context<Self>) {
-        let CallKey { round, ordinal, .. } = key;
-        if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
-            self.tell(Event::CallProgressed { round, ordinal, message });
-        }
+    fn handle(&mut self, Listen(recipient): Listen, _: &mut Context<Self>) {
+        self.seat.supervisor().do_send(supervision::Listen(recipient));
     }
 }
 

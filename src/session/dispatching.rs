@@ -1,27 +1,23 @@
 //! The tools' part of a turn: calls are recorded, handed to their workers, and gathered.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Addr, AsyncContext, Context};
-use tokio::sync::oneshot;
+use actix::Addr;
 use tokio::time::Instant;
 
 use super::clock::{later, micros};
 use super::coordinator::Coordinator;
-use super::ending::GRACE;
-use super::flight::{InFlight, Landed};
+use super::flight::Landed;
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
-use crate::supervision::{Seat, spawn_worker};
 use crate::telemetry;
 use crate::tools::{CallContext, Facts, Order, RunCall, ToolType, ToolWorker};
 
 impl Coordinator {
-    /// Records that the unanswered ones among `calls` begin.
-    pub(super) fn start_calls(&mut self, calls: std::ops::Range<u32>) {
+    /// The beginnings of the unanswered ones among `calls`.
+    pub(super) fn beginnings(&self, calls: std::ops::Range<u32>) -> Vec<Event> {
         let round = self.state.rounds();
         let Some(asked) = self.state.calls() else {
-            return;
+            return Vec::new();
         };
         let begin = |ordinal: u32| {
             let call = asked.get(ordinal as usize)?;
@@ -33,12 +29,11 @@ impl Coordinator {
                 tool,
             })
         };
-        let events = calls.filter_map(begin).collect();
-        self.record(events);
+        calls.filter_map(begin).collect()
     }
 
     /// Hands the calls, whose beginning the journal has, to their workers.
-    pub(super) fn dispatch(&mut self, ordinals: &[u32], ctx: &mut Context<Self>) {
+    pub(super) fn dispatch(&mut self, ordinals: &[u32]) {
         if ordinals.is_empty() {
             return;
         }
@@ -56,7 +51,8 @@ impl Coordinator {
         let round_expires =
             if round_deadline == turn.deadline { Expired::Turn } else { Expired::Round };
         let (call_time_limit, round) = (limits.call_time_limit, self.state.rounds());
-        let listening = !self.subscribers.is_empty();
+        let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
+        turn.flight.reserve(ordinals.len());
         for ordinal in ordinals.iter().copied() {
             let call = &calls[ordinal as usize];
             let Some(index) = self.options.tools.index_of(&call.tool) else {
@@ -76,7 +72,7 @@ impl Coordinator {
                 attempt: 1,
                 deadline,
                 typed: turn.typed.clone(),
-                watcher: listening.then(|| ctx.address().downgrade().recipient()),
+                watcher: watcher.clone(),
             });
             let order = Order {
                 context: context.clone(),
@@ -85,39 +81,22 @@ impl Coordinator {
                 dispatched: now,
             };
             let span = telemetry::call(&turn.round_span, &call.id, &call.tool);
-            let (reply, answer) = oneshot::channel();
-            self.worker(index, &tool, ctx).do_send(RunCall { order, reply, span });
-            let effects = tool.declared_effects();
-            turn.ring_at(later(deadline, GRACE));
-            let (dispatched, answer) = (now, Some(answer));
-            turn.flight.push(InFlight { ordinal, effects, dispatched, context, answer });
+            let completer = turn.flight.begin(ordinal, tool.declared_effects(), now, context);
+            self.worker(index, &tool).do_send(RunCall { order, completer, span });
+            turn.ring_at(deadline);
         }
         self.turn = Some(turn);
     }
 
     /// The worker of the tool at `index`, spawned at its first call.
-    fn worker(
-        &mut self,
-        index: usize,
-        tool: &Arc<ToolType>,
-        ctx: &mut Context<Self>,
-    ) -> &Addr<ToolWorker> {
+    fn worker(&mut self, index: usize, tool: &Arc<ToolType>) -> &Addr<ToolWorker> {
         if self.workers.len() <= index {
             self.workers.resize(self.options.tools.len(), None);
         }
         if self.workers[index].is_none() {
-            let worker = spawn_worker(tool, self.seat(ctx));
-            self.workers[index] = Some(worker);
+            self.workers[index] = Some(self.crew.hire(tool, &self.seat));
         }
         self.workers[index].as_ref().expect("spawned above")
-    }
-
-    /// The place of the session's supervisor.
-    pub(super) fn seat(&mut self, ctx: &mut Context<Self>) -> &Rc<Seat> {
-        let (id, backoff) = (&self.id, self.options.backoff);
-        self.seat.get_or_insert_with(|| {
-            Seat::new(id.clone(), backoff, ctx.address().downgrade().recipient())
-        })
     }
 
     pub(super) fn on_landed(&mut self, landed: Vec<Landed>) {

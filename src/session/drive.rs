@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::Cause;
 use super::clock::later;
 use super::coordinator::Coordinator;
-use super::flight::Flight;
 use super::turn::Append;
 use crate::conversation::{Action, Event, Record, VERSION};
 use crate::store::{self, Pending};
 use crate::telemetry;
+use crate::tools::CallProgressed;
 
 /// After so many steps others have their turn.
 const MAX_STEPS: u32 = 256;
@@ -43,26 +43,26 @@ impl ActorFuture<Coordinator> for Drive {
     fn poll(
         self: Pin<&mut Self>,
         this: &mut Coordinator,
-        ctx: &mut Context<Coordinator>,
+        _: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let Some(turn) = &this.turn else {
             return Poll::Ready(());
         };
         let _entered = turn.span.clone().entered();
-        this.drive(ctx, cx)
+        this.drive(cx)
     }
 }
 
 impl Coordinator {
     /// Goes on until everything waits, or the turn has ended.
-    fn drive(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         for step in 0.. {
             if step == MAX_STEPS {
                 cx.waker().wake_by_ref(); // Others have their turn: messages, other sessions.
                 break;
             }
-            match self.step(ctx, cx) {
+            match self.step(cx) {
                 Step::GoOn => {}
                 Step::Wait => break,
                 Step::Over => return Poll::Ready(()),
@@ -70,15 +70,16 @@ impl Coordinator {
         }
         // Everything waits: nobody is delayed by this.
         self.report();
-        self.seat(ctx);
         Poll::Pending
     }
 
-    fn step(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Step {
+    fn step(&mut self, cx: &mut TaskContext<'_>) -> Step {
+        self.crew.poll(cx);
+        self.pass_progress_on(cx);
         let Some(turn) = &mut self.turn else { return Step::Over };
         if let Some(append) = &mut turn.append {
             return match Pin::new(&mut append.pending).poll(cx) {
-                Poll::Ready(kept) => self.on_kept(kept, ctx),
+                Poll::Ready(kept) => self.on_kept(kept),
                 Poll::Pending => self.while_appending(cx),
             };
         }
@@ -90,7 +91,7 @@ impl Coordinator {
         let mut landed = std::mem::take(&mut turn.landed);
         if turn.cancelled || rang || turn.model.is_none() {
             // What has come back in time counts, however late we look.
-            landed.extend(turn.flight.poll_landed(cx));
+            landed.extend(turn.flight.take_landed(cx));
         }
         if !landed.is_empty() {
             if rang {
@@ -115,54 +116,108 @@ impl Coordinator {
         Step::GoOn
     }
 
-    fn on_kept(&mut self, kept: Result<(), store::Error>, ctx: &mut Context<Self>) -> Step {
+    /// Tells how far calls are, before it is told that they have ended.
+    fn pass_progress_on(&mut self, cx: &mut TaskContext<'_>) {
+        while let Some(turn) = &mut self.turn
+            && let Some((_, progress)) = &mut turn.progress
+            && let Poll::Ready(Some(news)) = progress.poll_recv(cx)
+        {
+            let CallProgressed { round, ordinal, message } = news;
+            if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
+                self.tell(Event::CallProgressed { round, ordinal, message });
+            }
+        }
+    }
+
+    fn on_kept(&mut self, kept: Result<(), store::Error>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         let Some(Append { records, .. }) = turn.append.take() else { return Step::GoOn };
         if std::mem::take(&mut turn.postponed) {
             turn.ring_again();
         }
         match kept {
-            Ok(()) => self.apply(records, ctx),
+            Ok(()) => self.carry_out(records),
             Err(error) => self.lose(error),
         }
         Step::GoOn
     }
 
-    /// Nothing may be decided before the journal has what was. But cancelled calls stop, and a
-    /// store that does not answer holds a turn no longer than its time limit and a little.
+    /// Nothing may be decided before the journal has what was. But calls that are cancelled or
+    /// late stop, and a store that does not answer holds a turn no longer than its time limit and
+    /// a little.
     fn while_appending(&mut self, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         if turn.cancelled {
             turn.model = None;
-            turn.landed.extend(turn.flight.poll_landed(cx));
+            turn.landed.extend(turn.flight.take_landed(cx));
             turn.flight.stop();
         }
         if turn.timer.as_mut().poll(cx).is_pending() {
             return Step::Wait;
         }
-        let last = later(turn.deadline, PATIENCE);
-        if last <= Instant::now() {
+        let (last, now) = (later(turn.deadline, PATIENCE), Instant::now());
+        if last <= now {
             let reason = "it did not answer within the turn's time limit".to_owned();
             self.lose(store::Error::Unavailable { reason });
         } else {
-            let next = later(Instant::now(), PATIENCE);
-            turn.timer.as_mut().reset(next.max(turn.deadline).min(last));
+            turn.landed.extend(turn.flight.take_landed(cx));
+            turn.late.extend(turn.flight.give_up(now));
+            let next = turn.flight.next_deadline().unwrap_or(last);
+            turn.timer.as_mut().reset(next.min(later(now, PATIENCE).max(turn.deadline)).min(last));
             turn.postponed = true;
         }
         Step::GoOn
     }
 
-    /// Appends `events` to the journal; they take effect once it has them.
+    /// Appends `events` to the journal, and with them the steps that they ask for and that are
+    /// records before they are anything else: a question and the asking of the model, a reply and
+    /// the beginnings of its calls. Nothing has an effect before the journal has it.
     pub(super) fn record(&mut self, events: Vec<Event>) {
         if events.is_empty() {
             return;
         }
-        let news = self.turn.as_mut().map(|turn| std::mem::take(&mut turn.news));
-        let events = news.into_iter().flatten().chain(events).collect();
+        let mut events = match &mut self.turn {
+            Some(turn) if !turn.news.is_empty() => {
+                let mut news = std::mem::take(&mut turn.news);
+                news.extend(events);
+                news
+            }
+            _ => events,
+        };
+        let mut known = 0;
+        while known < events.len() {
+            let wish = self.fold(&events[known..]);
+            known = events.len();
+            match wish {
+                Action::Wait => {}
+                Action::AskModel { round, attempt } => {
+                    events.push(Event::ModelAsked { round, attempt });
+                }
+                Action::RunCalls(calls) => events.extend(self.beginnings(calls)),
+                Action::EndTurn(end) => {
+                    let end = self.end_of_turn(end);
+                    events.push(end);
+                }
+            }
+        }
         let (pending, records) = self.write(events);
         if let Some(turn) = &mut self.turn {
             turn.append = Some(Append { pending, records });
         }
+    }
+
+    /// Shows `events` to the state. Of several wishes the last one counts: it knows all events. A
+    /// turn that has ended wishes for nothing, whatever the calls' ends would have led to.
+    fn fold(&mut self, events: &[Event]) -> Action {
+        let mut wish = Action::Wait;
+        for event in events {
+            match self.state.on(event) {
+                Action::Wait if matches!(event, Event::TurnEnded { .. }) => wish = Action::Wait,
+                Action::Wait => {}
+                action => wish = action,
+            }
+        }
+        wish
     }
 
     pub(super) fn write(
@@ -200,21 +255,17 @@ impl Coordinator {
         telemetry::step(&turn.round_span, event);
     }
 
-    /// Shows `records`, which the journal has, to the state, and carries out what they ask for. Of
-    /// several wishes the last one counts: it knows all events.
-    fn apply(&mut self, records: Arc<[Record]>, ctx: &mut Context<Self>) {
-        let mut wish = Action::Wait;
-        let (mut asked, mut started, mut ended) = (false, Vec::new(), None);
+    /// Carries out what is on record now: asks the model, hands calls to their workers, ends the
+    /// turn.
+    fn carry_out(&mut self, records: Arc<[Record]>) {
+        let (mut asked, mut started) = (None, Vec::new());
         for record in records.iter() {
             self.log(&record.event);
-            match self.state.on(&record.event) {
-                Action::Wait => {}
-                action => wish = action,
-            }
+            let Some(turn) = &mut self.turn else { break };
             match &record.event {
-                Event::ModelAsked { .. } => asked = true,
+                Event::ModelAsked { attempt, .. } => asked = Some(*attempt),
                 Event::CallStarted { ordinal, .. } => started.push(*ordinal),
-                Event::TurnEnded { end, .. } => ended = Some(end.clone()),
+                Event::TurnEnded { end, .. } => turn.end = Some(end.clone()),
                 _ => {}
             }
             self.told = record.seq;
@@ -222,29 +273,17 @@ impl Coordinator {
                 self.subscribers.tell(record.clone());
             }
         }
-        if let Some(turn) = &mut self.turn {
-            turn.unreported.push(records);
-            if ended.is_some() {
-                turn.end = ended;
-                return; // Whatever the calls' ends would have led to.
-            }
+        let Some(turn) = &mut self.turn else { return };
+        turn.unreported.push(records);
+        if turn.end.is_some() || turn.cancelled {
+            return; // Nothing begins any more.
         }
-        if asked {
+        if let Some(attempt) = asked {
+            turn.attempt = attempt;
+            turn.round_deadline = None;
+            turn.flight.clear(); // Nobody waits for what was given up.
             self.ask_model();
         }
-        self.dispatch(&started, ctx);
-        match wish {
-            Action::Wait => {}
-            Action::AskModel { round, attempt } => {
-                if let Some(turn) = &mut self.turn {
-                    turn.attempt = attempt;
-                    turn.round_deadline = None;
-                    turn.flight = Flight::default(); // Nobody waits for what was given up.
-                }
-                self.record(vec![Event::ModelAsked { round, attempt }]);
-            }
-            Action::RunCalls(calls) => self.start_calls(calls),
-            Action::EndTurn(end) => self.end_turn(end),
-        }
+        self.dispatch(&started);
     }
 }

@@ -2,7 +2,6 @@
 //! is over.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,10 +15,6 @@ use crate::conversation::{
 use crate::store;
 use crate::supervision::RoundReported;
 
-/// How long after its deadline a call is given up that its worker did not answer. Its guard should
-/// have; a worker that rests after a failure cannot.
-pub(super) const GRACE: Duration = Duration::from_millis(5);
-
 impl Coordinator {
     /// The timer rang: sees whose time has passed.
     pub(super) fn expire(&mut self) {
@@ -28,11 +23,12 @@ impl Coordinator {
         if turn.deadline <= now {
             return self.break_off(Cause::TimedOut);
         }
-        if turn.round_deadline.is_some_and(|deadline| later(deadline, GRACE) <= now) {
+        if turn.round_deadline.is_some_and(|deadline| deadline <= now) {
             let events = self.give_up(Expired::Round, &|_| true);
             return self.record_and_ring(events);
         }
-        let late = turn.flight.give_up(now.checked_sub(GRACE).unwrap_or(now));
+        let mut late = std::mem::take(&mut turn.late);
+        late.extend(turn.flight.give_up(now));
         let events = self.give_up(Expired::Call, &|ordinal| late.contains(&ordinal));
         self.record_and_ring(events);
     }
@@ -40,7 +36,7 @@ impl Coordinator {
     fn record_and_ring(&mut self, events: Vec<Event>) {
         self.record(events);
         if let Some(turn) = &mut self.turn {
-            let due = turn.flight.next_deadline().map(|deadline| later(deadline, GRACE));
+            let due = turn.flight.next_deadline();
             let next = turn.deadline.min(later(Instant::now(), self.heartbeat));
             turn.timer.as_mut().reset(due.map_or(next, |due| due.min(next)));
         }
@@ -101,20 +97,20 @@ impl Coordinator {
         self.record(events);
     }
 
-    /// The state asks for the end of the turn.
-    pub(super) fn end_turn(&mut self, end: TurnEnd) {
-        match end {
-            TurnEnd::Answered => {
-                let turn = self.state.turns();
-                self.record(vec![Event::TurnEnded { turn, end }]);
-            }
-            TurnEnd::Cancelled => self.break_off(Cause::Cancelled),
-            TurnEnd::TimedOut => self.break_off(Cause::TimedOut),
+    /// The end of a turn that the state asks for, as it is recorded.
+    pub(super) fn end_of_turn(&mut self, end: TurnEnd) -> Event {
+        let end = match end {
             TurnEnd::Failed { .. } => {
-                let max_rounds = self.options.limits.max_rounds;
-                self.break_off(Cause::MaxRounds { max_rounds });
+                let cause = Cause::MaxRounds { max_rounds: self.options.limits.max_rounds };
+                let problem = cause.problem();
+                if let Some(turn) = &mut self.turn {
+                    turn.cause = Some(cause);
+                }
+                TurnEnd::Failed { problem }
             }
-        }
+            TurnEnd::Answered | TurnEnd::Cancelled | TurnEnd::TimedOut => end,
+        };
+        Event::TurnEnded { turn: self.state.turns(), end }
     }
 
     /// The store refused: nothing more can be recorded, so nothing more may happen here. Those who
@@ -145,8 +141,8 @@ impl Coordinator {
             let Some(report) = turn.rounds.on(*at_us, event) else {
                 continue;
             };
-            if let Some(seat) = self.seat.as_ref().filter(|seat| seat.has_audience()) {
-                seat.supervisor().do_send(RoundReported { session: self.id.clone(), report });
+            if self.seat.has_audience() {
+                self.seat.supervisor().do_send(RoundReported { session: self.id.clone(), report });
             }
         }
     }

@@ -1,17 +1,12 @@
 //! The calls that workers have and that have not come back.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::Context;
 
-use futures_util::Stream;
-use futures_util::stream::FuturesUnordered;
-use tokio::sync::oneshot;
-use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::conversation::Effects;
-use crate::tools::{CallContext, Ended};
+use crate::tools::{CallContext, Completer, Completion, Completions, Ended};
 
 /// A call that a worker has.
 pub(super) struct InFlight {
@@ -20,8 +15,8 @@ pub(super) struct InFlight {
     pub dispatched: Instant,
     /// Knows whether the call has begun.
     pub context: CallContext,
-    /// `None` once nobody waits for the answer: the worker stops or skips the call.
-    pub answer: Option<oneshot::Receiver<Ended>>,
+    /// False once nobody waits for the answer: the worker stops or skips the call.
+    awaited: bool,
 }
 
 /// A call that came back.
@@ -34,68 +29,74 @@ pub(super) struct Landed {
     pub ended: Option<Ended>,
 }
 
-impl Future for InFlight {
-    type Output = Option<Landed>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Landed>> {
-        let Some(answer) = &mut self.answer else { return Poll::Ready(None) };
-        let ended = ready!(Pin::new(answer).poll(cx)).ok();
-        let Self { ordinal, effects, dispatched, .. } = *self;
-        let context = self.context.clone();
-        Poll::Ready(Some(Landed { ordinal, effects, dispatched, context, ended }))
-    }
-}
-
 /// The calls of a round that workers have. Dropping it stops them.
 #[derive(Default)]
-pub(super) struct Flight(FuturesUnordered<InFlight>);
+pub(super) struct Flight {
+    calls: Vec<InFlight>,
+    completions: Option<Arc<Completions>>,
+}
 
 impl Flight {
-    pub fn push(&mut self, call: InFlight) {
-        self.0.push(call);
+    /// Takes in a call that begins now. Whoever runs it completes it with what comes back.
+    pub fn begin(
+        &mut self,
+        ordinal: u32,
+        effects: Effects,
+        dispatched: Instant,
+        context: CallContext,
+    ) -> Completer {
+        let completions = self.completions.get_or_insert_default();
+        let completer = completions.completer(self.calls.len());
+        self.calls.push(InFlight { ordinal, effects, dispatched, context, awaited: true });
+        completer
+    }
+
+    /// Makes room for `calls` more.
+    pub fn reserve(&mut self, calls: usize) {
+        self.calls.reserve(calls);
+    }
+
+    /// Forgets every call, and so stops those that run.
+    pub fn clear(&mut self) {
+        *self = Self::default();
     }
 
     /// Everything that has come back by now; empty if nothing has.
-    pub fn poll_landed(&mut self, cx: &mut Context<'_>) -> Vec<Landed> {
-        let mut landed = Vec::new();
-        let calls = &mut self.0;
-        // What has come back is taken at once, however much it is: tokio would have us come again
-        // after each 128.
-        let mut take = unconstrained(poll_fn(|cx| {
-            while let Poll::Ready(Some(call)) = Pin::new(&mut *calls).poll_next(cx) {
-                landed.extend(call);
-            }
-            Poll::Ready(())
-        }));
-        let _ = Pin::new(&mut take).poll(cx);
-        landed
+    pub fn take_landed(&mut self, cx: &Context<'_>) -> Vec<Landed> {
+        let Some(completions) = &self.completions else { return Vec::new() };
+        let calls = &mut self.calls;
+        let land = |Completion { place, ended }| {
+            let call = calls.get_mut(place).filter(|call| call.awaited)?;
+            call.awaited = false;
+            let (context, dispatched) = (call.context.clone(), call.dispatched);
+            let InFlight { ordinal, effects, .. } = *call;
+            Some(Landed { ordinal, effects, dispatched, context, ended })
+        };
+        completions.take(cx).into_iter().filter_map(land).collect()
     }
 
-    /// All calls that have not come back, those given up included.
+    /// All calls of the round that were handed to workers, those that came back or were given up
+    /// included.
     pub fn all(&self) -> impl Iterator<Item = &InFlight> {
-        self.0.iter()
+        self.calls.iter()
     }
 
     /// The calls that somebody still waits for.
     pub fn awaited(&self) -> impl Iterator<Item = &InFlight> {
-        self.all().filter(|call| call.answer.is_some())
+        self.all().filter(|call| call.awaited)
     }
 
     /// Gives up every call, and keeps what is known of them.
     pub fn stop(&mut self) {
-        for call in self.0.iter_mut() {
-            call.answer = None;
-        }
+        self.calls.iter_mut().for_each(InFlight::give_up);
     }
 
     /// Gives up the calls whose deadline lies before `now`, and says which they were.
     pub fn give_up(&mut self, now: Instant) -> Vec<u32> {
-        let late = self
-            .0
-            .iter_mut()
-            .filter(|call| call.answer.is_some() && call.context.deadline() <= now);
+        let late =
+            self.calls.iter_mut().filter(|call| call.awaited && call.context.deadline() <= now);
         late.map(|call| {
-            call.answer = None;
+            call.give_up();
             call.ordinal
         })
         .collect()
@@ -104,5 +105,19 @@ impl Flight {
     /// The first deadline of a call that somebody still waits for.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.awaited().map(|call| call.context.deadline()).min()
+    }
+}
+
+impl InFlight {
+    fn give_up(&mut self) {
+        if std::mem::take(&mut self.awaited) {
+            self.context.give_up();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.give_up();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use actix::Context;
 use actix::fut::ActorFuture;
@@ -21,6 +21,18 @@ pub(super) enum Opening {
     Epoch(Pending<Result<u64, store::Error>>),
     Reading(Pending<Result<Vec<Record>, store::Error>>),
     Writing(Pending<Result<(), store::Error>>, Arc<[Record]>),
+}
+
+impl Opening {
+    /// Opens the session now if the store answers at once; gives itself back if it does not.
+    pub fn at_once(
+        mut self,
+        this: &mut Coordinator,
+        ctx: &mut Context<Coordinator>,
+    ) -> Option<Self> {
+        let cx = &mut TaskContext::from_waker(Waker::noop());
+        Pin::new(&mut self).poll(this, ctx, cx).is_pending().then_some(self)
+    }
 }
 
 impl ActorFuture<Coordinator> for Opening {
@@ -115,7 +127,8 @@ impl Coordinator {
             }
         }
         if records.is_empty() {
-            events.push(Event::SessionOpened { system: self.options.system.clone() });
+            let system = self.options.system.clone();
+            self.unrecorded.push(Event::SessionOpened { system });
         }
         if self.state.is_busy() {
             events.extend(self.state.unanswered().map(|ordinal| self.lost_call(ordinal)));

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use actix::Actor;
+use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle, System};
 
-use super::coordinator::Coordinator;
+use super::host::Host;
 use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::{Journal, MemoryStore};
@@ -36,10 +36,9 @@ pub struct Runtime {
 }
 
 struct Inner {
-    arbiters: Vec<ArbiterHandle>,
+    /// One for each arbiter.
+    hosts: Vec<Addr<Host>>,
     next: AtomicUsize,
-    journal: Arc<dyn Journal>,
-    clock: Clock,
     own: Option<OwnSystem>,
 }
 
@@ -69,20 +68,14 @@ impl Runtime {
     #[must_use]
     pub fn session(&self, options: SessionOptions) -> Session {
         let id = options.id.clone().unwrap_or_else(SessionId::random);
-        let (journal, clock) = (Arc::clone(&self.inner.journal), self.inner.clock);
-        let place = self.inner.next.fetch_add(1, Ordering::Relaxed) % self.inner.arbiters.len();
-        let arbiter = &self.inner.arbiters[place];
-        let own = id.clone();
-        let coordinator = Coordinator::start_in_arbiter(arbiter, move |_| {
-            Coordinator::new(own, options, journal, clock)
-        });
-        Session { id, coordinator }
+        let place = self.inner.next.fetch_add(1, Ordering::Relaxed) % self.inner.hosts.len();
+        Host::open(&self.inner.hosts[place], id, options)
     }
 
     /// How many arbiters share the sessions.
     #[must_use]
     pub fn arbiters(&self) -> usize {
-        self.inner.arbiters.len()
+        self.inner.hosts.len()
     }
 }
 
@@ -136,7 +129,7 @@ impl RuntimeBuilder {
         let (system, arbiters) = started.recv().map_err(|_| {
             StartError::Thread(std::io::Error::other("the thread ended while it started"))
         })?;
-        Ok(self.build(arbiters, Some(OwnSystem { system, thread: Some(thread) })))
+        Ok(self.build(&arbiters, Some(OwnSystem { system, thread: Some(thread) })))
     }
 
     /// Uses the actix System of this thread: sessions live on the current arbiter.
@@ -145,14 +138,15 @@ impl RuntimeBuilder {
     /// [`StartError::NoSystem`] outside of a System.
     pub fn in_current_system(self) -> Result<Runtime, StartError> {
         let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
-        Ok(self.build(vec![arbiter], None))
+        Ok(self.build(&[arbiter], None))
     }
 
-    fn build(self, arbiters: Vec<ArbiterHandle>, own: Option<OwnSystem>) -> Runtime {
+    fn build(self, arbiters: &[ArbiterHandle], own: Option<OwnSystem>) -> Runtime {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let next = AtomicUsize::new(0);
-        Runtime { inner: Arc::new(Inner { arbiters, next, journal, clock, own }) }
+        let host = |arbiter| Host::start(arbiter, Arc::clone(&journal), clock);
+        let (hosts, next) = (arbiters.iter().map(host).collect(), AtomicUsize::new(0));
+        Runtime { inner: Arc::new(Inner { hosts, next, own }) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
@@ -15,7 +15,7 @@ use crate::conversation::{Event, Record, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
-use crate::tools::TypedContext;
+use crate::tools::{CallProgressed, TypedContext};
 use crate::wire::Usage;
 
 /// What a turn holds besides the session's state: the work that is under way.
@@ -39,6 +39,11 @@ pub(super) struct Turn {
     pub postponed: bool,
     /// Calls that came back while an append was under way and the turn was cancelled.
     pub landed: Vec<Landed>,
+    /// Calls that were given up at their deadlines while an append was under way.
+    pub late: Vec<u32>,
+    /// How far calls are, where somebody listens.
+    pub progress:
+        Option<(mpsc::UnboundedSender<CallProgressed>, mpsc::UnboundedReceiver<CallProgressed>)>,
     /// News that came while an append was under way, for the next one.
     pub news: Vec<Event>,
     pub cause: Option<Cause>,
@@ -84,6 +89,8 @@ impl Turn {
             cancelled: false,
             postponed: false,
             landed: Vec::new(),
+            late: Vec::new(),
+            progress: None,
             news: Vec::new(),
             cause: None,
             end: None,
@@ -93,6 +100,11 @@ impl Turn {
             rounds: Rounds::default(),
             unreported: Vec::new(),
         }
+    }
+
+    /// Where a call says how far it is.
+    pub fn watcher(&mut self) -> mpsc::UnboundedSender<CallProgressed> {
+        self.progress.get_or_insert_with(mpsc::unbounded_channel).0.clone()
     }
 
     /// Has the timer ring at once.

@@ -3,6 +3,7 @@
 //! The policy and the report are pure; [`Supervisor`] carries out the one and tells the other.
 //! `rebuild` is the one place that catches an actor's panic.
 
+mod crew;
 mod policy;
 mod rebuild;
 mod report;
@@ -13,5 +14,5 @@ pub use rebuild::WorkerFailed;
 pub use report::{CallReport, RoundReport, Rounds};
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
 
-pub(crate) use rebuild::spawn_worker;
+pub(crate) use crew::Crew;
 pub(crate) use supervisor::Seat;

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
+use actix::dev::channel::channel;
 use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Decision, Seat, Supervisor};
-use crate::tools::{Health, ToolType, ToolWorker, message_of};
+use crate::tools::{Begun, Health, ToolType, ToolWorker, message_of};
 
 /// How often a worker that rests looks whether its session is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -35,26 +36,8 @@ pub struct WorkerFailed {
     pub cause: String,
 }
 
-/// Starts a worker for `tool_type` on this thread, under the supervisor of `seat`.
-pub(crate) fn spawn_worker(tool_type: &Arc<ToolType>, seat: &Rc<Seat>) -> Addr<ToolWorker> {
-    let health = Rc::new(Health::default());
-    let mut context = Context::new();
-    context.set_mailbox_capacity(0); // Unbounded: a bound would break the order, and bounds nothing.
-    let worker = ToolWorker::new(Arc::clone(tool_type), Rc::clone(&health), Instant::now());
-    let watched = context.into_future(worker);
-    let address = watched.address();
-    actix_rt::spawn(Rebuild {
-        watched: Some(watched),
-        health,
-        tool: Arc::clone(tool_type.name()),
-        seat: Rc::clone(seat),
-        state: State::Running,
-        down_since: None,
-    });
-    address
-}
-
-struct Rebuild {
+/// A worker and what becomes of it. Ends when nobody can reach the worker any more.
+pub(super) struct Rebuild {
     watched: Option<ContextFut<ToolWorker, Context<ToolWorker>>>,
     health: Rc<Health>,
     tool: Arc<str>,
@@ -115,6 +98,29 @@ fn resting(rest: Duration) -> State {
 }
 
 impl Rebuild {
+    /// A worker for `tool_type`, under the supervisor of `seat`, and its address. It lives as long
+    /// as it is polled.
+    pub fn new(
+        tool_type: &Arc<ToolType>,
+        begun: Begun,
+        seat: &Rc<Seat>,
+    ) -> (Self, Addr<ToolWorker>) {
+        let health = Rc::new(Health::default());
+        // Unbounded: a bound would break the order, and bounds nothing.
+        let (sender, receiver) = channel(0);
+        let worker =
+            ToolWorker::new(Arc::clone(tool_type), Rc::clone(&health), begun, Instant::now());
+        let rebuild = Self {
+            watched: Some(Context::with_receiver(receiver).into_future(worker)),
+            health,
+            tool: Arc::clone(tool_type.name()),
+            seat: Rc::clone(seat),
+            state: State::Running,
+            down_since: None,
+        };
+        (rebuild, Addr::new(sender))
+    }
+
     /// Ready with the cause when the generation is lost, with `None` when the worker has ended.
     fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<String>> {
         if let Some(cause) = self.health.take_failure(cx.waker()) {

@@ -4,9 +4,10 @@ use std::any::Any;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
-use actix::WeakRecipient;
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::CallProgressed;
@@ -26,6 +27,8 @@ struct Inner {
     began: OnceLock<Instant>,
     over: AtomicBool,
     changed: Notify,
+    /// Whoever runs the call.
+    runner: AtomicWaker,
 }
 
 /// What a call is told when it begins.
@@ -34,13 +37,14 @@ pub(crate) struct Facts {
     pub attempt: u32,
     pub deadline: Instant,
     pub typed: Option<TypedContext>,
-    pub watcher: Option<WeakRecipient<CallProgressed>>,
+    pub watcher: Option<mpsc::UnboundedSender<CallProgressed>>,
 }
 
 impl CallContext {
     pub(crate) fn new(facts: Facts) -> Self {
         let (over, changed) = (AtomicBool::new(false), Notify::new());
-        Self(Arc::new(Inner { facts, began: OnceLock::new(), over, changed }))
+        let (began, runner) = (OnceLock::new(), AtomicWaker::new());
+        Self(Arc::new(Inner { facts, began, over, changed, runner }))
     }
 
     /// The call's name for ever; hand it on as an idempotency key.
@@ -70,9 +74,10 @@ impl CallContext {
 
     /// Tells those who watch how far the call is. Costs nothing when nobody listens.
     pub fn report_progress(&self, message: impl Into<String>) {
-        if let Some(watcher) = self.0.facts.watcher.as_ref().and_then(WeakRecipient::upgrade) {
-            let (key, message) = (self.key().clone(), message.into());
-            watcher.do_send(CallProgressed { key, message });
+        if let Some(watcher) = &self.0.facts.watcher {
+            let CallKey { round, ordinal, .. } = *self.key();
+            let message = message.into();
+            drop(watcher.send(CallProgressed { round, ordinal, message })); // The turn may be over.
         }
     }
 
@@ -101,9 +106,24 @@ impl CallContext {
         self.0.began.get().copied()
     }
 
+    /// Nobody waits for the call any more: whoever runs it stops it.
+    pub(crate) fn give_up(&self) {
+        self.end();
+        self.0.runner.wake();
+    }
+
     pub(super) fn end(&self) {
-        self.0.over.store(true, Ordering::Release);
-        self.0.changed.notify_waiters();
+        if !self.0.over.swap(true, Ordering::AcqRel) {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    /// Ready once the call is over.
+    pub(super) fn poll_over(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_over() {
+            self.0.runner.register(cx.waker());
+        }
+        if self.is_over() { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

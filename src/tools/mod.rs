@@ -2,9 +2,10 @@
 //! that runs the calls of one tool type for one session.
 //!
 //! A tool never sees arguments that break its schema, and nothing it does (an error, a panic, a
-//! call that never ends) reaches its siblings: each call runs guarded in a task of its own.
+//! call that never ends) reaches its siblings: each call runs guarded, apart from its worker.
 //! Absent: restart decisions, which are the supervisor's.
 
+mod completion;
 mod context;
 
 mod demo;
@@ -12,6 +13,7 @@ mod error;
 mod guard;
 mod health;
 mod quick_check;
+mod running;
 mod set;
 mod spec;
 mod typed;
@@ -24,7 +26,9 @@ pub use error::Error;
 pub use set::{SetError, ToolSet};
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
+pub(crate) use completion::{Completer, Completion, Completions};
 pub(crate) use context::Facts;
 pub(crate) use guard::message_of;
 pub(crate) use health::Health;
-pub(crate) use worker::{CallProgressed, Ended, Order, RunCall, ToolWorker};
+pub(crate) use running::{Begun, Running};
+pub(crate) use worker::{CallProgressed, Ended, Order, RunCall, ToolWorker, Waits};

@@ -7,27 +7,27 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, Supervised};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
-use super::guard::{Guard, Limit};
-use super::{CallContext, Health, Tool, ToolType};
-use crate::conversation::{CallKey, Expired, Outcome, OutcomeKind, timed_out};
+use super::guard::Guard;
+use super::running::Running;
+use super::{Begun, CallContext, Completer, Health, Tool, ToolType};
+use crate::conversation::{Expired, Outcome, timed_out};
 
-/// How soon a call is done that is worth no task of its own.
+/// How soon a call is done that is worth no room among those that wait.
 const AT_ONCE: Duration = Duration::from_micros(20);
 
 /// Runs one call. A tool that fails, hangs or panics is answered like any other.
 ///
-/// Dropping the receiver of the reply stops the call, or has it skipped while it is queued. The
-/// channel is the message's own because the future of `Addr::send` carries a timer and room for
-/// the message itself, some 400 bytes a call.
+/// Giving its context up stops the call, or has it skipped while it is queued. It comes back through
+/// its round's queue because the future of `Addr::send` carries a channel, a timer and room for the
+/// message itself, some 600 bytes a call.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct RunCall {
     pub order: Order,
-    pub reply: oneshot::Sender<Ended>,
+    pub completer: Completer,
     pub span: Span,
 }
 
@@ -58,18 +58,19 @@ pub(crate) struct Waits {
 }
 
 /// News from a tool that says how far it is.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[derive(Debug)]
 pub(crate) struct CallProgressed {
-    pub key: CallKey,
+    pub round: u64,
+    pub ordinal: u32,
     pub message: String,
 }
 
-/// Runs the calls of one tool type for one session, each in a task of its own.
+/// Begins the calls of one tool type for one session. Those that wait are the session's to poll.
 pub(crate) struct ToolWorker {
     tool_type: Arc<ToolType>,
     tool: Option<Box<dyn Tool>>,
     health: Rc<Health>,
+    begun: Begun,
     spawned: Instant,
     ready: Instant,
     /// The last call was done the first time it was looked at, and soon.
@@ -80,11 +81,17 @@ pub(crate) struct ToolWorker {
 
 impl ToolWorker {
     /// A worker that makes its tool when it starts. `spawned` is when somebody first wanted it.
-    pub(crate) fn new(tool_type: Arc<ToolType>, health: Rc<Health>, spawned: Instant) -> Self {
+    pub(crate) fn new(
+        tool_type: Arc<ToolType>,
+        health: Rc<Health>,
+        begun: Begun,
+        spawned: Instant,
+    ) -> Self {
         Self {
             tool_type,
             tool: None,
             health,
+            begun,
             spawned,
             ready: spawned,
             answers_at_once: true,
@@ -123,13 +130,13 @@ impl Handler<RunCall> for ToolWorker {
 
 impl ToolWorker {
     fn run(&mut self, call: RunCall) {
-        if call.reply.is_closed() {
+        if call.order.context.is_over() {
             return; // Given up while it was queued.
         }
         if self.health.has_failed() {
             return self.held.push(call); // Not on the value that panicked.
         }
-        let RunCall { order, reply, span } = call;
+        let RunCall { order, completer, span } = call;
         let _entered = span.enter();
         let began = Instant::now();
         let start = (self.spawned, self.ready);
@@ -139,43 +146,35 @@ impl ToolWorker {
             let (kind, message) = timed_out(order.expires);
             let outcome = Outcome::broken_off(kind, &message, self.tool_type.effects, false);
             let ran = Duration::ZERO;
-            drop(reply.send(Ended { outcome, waits, ran, attempts: 0, generation }));
-            return;
+            return completer.complete(Ended { outcome, waits, ran, attempts: 0, generation });
         }
-        let running = Running {
-            guard: self.begin(order, began),
-            health: Rc::clone(&self.health),
-            generation,
-            waits,
-            began,
-            reply,
-        };
-        let Some(running) = self.try_at_once(running) else { return };
-        // A task, not an actor future: a worker that is rebuilt spares its running calls.
-        if span.is_disabled() {
-            actix_rt::spawn(running.answer());
-        } else {
-            actix_rt::spawn(running.answer().instrument(span.clone()));
+        let guard = self.begin(order, began);
+        let health = Rc::clone(&self.health);
+        let completer = Some(completer);
+        drop(_entered);
+        let running = Running { guard, health, generation, waits, began, completer, span };
+        if let Some(running) = self.try_at_once(running) {
+            self.begun.push(running); // Not an actor future: a rebuilt worker spares its calls.
         }
     }
 
     fn begin(&self, order: Order, now: Instant) -> Guard {
-        let Order { context, arguments, expires, .. } = order;
+        let Order { context, arguments, .. } = order;
         context.begin(now);
-        let deadline = context.deadline();
         let tool = self.tool.as_deref().expect("`started` made it before any message");
-        let limit = Limit { deadline, expires };
-        Guard::new(tool, &arguments, context, self.tool_type.effects, limit)
+        Guard::new(tool, &arguments, context, self.tool_type.effects)
     }
 
-    /// Looks whether the call is done already, where the last one was: a tool that never waits
-    /// needs no task. Gives the call back if it is not.
+    /// Looks whether the call is done already, where the last one was: a call that never waits
+    /// needs no waker. Gives the call back if it is not.
     fn try_at_once(&mut self, mut running: Running) -> Option<Running> {
         if !self.answers_at_once {
             return Some(running);
         }
         // Whoever is polled again by another task forgets this one.
+        let entered = running.span.enter();
         let polled = running.guard.poll_work(&mut TaskContext::from_waker(Waker::noop()));
+        drop(entered);
         self.answers_at_once = polled.is_ready() && running.began.elapsed() < AT_ONCE;
         match polled {
             Poll::Ready(outcome) => {
@@ -184,39 +183,6 @@ impl ToolWorker {
             }
             Poll::Pending => Some(running),
         }
-    }
-}
-
-/// A call that runs.
-struct Running {
-    guard: Guard,
-    health: Rc<Health>,
-    generation: u32,
-    waits: Waits,
-    began: Instant,
-    reply: oneshot::Sender<Ended>,
-}
-
-impl Running {
-    /// Runs the call to its end. The work is dropped as soon as nobody waits for the answer.
-    async fn answer(mut self) {
-        tokio::select! {
-            biased;
-            outcome = &mut self.guard => self.end(outcome),
-            () = self.reply.closed() => {}
-        }
-    }
-
-    fn end(self, outcome: Outcome) {
-        let Self { health, generation, waits, began, reply, guard } = self;
-        if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
-            health.report_failure(generation, &problem.message);
-        } else if let Some(cause) = guard.panicked_on_drop() {
-            health.report_failure(generation, cause);
-        }
-        drop(guard);
-        let ran = began.elapsed();
-        drop(reply.send(Ended { outcome, waits, ran, attempts: 1, generation }));
     }
 }
 
