@@ -36,7 +36,7 @@ pub(crate) fn step(span: &Span, event: &Event) {
             debug!(parent: span, round, attempt, "model asked");
         }
         Event::Replied { calls, finish, .. } => {
-            debug!(parent: span, calls = calls.len(), finish, "replied");
+            debug!(parent: span, calls = calls.len(), finish = &**finish, "replied");
         }
         Event::CallStarted { id, tool, .. } => debug!(parent: span, %id, %tool, "call started"),
         Event::CallEnded { id, tool, outcome, times, .. } => {

@@ -22,7 +22,7 @@ impl FixedModel {
     /// Asks for `count` calls of `tool`, each with `arguments`.
     pub fn new(count: u32, tool: &str, arguments: &Arguments) -> Arc<Self> {
         let call = |n| Call {
-            id: format!("call_{n}"),
+            id: format!("call_{n}").into(),
             name: tool.to_owned(),
             arguments: arguments.clone(),
             extra: Extra::default(),

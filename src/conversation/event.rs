@@ -1,5 +1,6 @@
 //! The one event type: what the journal keeps, what subscribers hear, what `--output jsonl` prints.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -76,9 +77,9 @@ pub enum Event {
         /// How these calls will be run.
         mode: Mode,
         /// Why the model stopped, in its provider's word.
-        finish: String,
+        finish: Cow<'static, str>,
         /// The model's name as its provider gives it.
-        model: Option<String>,
+        model: Option<Arc<str>>,
         /// Tokens, where the provider counts them.
         usage: Option<Usage>,
         /// When the first byte of the reply's content came.

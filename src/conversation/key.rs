@@ -19,7 +19,8 @@ impl SessionId {
     /// A fresh id, sortable by the time it was made (UUID version 7).
     #[must_use]
     pub fn random() -> Self {
-        Self(uuid::Uuid::now_v7().to_string().into())
+        let mut text = uuid::Uuid::encode_buffer();
+        Self((&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text)).into())
     }
 
     /// The id's text.

@@ -2,6 +2,9 @@
 
 use crate::wire::chat;
 
+/// Room for a question, the calls it leads to and their results, so that they do not move.
+const FIRST_ROUND: usize = 1024;
+
 /// The messages of a conversation, kept as the JSON they travel as.
 ///
 /// A request of round N copies these bytes; only what is new is ever serialized. Nothing is taken
@@ -54,6 +57,8 @@ impl Transcript {
     fn next(&mut self) -> &mut Vec<u8> {
         if self.messages > 0 {
             self.bytes.push(b',');
+        } else {
+            self.bytes.reserve(FIRST_ROUND);
         }
         self.messages += 1;
         &mut self.bytes

@@ -82,6 +82,7 @@ impl HttpModel {
             .tls_backend_preconfigured(self.tls().map_err(|error| unreachable(error.to_string()))?)
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none()) // A key does not travel on.
+            .retry(reqwest::retry::never().max_retries_per_request(0)) // That is ours to decide.
             .connect_timeout(self.endpoint.time_limits.connect)
             .tcp_nodelay(true);
         if is_loopback(&self.url) {

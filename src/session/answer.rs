@@ -1,5 +1,6 @@
 //! What a turn comes to.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub struct Answer {
     /// The model's last words.
     pub text: Arc<str>,
     /// Why the model stopped, in its provider's word.
-    pub finish: String,
+    pub finish: Cow<'static, str>,
     /// What the turn took.
     pub report: TurnReport,
 }
@@ -24,7 +25,7 @@ pub struct TurnReport {
     /// The conversation.
     pub session: SessionId,
     /// The model as it names itself, else as it was asked for.
-    pub model: String,
+    pub model: Arc<str>,
     /// From the question to the end.
     pub elapsed: Duration,
     /// The tokens of this turn's replies.

@@ -59,13 +59,13 @@ impl Coordinator {
         let limits = &self.options.limits;
         let catalogue: &dyn Catalogue = &*self.options.tools;
         let calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
-        let text: Arc<str> = reply.text.into();
+        let (text, finish): (Arc<str>, _) = (reply.text.into(), reply.finish.into_word());
         turn.usage += reply.usage.unwrap_or_default();
         if let Some(model) = &reply.model {
-            turn.model_name = Some(model.clone());
+            turn.model_name = Some(Arc::clone(model));
         }
         if calls.is_empty() {
-            turn.answer = Some((Arc::clone(&text), reply.finish.as_str().to_owned()));
+            turn.answer = Some((Arc::clone(&text), finish.clone()));
         }
         let event = Event::Replied {
             round: self.state.rounds() + 1,
@@ -74,7 +74,7 @@ impl Coordinator {
             text,
             calls,
             mode: limits.mode,
-            finish: reply.finish.as_str().to_owned(),
+            finish,
             model: reply.model,
             usage: reply.usage,
             first_token_at_us: turn.first_token.map(|at| self.clock.micros_at(at)),

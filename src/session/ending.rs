@@ -158,7 +158,7 @@ impl Coordinator {
         }
         let report = TurnReport {
             session: self.id.clone(),
-            model: turn.model_name.unwrap_or_else(|| self.options.model.name().to_owned()),
+            model: turn.model_name.unwrap_or_else(|| self.options.model.name().into()),
             elapsed: turn.began.elapsed(),
             usage: turn.usage,
             rounds: turn.rounds.take(),

@@ -1,5 +1,6 @@
 //! A turn that is under way: the work of it, besides what the session's state knows.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +49,8 @@ pub(super) struct Turn {
     pub news: Vec<Event>,
     pub cause: Option<Cause>,
     pub end: Option<TurnEnd>,
-    pub answer: Option<(Arc<str>, String)>,
-    pub model_name: Option<String>,
+    pub answer: Option<(Arc<str>, Cow<'static, str>)>,
+    pub model_name: Option<Arc<str>>,
     pub usage: Usage,
     pub rounds: Rounds,
     /// Events that the report has not taken in yet: it does while the model is busy.

@@ -10,7 +10,8 @@ use crate::conversation::{Record, SessionId};
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     keeps_closed: bool,
-    sessions: Mutex<HashMap<SessionId, Kept>>,
+    /// Hashed as safely as by default, and faster: ids may come from anybody.
+    sessions: Mutex<HashMap<SessionId, Kept, ahash::RandomState>>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +34,7 @@ impl MemoryStore {
         Self { keeps_closed: true, ..Self::default() }
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Kept>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Kept, ahash::RandomState>> {
         // A panic while the lock was held leaves whole records: each change is one step.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -187,17 +187,14 @@ impl Rounds {
 
 impl Open {
     fn report(&self, calls: &[AskedCall], ended_at: u64) -> RoundReport {
-        let ran: Vec<CallTimes> = self
-            .ends
-            .iter()
-            .flatten()
-            .map(|end| end.times)
-            .filter(|times| times.dispatched_at_us > 0)
-            .collect();
-        let first = ran.iter().map(|times| times.dispatched_at_us).min();
+        let ran = || {
+            let times = self.ends.iter().flatten().map(|end| &end.times);
+            times.filter(|times| times.dispatched_at_us > 0)
+        };
+        let first = ran().map(|times| times.dispatched_at_us).min();
         let replied_at = self.replied_at.unwrap_or(ended_at);
-        let (wall, overlap) = covered(&ran, replied_at);
-        let sum = ran.iter().map(|times| times.ran_us).sum();
+        let (wall, overlap) = covered(ran(), replied_at);
+        let sum = ran().map(|times| times.ran_us).sum();
         let model = replied_at.saturating_sub(self.asked_at);
         let clock = ended_at.saturating_sub(self.asked_at);
         let critical = (0..calls.len())
@@ -253,9 +250,9 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
 }
 
 /// The time during which at least one call was unfinished, and the part of it before `replied_at`.
-fn covered(calls: &[CallTimes], replied_at: u64) -> (u64, u64) {
+fn covered<'a>(calls: impl Iterator<Item = &'a CallTimes>, replied_at: u64) -> (u64, u64) {
     let mut spans: Vec<(u64, u64)> =
-        calls.iter().map(|times| (times.dispatched_at_us, times.ended_at_us())).collect();
+        calls.map(|times| (times.dispatched_at_us, times.ended_at_us())).collect();
     spans.sort_unstable();
     let (mut wall, mut overlap, mut until) = (0, 0, 0);
     for (from, to) in spans {
@@ -290,7 +287,7 @@ mod tests {
     }
 
     fn check(calls: &[CallTimes], replied_at: u64, wall: u64, overlap: u64) {
-        assert_eq!(covered(calls, replied_at), (wall, overlap), "{calls:?}");
+        assert_eq!(covered(calls.iter(), replied_at), (wall, overlap), "{calls:?}");
     }
 
     #[test]

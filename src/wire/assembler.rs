@@ -291,7 +291,7 @@ impl Slot {
 
     fn finish(self, tail: Tail) -> Call {
         Call {
-            id: self.id.unwrap_or_default(),
+            id: self.id.unwrap_or_default().into(),
             name: self.name,
             arguments: judge(self.arguments, tail, self.last_piece),
             extra: self.extra,

@@ -1,6 +1,7 @@
 //! Wire ids of calls: never empty, never the same twice in one reply.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::Call;
 
@@ -14,22 +15,23 @@ pub(super) fn settle(calls: &mut [Call]) {
     if all_distinct(calls) {
         return;
     }
-    let mut taken: HashSet<String> = calls.iter().map(|call| call.id.clone()).collect();
+    let mut taken: HashSet<Arc<str>> = calls.iter().map(|call| Arc::clone(&call.id)).collect();
     let mut seen = HashSet::new();
     for (ordinal, call) in calls.iter_mut().enumerate() {
         if call.id.is_empty() || seen.contains(&call.id) {
-            let (stem, first) = match call.id.as_str() {
+            let (stem, first) = match &*call.id {
                 "" => ("call", ordinal),
                 id => (id, ordinal + 1),
             };
             let fresh = (first..)
                 .map(|number| format!("{stem}_{number}"))
+                .map(Arc::from)
                 .find(|id| !taken.contains(id))
                 .expect("there are more numbers than calls");
-            taken.insert(fresh.clone());
+            taken.insert(Arc::clone(&fresh));
             call.id = fresh;
         }
-        seen.insert(call.id.clone());
+        seen.insert(Arc::clone(&call.id));
     }
 }
 
@@ -43,7 +45,7 @@ fn all_distinct(calls: &[Call]) -> bool {
             .enumerate()
             .all(|(at, call)| calls[..at].iter().all(|other| other.id != call.id));
     }
-    let mut ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+    let mut ids: Vec<&str> = calls.iter().map(|call| &*call.id).collect();
     ids.sort_unstable();
     ids.windows(2).all(|pair| pair[0] != pair[1])
 }
@@ -57,7 +59,7 @@ mod tests {
         let mut calls: Vec<Call> = given
             .iter()
             .map(|id| Call {
-                id: (*id).to_owned(),
+                id: (*id).into(),
                 name: "f".to_owned(),
                 arguments: Arguments::Object("{}".to_owned()),
                 extra: Extra::default(),
@@ -65,7 +67,7 @@ mod tests {
             })
             .collect();
         settle(&mut calls);
-        let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+        let ids: Vec<&str> = calls.iter().map(|call| &*call.id).collect();
         assert_eq!(ids, expected);
     }
 

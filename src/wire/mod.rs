@@ -18,6 +18,7 @@ mod error;
 mod extra;
 mod gather;
 mod ids;
+mod json;
 mod reply;
 mod shape;
 pub mod sse;

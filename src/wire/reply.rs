@@ -1,6 +1,8 @@
 //! A model's reply: text, calls, and why it ended.
 
+use std::borrow::Cow;
 use std::ops::AddAssign;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use super::{Arguments, Extra};
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The wire id, minted if the provider gave none; unique within the reply, not within the conversation.
-    pub id: String,
+    pub id: Arc<str>,
     /// The tool's name as the model wrote it; empty if it wrote none.
     pub name: String,
     /// The arguments, already judged.
@@ -55,13 +57,28 @@ impl Finish {
     /// The word of Chat Completions for it.
     pub fn as_str(&self) -> &str {
         match self {
+            Finish::Other(word) => word,
+            known => known.known_word().unwrap_or_default(),
+        }
+    }
+
+    /// As [`Finish::as_str`], to keep.
+    pub fn into_word(self) -> Cow<'static, str> {
+        match self {
+            Finish::Other(word) => Cow::Owned(word),
+            known => Cow::Borrowed(known.known_word().unwrap_or_default()),
+        }
+    }
+
+    fn known_word(&self) -> Option<&'static str> {
+        Some(match self {
             Finish::Stop => "stop",
             Finish::ToolCalls => "tool_calls",
             Finish::Length => "length",
             Finish::ContentFilter => "content_filter",
             Finish::Error => "error",
-            Finish::Other(word) => word,
-        }
+            Finish::Other(_) => return None,
+        })
     }
 }
 
@@ -103,7 +120,7 @@ pub struct Reply {
     /// The provider's last count of tokens.
     pub usage: Option<Usage>,
     /// The model that answered, in the provider's word.
-    pub model: Option<String>,
+    pub model: Option<Arc<str>>,
     /// The provider's id of the reply.
     pub id: Option<String>,
     /// Unknown fields of the assistant message. They go back with it, unchanged.

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::json::{Array, Object, Unread, raw};
 
 /// A value read as far as it has the expected shape; any other shape reads as the default.
 pub(super) trait Shape<'de>: Default {
@@ -20,19 +20,21 @@ pub(super) trait Shape<'de>: Default {
     }
 
     /// A JSON array. Whoever overrides it must read all of it.
-    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
+        while items.skip()?.is_some() {}
         Ok(Self::default())
     }
 
     /// A JSON object. Whoever overrides it must read all of it.
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
-        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
+        while fields.name()?.is_some() {
+            fields.skip()?;
+        }
         Ok(Self::default())
     }
 }
 
-/// A JSON number as `serde_json` gives it.
+/// A JSON number.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
     /// Not negative, whole.
@@ -59,33 +61,6 @@ pub(super) fn text_of(bytes: &[u8]) -> Cow<'_, str> {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => String::from_utf8_lossy(bytes),
     }
-}
-
-/// Lets serde read a [`Shape`].
-pub(super) struct Shaped<T>(pub T);
-
-/// Reads the value of the field whose name was just read.
-pub(super) fn value<'de, T: Shape<'de>, A: MapAccess<'de>>(fields: &mut A) -> Result<T, A::Error> {
-    Ok(fields.next_value::<Shaped<T>>()?.0)
-}
-
-/// Passes over the value of the field whose name was just read.
-pub(super) fn skip<'de, A: MapAccess<'de>>(fields: &mut A) -> Result<(), A::Error> {
-    fields.next_value::<IgnoredAny>().map(drop)
-}
-
-/// Reads the next field's name.
-pub(super) fn name<'de, A: MapAccess<'de>>(
-    fields: &mut A,
-) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Ok(fields.next_key::<Shaped<Text<'de>>>()?.map(|Shaped(Text(name))| name.unwrap_or_default()))
-}
-
-/// Reads the next item of an array.
-pub(super) fn item<'de, T: Shape<'de>, A: SeqAccess<'de>>(
-    items: &mut A,
-) -> Result<Option<T>, A::Error> {
-    Ok(items.next_element::<Shaped<T>>()?.map(|Shaped(item)| item))
 }
 
 /// A text, or a number in its place; anything else is absent.
@@ -126,61 +101,8 @@ pub(super) struct Raw<'de>(pub Option<&'de RawValue>);
 
 impl<'de> Raw<'de> {
     /// Reads the value of the field whose name was just read.
-    pub fn value<A: MapAccess<'de>>(fields: &mut A) -> Result<Self, A::Error> {
-        let value = fields.next_value::<&RawValue>()?;
-        Ok(Raw(Some(value).filter(|value| value.get() != "null")))
-    }
-}
-
-impl<'de, T: Shape<'de>> Deserialize<'de> for Shaped<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShapeVisitor(PhantomData)).map(Shaped)
-    }
-}
-
-struct ShapeVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Shape<'de>> Visitor<'de> for ShapeVisitor<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
-        Ok(T::default())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
-        Ok(T::number(Number::Signed(number)))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
-        Ok(T::number(Number::Unsigned(number)))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
-        Ok(T::number(Number::Float(number)))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
-        Ok(T::text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_unit<E>(self) -> Result<T, E> {
-        Ok(T::default())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<T, A::Error> {
-        T::items(items)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
-        T::fields(fields)
+    pub fn value(fields: &mut Object<'_, 'de>) -> Result<Self, Unread> {
+        raw(fields.skip()?).map(Raw)
     }
 }
 
@@ -189,7 +111,7 @@ mod tests {
     use super::*;
 
     fn check<'de, T: Shape<'de> + fmt::Debug>(json: &'de str, expected: &str) {
-        let Shaped(value) = serde_json::from_str::<Shaped<T>>(json).unwrap();
+        let value = super::super::json::read::<T>(json).unwrap();
         assert_eq!(format!("{value:?}"), expected, "{json}");
     }
 

@@ -1,14 +1,15 @@
 //! A streamed reply: bytes in, events out as they become known, one [`Reply`] at the end.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::assembler::Assembler;
 use super::chat::chunk::{Choice, Chunk, Delta, REASONING};
 use super::chat::{decode_reply, error_from, error_in_text};
 use super::extra::Fields;
 use super::gather::Gather;
+use super::json::{Reader, Unread, explain};
 use super::reply::Ending;
-use super::shape::Shaped;
 use super::{ApiError, CallView, Error, Reply, Usage, sse};
 
 /// The fields of a delta that continue the text of the same field before.
@@ -165,7 +166,7 @@ struct Draft {
     assembler: Assembler,
     ending: Ending,
     usage: Option<Usage>,
-    model: Option<String>,
+    model: Option<Arc<str>>,
     id: Option<String>,
     extra: Gather,
     pieces: u64,
@@ -187,19 +188,18 @@ impl Draft {
                 self.assembler.seal_all(self.ending.cuts_arguments(), events);
                 return Ok(());
             }
-            let mut chunks =
-                serde_json::Deserializer::from_str(rest).into_iter::<Shaped<Chunk<'_>>>();
-            let chunk = match chunks.next() {
-                Some(Ok(Shaped(chunk))) => chunk,
-                Some(Err(_)) if event.name == "error" => {
+            let mut reader = Reader::new(rest);
+            let chunk: Chunk<'_> = match reader.value() {
+                Ok(chunk) => chunk,
+                Err(Unread) if event.name == "error" => {
                     return Err(Error::Api(unread_error(rest)));
                 }
-                Some(Err(error)) => {
-                    return Err(Error::malformed(format_args!("expected a chunk, {error}"), rest));
+                Err(Unread) => {
+                    let why = explain(rest);
+                    return Err(Error::malformed(format_args!("expected a chunk, {why}"), rest));
                 }
-                None => return Ok(()),
             };
-            let (text, behind) = rest.split_at(chunks.byte_offset());
+            let (text, behind) = rest.split_at(reader.offset());
             if let Some(error) = error_of(&chunk, text, event.name) {
                 return Err(Error::Api(error));
             }
@@ -300,9 +300,9 @@ fn unread_error(text: &str) -> ApiError {
     ApiError { message: text.to_owned(), ..ApiError::default() }
 }
 
-fn set_once(place: &mut Option<String>, text: Option<Cow<'_, str>>) {
+fn set_once<'a, T: From<Cow<'a, str>>>(place: &mut Option<T>, text: Option<Cow<'a, str>>) {
     if place.is_none() {
-        *place = text.filter(|text| !text.is_empty()).map(Cow::into_owned);
+        *place = text.filter(|text| !text.is_empty()).map(Into::into);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::super::Usage;
 use super::super::assembler::{Fragment, Piece};
 use super::super::extra::Fields;
-use super::super::shape::{Number, Raw, Shape, Shaped, Text, Whole, item, name, skip, value};
+use super::super::json::{Array, Object, Unread, raw, read};
+use super::super::shape::{Number, Raw, Shape, Text, Whole};
 
 /// Unknown fields of a delta that are never sent back: padding against guessing by length, or not the message's.
 const NOISE: [&str; 5] = ["obfuscation", "p", "padding", "index", "name"];
@@ -67,32 +67,32 @@ fn is_said(error: &&RawValue) -> bool {
 }
 
 impl<'de> Shape<'de> for Chunk<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut chunk = Chunk::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "id" => chunk.id = value::<Text<'de>, _>(&mut fields)?.0,
-                "model" => chunk.model = value::<Text<'de>, _>(&mut fields)?.0,
+                "id" => chunk.id = fields.value::<Text<'de>>()?.0,
+                "model" => chunk.model = fields.value::<Text<'de>>()?.0,
                 "choices" => {
-                    let Choices { is_array, first } = value(&mut fields)?;
+                    let Choices { is_array, first } = fields.value()?;
                     chunk.has_choices |= is_array;
                     chunk.choice = first;
                 }
                 "usage" => {
-                    let Counted(usage) = value(&mut fields)?;
+                    let Counted(usage) = fields.value()?;
                     chunk.usage = usage.or(chunk.usage);
                 }
                 "x_groq" => {
-                    let Groq { usage, error } = value(&mut fields)?;
+                    let Groq { usage, error } = fields.value()?;
                     chunk.usage = chunk.usage.or(usage);
                     chunk.error = chunk.error.or(error);
                 }
                 "error" => chunk.error = Raw::value(&mut fields)?.0.filter(is_said).or(chunk.error),
                 "object" => {
                     chunk.is_error |=
-                        value::<Text<'de>, _>(&mut fields)?.0.is_some_and(|kind| kind == "error")
+                        fields.value::<Text<'de>>()?.0.is_some_and(|kind| kind == "error")
                 }
-                _ => skip(&mut fields)?,
+                _ => _ = fields.skip()?,
             }
         }
         if let Some(choice) = &chunk.choice {
@@ -110,9 +110,9 @@ struct Choices<'de> {
 }
 
 impl<'de> Shape<'de> for Choices<'de> {
-    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut first = None;
-        while let Some(choice) = item::<Choice<'de>, _>(&mut items)? {
+        while let Some(choice) = items.item::<Choice<'de>>()? {
             if first.is_none() && choice.index.unwrap_or(0) == 0 {
                 first = Some(choice);
             }
@@ -122,20 +122,20 @@ impl<'de> Shape<'de> for Choices<'de> {
 }
 
 impl<'de> Shape<'de> for Choice<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut choice = Choice::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "index" => choice.index = value::<Whole, _>(&mut fields)?.0,
-                "delta" => choice.delta = value::<Boxed<Delta<'de>>, _>(&mut fields)?.0,
-                "message" => choice.message = value::<Boxed<Delta<'de>>, _>(&mut fields)?.0,
-                "finish_reason" => choice.finish_reason = value::<Text<'de>, _>(&mut fields)?.0,
+                "index" => choice.index = fields.value::<Whole>()?.0,
+                "delta" => choice.delta = fields.value::<Boxed<Delta<'de>>>()?.0,
+                "message" => choice.message = fields.value::<Boxed<Delta<'de>>>()?.0,
+                "finish_reason" => choice.finish_reason = fields.value::<Text<'de>>()?.0,
                 "native_finish_reason" => {
-                    choice.native_finish_reason = value::<Text<'de>, _>(&mut fields)?.0
+                    choice.native_finish_reason = fields.value::<Text<'de>>()?.0
                 }
-                "usage" => choice.usage = value::<Counted, _>(&mut fields)?.0,
+                "usage" => choice.usage = fields.value::<Counted>()?.0,
                 "error" => choice.error = Raw::value(&mut fields)?.0.filter(is_said),
-                _ => skip(&mut fields)?,
+                _ => _ = fields.skip()?,
             }
         }
         Ok(choice)
@@ -152,24 +152,24 @@ impl<T> Default for Boxed<T> {
 }
 
 impl<'de, T: Shape<'de>> Shape<'de> for Boxed<T> {
-    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+    fn fields(fields: Object<'_, 'de>) -> Result<Self, Unread> {
         Ok(Boxed(Some(Box::new(T::fields(fields)?))))
     }
 }
 
 impl<'de> Shape<'de> for Delta<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut delta = Delta::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "content" => delta.content = value(&mut fields)?,
-                "tool_calls" => delta.tool_calls = value::<Pieces<'de>, _>(&mut fields)?.0,
+                "content" => delta.content = fields.value()?,
+                "tool_calls" => delta.tool_calls = fields.value::<Pieces<'de>>()?.0,
                 "function_call" => {
-                    let Boxed(function) = value::<Boxed<Function<'de>>, _>(&mut fields)?;
+                    let Boxed(function) = fields.value::<Boxed<Function<'de>>>()?;
                     delta.function_call = function.map(|function| Box::new(function.into_piece()));
                 }
-                "role" => skip(&mut fields)?,
-                noise if NOISE.contains(&noise) => skip(&mut fields)?,
+                "role" => _ = fields.skip()?,
+                noise if NOISE.contains(&noise) => _ = fields.skip()?,
                 _ => keep(&mut delta.extra, field, &mut fields)?,
             }
         }
@@ -177,11 +177,11 @@ impl<'de> Shape<'de> for Delta<'de> {
     }
 }
 
-fn keep<'de, A: MapAccess<'de>>(
+fn keep<'de>(
     extra: &mut Fields<'de>,
     field: Cow<'de, str>,
-    fields: &mut A,
-) -> Result<(), A::Error> {
+    fields: &mut Object<'_, 'de>,
+) -> Result<(), Unread> {
     if let Raw(Some(raw)) = Raw::value(fields)? {
         extra.push((field, raw));
     }
@@ -193,9 +193,9 @@ impl<'de> Shape<'de> for Content<'de> {
         Content { text, thinking: String::new() }
     }
 
-    fn items<A: SeqAccess<'de>>(mut parts: A) -> Result<Self, A::Error> {
+    fn items(mut parts: Array<'_, 'de>) -> Result<Self, Unread> {
         let (mut text, mut thinking) = (String::new(), String::new());
-        while let Some(Part(part)) = item(&mut parts)? {
+        while let Some(Part(part)) = parts.item()? {
             text.push_str(&part.text);
             thinking.push_str(&part.thinking);
         }
@@ -212,15 +212,13 @@ impl<'de> Shape<'de> for Part<'de> {
         Part(Content::text(text))
     }
 
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut part = Content::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "text" => part.text = value::<Text<'de>, _>(&mut fields)?.0.unwrap_or_default(),
-                "thinking" => {
-                    part.thinking = value::<Content<'de>, _>(&mut fields)?.text.into_owned()
-                }
-                _ => skip(&mut fields)?,
+                "text" => part.text = fields.value::<Text<'de>>()?.0.unwrap_or_default(),
+                "thinking" => part.thinking = fields.value::<Content<'de>>()?.text.into_owned(),
+                _ => _ = fields.skip()?,
             }
         }
         Ok(Part(part))
@@ -232,15 +230,15 @@ impl<'de> Shape<'de> for Part<'de> {
 pub(in super::super) struct Pieces<'de>(pub Vec<Piece<'de>>);
 
 impl<'de> Shape<'de> for Pieces<'de> {
-    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut pieces = Vec::new();
-        while let Some(Listed(piece)) = item(&mut items)? {
+        while let Some(Listed(piece)) = items.item()? {
             pieces.extend(piece);
         }
         Ok(Pieces(pieces))
     }
 
-    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+    fn fields(fields: Object<'_, 'de>) -> Result<Self, Unread> {
         Ok(Pieces(vec![Piece::fields(fields)?]))
     }
 }
@@ -250,25 +248,25 @@ impl<'de> Shape<'de> for Pieces<'de> {
 struct Listed<'de>(Option<Piece<'de>>);
 
 impl<'de> Shape<'de> for Listed<'de> {
-    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+    fn fields(fields: Object<'_, 'de>) -> Result<Self, Unread> {
         Ok(Listed(Some(Piece::fields(fields)?)))
     }
 }
 
 impl<'de> Shape<'de> for Piece<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut piece = Piece::default();
         let mut function = Function::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "index" => piece.index = value::<Whole, _>(&mut fields)?.0,
+                "index" => piece.index = fields.value::<Whole>()?.0,
                 "id" => piece.id = filled(&mut fields)?,
-                "function" => function = value(&mut fields)?,
+                "function" => function = fields.value()?,
                 "type" => {
-                    let kind = Raw::value(&mut fields)?.0;
-                    let unknown =
-                        kind.filter(|kind| !matches!(kind.get(), "\"function\"" | "\"\""));
-                    piece.extra.extend(unknown.map(|kind| (field, kind)));
+                    let kind = fields.skip()?;
+                    if !matches!(kind, "\"function\"" | "\"\"") {
+                        piece.extra.extend(raw(kind)?.map(|kind| (field, kind)));
+                    }
                 }
                 "custom" => {
                     let Raw(custom) = Raw::value(&mut fields)?;
@@ -287,8 +285,8 @@ impl<'de> Shape<'de> for Piece<'de> {
 }
 
 /// A text that says something: neither absent nor empty.
-fn filled<'de, A: MapAccess<'de>>(fields: &mut A) -> Result<Option<Cow<'de, str>>, A::Error> {
-    Ok(value::<Text<'de>, _>(fields)?.0.filter(|text| !text.is_empty()))
+fn filled<'de>(fields: &mut Object<'_, 'de>) -> Result<Option<Cow<'de, str>>, Unread> {
+    Ok(fields.value::<Text<'de>>()?.0.filter(|text| !text.is_empty()))
 }
 
 /// The `function` of a call. Old llama.cpp writes the id here.
@@ -303,7 +301,7 @@ struct Function<'de> {
 impl<'de> Function<'de> {
     /// A custom tool's call, `{"name", "input"}`: its input is any text, so it reads as arguments that are no object.
     fn from_custom(custom: &'de RawValue) -> Option<Self> {
-        let mut function: Self = serde_json::from_str::<Shaped<Self>>(custom.get()).ok()?.0;
+        let mut function: Self = read(custom.get()).ok()?;
         let input = function.extra.iter().find(|(field, _)| field == "input");
         function.arguments =
             input.map(|(_, input)| Fragment::Json(input.get().to_owned())).unwrap_or_default();
@@ -318,13 +316,13 @@ impl<'de> Function<'de> {
 }
 
 impl<'de> Shape<'de> for Function<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut function = Function::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
                 "id" => function.id = filled(&mut fields)?,
                 "name" => function.name = filled(&mut fields)?,
-                "arguments" => function.arguments = value(&mut fields)?,
+                "arguments" => function.arguments = fields.value()?,
                 _ => keep(&mut function.extra, field, &mut fields)?,
             }
         }
@@ -341,25 +339,25 @@ impl<'de> Shape<'de> for Fragment<'de> {
         Fragment::Json(number.to_string())
     }
 
-    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut json = String::from("[");
-        while let Some(item) = items.next_element::<&RawValue>()? {
+        while let Some(item) = items.skip()? {
             json.push_str(if json.len() > 1 { "," } else { "" });
-            json.push_str(item.get());
+            json.push_str(item);
         }
         json.push(']');
         Ok(Fragment::Json(json))
     }
 
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut json = vec![b'{'];
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             if json.len() > 1 {
                 json.push(b',');
             }
             super::write_string(&mut json, &field);
             json.push(b':');
-            json.extend_from_slice(fields.next_value::<&RawValue>()?.get().as_bytes());
+            json.extend_from_slice(fields.skip()?.as_bytes());
         }
         json.push(b'}');
         Ok(Fragment::Json(String::from_utf8(json).expect("every part is text")))
@@ -371,10 +369,10 @@ impl<'de> Shape<'de> for Fragment<'de> {
 struct Counted(Option<Usage>);
 
 impl<'de> Shape<'de> for Counted {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut usage = Usage::default();
         let mut counted = false;
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             let place = match &*field {
                 "prompt_tokens" | "input_tokens" => &mut usage.input_tokens,
                 "completion_tokens" | "output_tokens" => &mut usage.output_tokens,
@@ -384,19 +382,19 @@ impl<'de> Shape<'de> for Counted {
                 | "input_tokens_details"
                 | "completion_tokens_details"
                 | "output_tokens_details" => {
-                    let Counted(details) = value(&mut fields)?;
+                    let Counted(details) = fields.value()?;
                     let details = details.unwrap_or_default();
                     usage.cached_tokens = usage.cached_tokens.max(details.cached_tokens);
                     usage.reasoning_tokens = usage.reasoning_tokens.max(details.reasoning_tokens);
                     continue;
                 }
                 _ => {
-                    skip(&mut fields)?;
+                    fields.skip()?;
                     continue;
                 }
             };
             if let Some(count) =
-                value::<Whole, _>(&mut fields)?.0.and_then(|count| u64::try_from(count).ok())
+                fields.value::<Whole>()?.0.and_then(|count| u64::try_from(count).ok())
             {
                 *place = count;
                 counted = true;
@@ -414,13 +412,13 @@ struct Groq<'de> {
 }
 
 impl<'de> Shape<'de> for Groq<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut groq = Groq::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "usage" => groq.usage = value::<Counted, _>(&mut fields)?.0,
+                "usage" => groq.usage = fields.value::<Counted>()?.0,
                 "error" => groq.error = Raw::value(&mut fields)?.0.filter(is_said),
-                _ => skip(&mut fields)?,
+                _ => _ = fields.skip()?,
             }
         }
         Ok(groq)

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::de::{MapAccess, SeqAccess};
 use serde_json::value::RawValue;
 
 use super::super::ApiError;
-use super::super::shape::{Raw, Shape, Shaped, Text, item, name, skip, text_of, value};
+use super::super::json::{Array, Object, Unread, read};
+use super::super::shape::{Raw, Shape, Text, text_of};
 
 /// Reads the error in `body`: `{"error": {…}}` or `{"error": "…"}`, a list of either, `{"detail": …}`,
 /// `{"message": …}` in the body itself, or a JSON string. `None` if nothing there looks like one.
@@ -16,15 +16,13 @@ pub fn error_in(body: &[u8]) -> Option<ApiError> {
 
 /// As [`error_in`], of a body that is text.
 pub(in super::super) fn error_in_text(body: &str) -> Option<ApiError> {
-    let Shaped(Body { found }) = serde_json::from_str(body).ok()?;
+    let Body { found } = read(body).ok()?;
     found
 }
 
 /// Reads the value of an `error` field, which is known to be one.
 pub(in super::super) fn error_from(raw: &RawValue) -> ApiError {
-    let Shaped(told) =
-        serde_json::from_str::<Shaped<Told<'_>>>(raw.get()).unwrap_or(Shaped(Told::default()));
-    let mut error = told.into_error();
+    let mut error = read::<Told<'_>>(raw.get()).unwrap_or_default().into_error();
     if error.message.is_empty() {
         error.message = raw.get().to_owned();
     }
@@ -42,15 +40,15 @@ impl<'de> Shape<'de> for Body {
         Body { found: Some(found).filter(|error| !error.message.is_empty()) }
     }
 
-    fn items<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut found = None;
-        while let Some(body) = item::<Body, _>(&mut items)? {
+        while let Some(body) = items.item::<Body>()? {
             found = found.or(body.found);
         }
         Ok(Body { found })
     }
 
-    fn fields<A: MapAccess<'de>>(fields: A) -> Result<Self, A::Error> {
+    fn fields(fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let told = Told::fields(fields)?;
         let inner = told.inner;
         let outer = told.into_error();
@@ -101,29 +99,27 @@ impl<'de> Shape<'de> for Told<'de> {
         Told { message: Some(text), ..Told::default() }
     }
 
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut told = Told::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
                 "error" => {
                     told.inner = Raw::value(&mut fields)?
                         .0
                         .filter(|raw| !matches!(raw.get(), "{}" | "\"\"" | "false"))
                 }
-                "message" | "msg" => {
-                    told.message = value::<Text<'de>, _>(&mut fields)?.0.or(told.message)
-                }
+                "message" | "msg" => told.message = fields.value::<Text<'de>>()?.0.or(told.message),
                 "detail" => {
                     told.message = Raw::value(&mut fields)?.0.map(detail).or(told.message);
                 }
-                "metadata" => told.upstream = value::<Metadata<'de>, _>(&mut fields)?.0,
-                "code" => told.code = value::<Text<'de>, _>(&mut fields)?.0,
-                "type" => told.kind = value::<Text<'de>, _>(&mut fields)?.0,
+                "metadata" => told.upstream = fields.value::<Metadata<'de>>()?.0,
+                "code" => told.code = fields.value::<Text<'de>>()?.0,
+                "type" => told.kind = fields.value::<Text<'de>>()?.0,
                 "status" | "status_code" | "raw_status_code" => {
-                    let status = value::<Text<'de>, _>(&mut fields)?.0;
+                    let status = fields.value::<Text<'de>>()?.0;
                     told.status = status.as_deref().and_then(as_status).or(told.status);
                 }
-                _ => skip(&mut fields)?,
+                _ => _ = fields.skip()?,
             }
         }
         Ok(told)
@@ -132,8 +128,8 @@ impl<'de> Shape<'de> for Told<'de> {
 
 /// The sentence of a `detail` field: a text, the message of an object, or whatever it is.
 fn detail(raw: &RawValue) -> Cow<'_, str> {
-    let sentence = serde_json::from_str::<Shaped<Sentence<'_>>>(raw.get());
-    sentence.ok().and_then(|Shaped(Sentence(text))| text).unwrap_or(Cow::Borrowed(raw.get()))
+    let Sentence(text) = read(raw.get()).unwrap_or_default();
+    text.unwrap_or(Cow::Borrowed(raw.get()))
 }
 
 #[derive(Default)]
@@ -144,12 +140,12 @@ impl<'de> Shape<'de> for Sentence<'de> {
         Sentence(Some(text))
     }
 
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut sentence = Sentence(None);
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "message" | "msg" => sentence = Sentence(value::<Text<'de>, _>(&mut fields)?.0),
-                _ => skip(&mut fields)?,
+                "message" | "msg" => sentence = Sentence(fields.value::<Text<'de>>()?.0),
+                _ => _ = fields.skip()?,
             }
         }
         Ok(sentence)
@@ -161,12 +157,12 @@ impl<'de> Shape<'de> for Sentence<'de> {
 struct Metadata<'de>(Option<Cow<'de, str>>);
 
 impl<'de> Shape<'de> for Metadata<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut metadata = Metadata(None);
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "raw" => metadata = Metadata(value::<Text<'de>, _>(&mut fields)?.0),
-                _ => skip(&mut fields)?,
+                "raw" => metadata = Metadata(fields.value::<Text<'de>>()?.0),
+                _ => _ = fields.skip()?,
             }
         }
         Ok(metadata)

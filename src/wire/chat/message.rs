@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde::de::MapAccess;
-
-use super::super::shape::{Shape, Shaped, Text, name, skip, text_of, value};
+use super::super::json::{Array, Object, Unread, explain, read};
+use super::super::shape::{Shape, Text, text_of};
 use super::super::{Call, Error, Reply};
 use super::chunk::{Content, Pieces};
 use super::reply::finish_calls;
@@ -50,6 +49,7 @@ impl Reply {
     /// Content is left out when there are calls and no text. Arguments that could not be read are sent back as `{}`,
     /// since an invalid history is refused for ever. Unknown fields come last, unchanged.
     pub fn write_message(&self, out: &mut Vec<u8>) {
+        out.reserve(self.written_size());
         out.extend_from_slice(br#"{"role":"assistant""#);
         if !self.text.is_empty() || self.calls.is_empty() {
             out.extend_from_slice(br#","content":"#);
@@ -64,6 +64,18 @@ impl Reply {
         }
         self.extra.write_fields(out);
         out.push(b'}');
+    }
+}
+
+impl Reply {
+    /// About how many bytes the message will have: some more where nothing needs an escape.
+    fn written_size(&self) -> usize {
+        const FRAME: usize = 80; // Of the message, and of each call.
+        let size = |call: &Call| {
+            let arguments = call.arguments.object().map_or(2, str::len);
+            FRAME + call.id.len() + call.name.len() + arguments + arguments / 4
+        };
+        FRAME + self.text.len() + self.text.len() / 16 + self.calls.iter().map(size).sum::<usize>()
     }
 }
 
@@ -116,9 +128,23 @@ pub struct Message {
 pub fn decode_messages(bytes: &[u8]) -> Result<Vec<Message>, Error> {
     let text = text_of(bytes);
     let list = format!("[{text}]");
-    let drafts: Vec<Shaped<Draft<'_>>> = serde_json::from_str(&list)
-        .map_err(|error| Error::malformed(format_args!("expected messages, {error}"), &text))?;
-    drafts.into_iter().map(|Shaped(draft)| draft.into_message(&text)).collect()
+    let Drafts(drafts) = read(&list).map_err(|Unread| {
+        Error::malformed(format_args!("expected messages, {}", explain(&list)), &text)
+    })?;
+    drafts.into_iter().map(|draft| draft.into_message(&text)).collect()
+}
+
+#[derive(Default)]
+struct Drafts<'de>(Vec<Draft<'de>>);
+
+impl<'de> Shape<'de> for Drafts<'de> {
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
+        let mut drafts = Vec::new();
+        while let Some(draft) = items.item()? {
+            drafts.push(draft);
+        }
+        Ok(Self(drafts))
+    }
 }
 
 /// A message whose role may be missing.
@@ -131,15 +157,15 @@ struct Draft<'de> {
 }
 
 impl<'de> Shape<'de> for Draft<'de> {
-    fn fields<A: MapAccess<'de>>(mut fields: A) -> Result<Self, A::Error> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut draft = Draft::default();
-        while let Some(field) = name(&mut fields)? {
+        while let Some(field) = fields.name()? {
             match &*field {
-                "role" => draft.role = value::<Text<'de>, _>(&mut fields)?.0,
-                "content" => draft.content = value(&mut fields)?,
-                "tool_calls" => draft.calls = value(&mut fields)?,
-                "tool_call_id" => draft.tool_call_id = value::<Text<'de>, _>(&mut fields)?.0,
-                _ => skip(&mut fields)?,
+                "role" => draft.role = fields.value::<Text<'de>>()?.0,
+                "content" => draft.content = fields.value()?,
+                "tool_calls" => draft.calls = fields.value()?,
+                "tool_call_id" => draft.tool_call_id = fields.value::<Text<'de>>()?.0,
+                _ => _ = fields.skip()?,
             }
         }
         Ok(draft)
@@ -251,7 +277,7 @@ mod tests {
         assert_eq!(seen, expected);
         assert_eq!(messages[2].calls[0].arguments, Arguments::Object(r#"{"x":1}"#.to_owned()));
         assert_eq!(
-            (messages[2].calls[0].id.as_str(), messages[3].tool_call_id.as_deref()),
+            (&*messages[2].calls[0].id, messages[3].tool_call_id.as_deref()),
             ("c1", Some("c1"))
         );
     }

@@ -2,8 +2,9 @@
 
 use super::super::arguments::{Tail, judge};
 use super::super::assembler::{Fragment, Piece};
+use super::super::json::{Unread, explain, read};
 use super::super::reply::Ending;
-use super::super::shape::{Shaped, text_of};
+use super::super::shape::text_of;
 use super::super::{Call, Error, Extra, Reply, ids};
 use super::chunk::{Chunk, Delta, REASONING};
 use super::error_body::{error_from, error_in_text};
@@ -18,13 +19,13 @@ pub fn decode_reply(body: &[u8]) -> Result<Reply, Error> {
 }
 
 fn decode_text(body: &str) -> Result<Reply, Error> {
-    let chunk = match serde_json::from_str::<Shaped<Chunk<'_>>>(body) {
-        Ok(Shaped(chunk)) => chunk,
-        Err(_) if body.trim_ascii().is_empty() => {
+    let chunk: Chunk<'_> = match read(body) {
+        Ok(chunk) => chunk,
+        Err(Unread) if body.trim_ascii().is_empty() => {
             return Err(Error::malformed("expected a reply, got an empty body", ""));
         }
-        Err(error) => {
-            return Err(Error::malformed(format_args!("expected JSON, {error}"), body));
+        Err(Unread) => {
+            return Err(Error::malformed(format_args!("expected JSON, {}", explain(body)), body));
         }
     };
     if let Some(error) = chunk.error {
@@ -186,14 +187,14 @@ mod tests {
     fn an_old_function_call_counts_if_it_is_the_only_one() {
         let old = r#""function_call":{"name":"f","arguments":"{}"}"#;
         let only = reply(&format!("{{{old}}}"), "\"function_call\"");
-        assert_eq!((only.calls.len(), only.calls[0].id.as_str()), (1, "call_0"));
+        assert_eq!((only.calls.len(), &*only.calls[0].id), (1, "call_0"));
         let both = reply(
             &format!(
                 r#"{{{old},"tool_calls":[{{"id":"a","function":{{"name":"f","arguments":"{{}}"}}}}]}}"#
             ),
             "\"tool_calls\"",
         );
-        assert_eq!((both.calls.len(), both.calls[0].id.as_str()), (1, "a"));
+        assert_eq!((both.calls.len(), &*both.calls[0].id), (1, "a"));
     }
 
     #[test]

@@ -1,0 +1,625 @@
+//! Reads JSON in one pass over its text: a cursor that hands out what is wanted and passes over the
+//! rest. What is wanted is asked for by a [`Shape`].
+//!
+//! As strict as `serde_json`, and several times as fast for small bodies of which most is skipped.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::shape::{Number, Shape};
+
+/// How deep values that are read may be nested, as in `serde_json`.
+const MAX_DEPTH: u32 = 128;
+
+/// The text is no JSON. [`explain`] says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unread;
+
+/// Reads all of `text` as one value.
+pub(super) fn read<'de, T: Shape<'de>>(text: &'de str) -> Result<T, Unread> {
+    let mut reader = Reader::new(text);
+    let value = reader.value()?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// What is wrong with the first value of `text`, in words, with line and column.
+pub(super) fn explain(text: &str) -> String {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    match values.next() {
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(_)) => "something follows the value".to_owned(),
+        None => "there is no value".to_owned(),
+    }
+}
+
+/// A place in a JSON text.
+#[derive(Debug)]
+pub(super) struct Reader<'de> {
+    text: &'de str,
+    at: usize,
+    depth: u32,
+}
+
+impl<'de> Reader<'de> {
+    pub fn new(text: &'de str) -> Self {
+        Self { text, at: 0, depth: 0 }
+    }
+
+    /// How much has been read, in bytes.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Reads one value.
+    pub fn value<T: Shape<'de>>(&mut self) -> Result<T, Unread> {
+        match self.peek()? {
+            b'"' => Ok(T::text(self.string()?)),
+            b'{' => {
+                self.enter()?;
+                let value = T::fields(Object { reader: self, first: true })?;
+                self.depth -= 1;
+                Ok(value)
+            }
+            b'[' => {
+                self.enter()?;
+                let value = T::items(Array { reader: self, first: true })?;
+                self.depth -= 1;
+                Ok(value)
+            }
+            b'-' | b'0'..=b'9' => Ok(T::number(self.number()?)),
+            _ => self.literal().map(|()| T::default()),
+        }
+    }
+
+    /// Passes over one value and gives its text.
+    pub fn skip(&mut self) -> Result<&'de str, Unread> {
+        self.blanks();
+        let from = self.at;
+        let mut nesting = Nesting::default();
+        loop {
+            // A value begins here.
+            match self.peek()? {
+                opening @ (b'{' | b'[') => {
+                    let is_object = opening == b'{';
+                    nesting.enter(is_object);
+                    self.at += 1;
+                    if self.peek()? != if is_object { b'}' } else { b']' } {
+                        if is_object {
+                            self.skip_name()?;
+                        }
+                        continue;
+                    }
+                    self.at += 1;
+                    nesting.leave();
+                }
+                b'"' => self.skip_string()?,
+                b'-' | b'0'..=b'9' => drop(self.digits()?),
+                _ => self.literal()?,
+            }
+            // A value ended here.
+            loop {
+                let Some(in_object) = nesting.innermost() else {
+                    return Ok(&self.text[from..self.at]);
+                };
+                match self.peek()? {
+                    b',' => {
+                        self.at += 1;
+                        if in_object {
+                            self.skip_name()?;
+                        }
+                        break;
+                    }
+                    b'}' if in_object => {}
+                    b']' if !in_object => {}
+                    _ => return Err(Unread),
+                }
+                self.at += 1;
+                nesting.leave();
+            }
+        }
+    }
+
+    /// Nothing but blanks may follow.
+    pub fn end(&mut self) -> Result<(), Unread> {
+        self.blanks();
+        if self.at == self.text.len() { Ok(()) } else { Err(Unread) }
+    }
+
+    fn bytes(&self) -> &'de [u8] {
+        self.text.as_bytes()
+    }
+
+    fn blanks(&mut self) {
+        let bytes = self.bytes();
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    /// The next byte that is not blank.
+    fn peek(&mut self) -> Result<u8, Unread> {
+        self.blanks();
+        self.bytes().get(self.at).copied().ok_or(Unread)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Unread> {
+        if self.peek()? != byte {
+            return Err(Unread);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn enter(&mut self) -> Result<(), Unread> {
+        self.at += 1;
+        self.depth += 1;
+        if self.depth == MAX_DEPTH { Err(Unread) } else { Ok(()) }
+    }
+
+    fn literal(&mut self) -> Result<(), Unread> {
+        let rest = &self.bytes()[self.at..];
+        let word =
+            [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word));
+        self.at += word.ok_or(Unread)?.len();
+        Ok(())
+    }
+
+    /// Passes over a number and says whether it is a whole one.
+    fn digits(&mut self) -> Result<bool, Unread> {
+        let bytes = self.bytes();
+        let run = |at: &mut usize| {
+            let from = *at;
+            while bytes.get(*at).is_some_and(u8::is_ascii_digit) {
+                *at += 1;
+            }
+            if *at > from { Ok(()) } else { Err(Unread) }
+        };
+        let at = &mut self.at;
+        *at += usize::from(bytes[*at] == b'-');
+        match bytes.get(*at) {
+            Some(b'0') => *at += 1, // Nothing may follow it but a fraction.
+            _ => run(at)?,
+        }
+        let mut whole = true;
+        if bytes.get(*at) == Some(&b'.') {
+            whole = false;
+            *at += 1;
+            run(at)?;
+        }
+        if let Some(b'e' | b'E') = bytes.get(*at) {
+            whole = false;
+            *at += 1;
+            *at += usize::from(matches!(bytes.get(*at), Some(b'+' | b'-')));
+            run(at)?;
+        }
+        match bytes.get(*at) {
+            Some(b'0'..=b'9') => Err(Unread), // A number does not begin with 0.
+            _ => Ok(whole),
+        }
+    }
+
+    fn number(&mut self) -> Result<Number, Unread> {
+        let from = self.at;
+        let whole = self.digits()?;
+        let text = &self.text[from..self.at];
+        let exact = match text.as_bytes()[0] {
+            _ if !whole => None,
+            b'-' if text == "-0" => None,
+            b'-' => text.parse().ok().map(Number::Signed),
+            _ => text.parse().ok().map(Number::Unsigned),
+        };
+        let inexact = || text.parse().ok().filter(|number: &f64| number.is_finite());
+        exact.or_else(|| inexact().map(Number::Float)).ok_or(Unread)
+    }
+
+    /// The end of the part of a string that begins at `from` and has neither quote nor escape.
+    fn plain(&self, from: usize) -> Result<usize, Unread> {
+        let rest = &self.bytes()[from..];
+        let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+        match stop {
+            Some(at) if rest[at] >= 0x20 => Ok(from + at),
+            _ => Err(Unread),
+        }
+    }
+
+    fn string(&mut self) -> Result<Cow<'de, str>, Unread> {
+        let from = self.at + 1;
+        let end = self.plain(from)?;
+        let plain = &self.text[from..end];
+        self.at = end + 1;
+        if self.bytes()[end] == b'"' {
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut text = String::with_capacity(plain.len() + 32);
+        text.push_str(plain);
+        loop {
+            text.push(self.escape()?);
+            let end = self.plain(self.at)?;
+            text.push_str(&self.text[self.at..end]);
+            self.at = end + 1;
+            if self.bytes()[end] == b'"' {
+                return Ok(Cow::Owned(text));
+            }
+        }
+    }
+
+    /// What stands behind a backslash.
+    fn escape(&mut self) -> Result<char, Unread> {
+        let byte = *self.bytes().get(self.at).ok_or(Unread)?;
+        self.at += 1;
+        Ok(match byte {
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = self.unit()?;
+                let code = match unit {
+                    0xD800..0xDC00 => {
+                        if !self.bytes()[self.at..].starts_with(b"\\u") {
+                            return Err(Unread);
+                        }
+                        self.at += 2;
+                        match self.unit()? {
+                            low @ 0xDC00..0xE000 => {
+                                0x10000 + ((unit - 0xD800) << 10 | (low - 0xDC00))
+                            }
+                            _ => return Err(Unread),
+                        }
+                    }
+                    unit => unit,
+                };
+                char::from_u32(code).ok_or(Unread)?
+            }
+            _ => return Err(Unread),
+        })
+    }
+
+    /// Four hexadecimal digits.
+    fn unit(&mut self) -> Result<u32, Unread> {
+        let digits = self.bytes().get(self.at..self.at + 4).ok_or(Unread)?;
+        let add = |unit: u32, digit: &u8| Some(unit << 4 | char::from(*digit).to_digit(16)?);
+        let unit = digits.iter().try_fold(0, add).ok_or(Unread)?;
+        self.at += 4;
+        Ok(unit)
+    }
+
+    fn skip_string(&mut self) -> Result<(), Unread> {
+        let mut from = self.at + 1;
+        loop {
+            let end = self.plain(from)?;
+            self.at = end + 1;
+            if self.bytes()[end] == b'"' {
+                return Ok(());
+            }
+            match self.bytes().get(self.at) {
+                // Whether its units make a character is the business of whoever reads it.
+                Some(b'u') => {
+                    self.at += 1;
+                    self.unit()?;
+                }
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+                _ => return Err(Unread),
+            }
+            from = self.at;
+        }
+    }
+
+    fn skip_name(&mut self) -> Result<(), Unread> {
+        if self.peek()? != b'"' {
+            return Err(Unread);
+        }
+        self.skip_string()?;
+        self.expect(b':')
+    }
+}
+
+/// Which of the values round a place are objects: a bit for each, so that depth costs no stack.
+#[derive(Default)]
+struct Nesting {
+    depth: usize,
+    bits: u128,
+    outer: Vec<u128>,
+}
+
+impl Nesting {
+    fn enter(&mut self, is_object: bool) {
+        if self.depth > 0 && self.depth.is_multiple_of(128) {
+            self.outer.push(self.bits);
+        }
+        self.bits = self.bits << 1 | u128::from(is_object);
+        self.depth += 1;
+    }
+
+    fn leave(&mut self) {
+        self.depth -= 1;
+        self.bits >>= 1;
+        if self.depth.is_multiple_of(128) {
+            self.bits = self.outer.pop().unwrap_or_default();
+        }
+    }
+
+    /// Says whether the innermost value is an object; `None` outside of all.
+    fn innermost(&self) -> Option<bool> {
+        (self.depth > 0).then_some(self.bits & 1 == 1)
+    }
+}
+
+/// The fields of an object that is being read. Whoever has it must read all of it.
+pub(super) struct Object<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    first: bool,
+}
+
+impl<'de> Object<'_, 'de> {
+    /// Reads the next field's name; its value must be read or skipped next.
+    pub fn name(&mut self) -> Result<Option<Cow<'de, str>>, Unread> {
+        let reader = &mut *self.reader;
+        let first = std::mem::take(&mut self.first);
+        match reader.peek()? {
+            b'}' => {
+                reader.at += 1;
+                return Ok(None);
+            }
+            b',' if !first => reader.at += 1,
+            _ if first => {}
+            _ => return Err(Unread),
+        }
+        if reader.peek()? != b'"' {
+            return Err(Unread);
+        }
+        let name = reader.string()?;
+        reader.expect(b':')?;
+        Ok(Some(name))
+    }
+
+    /// Reads the value of the field whose name was just read.
+    pub fn value<T: Shape<'de>>(&mut self) -> Result<T, Unread> {
+        self.reader.value()
+    }
+
+    /// Passes over the value of the field whose name was just read, and gives its text.
+    pub fn skip(&mut self) -> Result<&'de str, Unread> {
+        self.reader.skip()
+    }
+}
+
+/// The items of an array that is being read. Whoever has it must read all of it.
+pub(super) struct Array<'r, 'de> {
+    reader: &'r mut Reader<'de>,
+    first: bool,
+}
+
+impl<'de> Array<'_, 'de> {
+    /// Reads the next item.
+    pub fn item<T: Shape<'de>>(&mut self) -> Result<Option<T>, Unread> {
+        if self.more()? { self.reader.value().map(Some) } else { Ok(None) }
+    }
+
+    /// Passes over the next item, and gives its text.
+    pub fn skip(&mut self) -> Result<Option<&'de str>, Unread> {
+        if self.more()? { self.reader.skip().map(Some) } else { Ok(None) }
+    }
+
+    fn more(&mut self) -> Result<bool, Unread> {
+        let reader = &mut *self.reader;
+        let first = std::mem::take(&mut self.first);
+        match reader.peek()? {
+            b']' => {
+                reader.at += 1;
+                return Ok(false);
+            }
+            b',' if !first => reader.at += 1,
+            _ if first => {}
+            _ => return Err(Unread),
+        }
+        Ok(true)
+    }
+}
+
+/// The text of a value as it is kept. `null` says nothing.
+pub(super) fn raw(text: &str) -> Result<Option<&RawValue>, Unread> {
+    match text {
+        "null" => Ok(None),
+        text => serde_json::from_str(text).map(Some).map_err(|_| Unread),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    /// Reads every part of a value, and builds it again.
+    #[derive(Debug, Default, PartialEq)]
+    struct Whole(serde_json::Value);
+
+    impl<'de> Shape<'de> for Whole {
+        fn text(text: Cow<'de, str>) -> Self {
+            Self(text.into())
+        }
+
+        fn number(number: Number) -> Self {
+            Self(match number {
+                Number::Unsigned(number) => number.into(),
+                Number::Signed(number) => number.into(),
+                Number::Float(number) => number.into(),
+            })
+        }
+
+        fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
+            let mut all = Vec::new();
+            while let Some(Self(item)) = items.item()? {
+                all.push(item);
+            }
+            Ok(Self(all.into()))
+        }
+
+        fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
+            let mut all = serde_json::Map::new();
+            while let Some(name) = fields.name()? {
+                let Self(value) = fields.value()?;
+                all.insert(name.into_owned(), value);
+            }
+            Ok(Self(all.into()))
+        }
+    }
+
+    /// Reads and skips `text`, and holds both against `serde_json`.
+    fn check(text: &str) {
+        let mut theirs: Result<serde_json::Value, _> = serde_json::from_str(text);
+        if let Ok(value) = &mut theirs {
+            flatten(value);
+        }
+        let ours = read::<Whole>(text).map(|Whole(value)| value);
+        assert_eq!(ours.ok(), theirs.ok(), "read {text}");
+        let mut reader = Reader::new(text);
+        let skipped = reader.skip().and_then(|value| reader.end().map(|()| value));
+        let theirs = serde_json::from_str::<IgnoredAny>(text).map(|_| text.trim_ascii());
+        assert_eq!(skipped.ok(), theirs.ok(), "skip {text}");
+    }
+
+    /// A shape does not tell `true` and `false` from `null`.
+    fn flatten(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Bool(_) => *value = serde_json::Value::Null,
+            serde_json::Value::Array(items) => items.iter_mut().for_each(flatten),
+            serde_json::Value::Object(fields) => fields.values_mut().for_each(flatten),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read_and_skipped() {
+        for text in [
+            "null",
+            "true",
+            " false ",
+            "0",
+            "-0",
+            "-1",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-9223372036854775808",
+            "-9223372036854775809",
+            "1.5e3",
+            "1E-2",
+            "1e308",
+            "[]",
+            "[ ]",
+            "{ }",
+            r#"[1,"a",{"b":[null,{}]}]"#,
+            r#"{"a":1,"a":2}"#,
+            r#""\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00""#,
+            "\"é😀\u{7f}\"",
+            "\t[\n1\r, 2]  ",
+        ] {
+            check(text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_not_read() {
+        for text in [
+            "",
+            " ",
+            "nul",
+            "tru",
+            "-",
+            "01",
+            "-01",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "+1",
+            "\"",
+            "\"a",
+            "\"\\\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\udc00\"",
+            "[",
+            "[1",
+            "[1,",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,",
+            "{\"a\":1,}",
+            "{,}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\" 1}",
+            "[1}",
+            "{\"a\":1]",
+            "1 2",
+            "{} {}",
+            "[]]",
+            "1e999",
+            "nullx",
+        ] {
+            check(text);
+        }
+    }
+
+    #[test]
+    fn depth_is_limited_only_where_it_is_read() {
+        let nested = |depth: usize| format!("{}1{}", "[{\"a\":".repeat(depth), "}]".repeat(depth));
+        for depth in [1, 63, 64, 65, 127, 128, 129, 300] {
+            check(&nested(depth));
+            let mut crossed = nested(depth);
+            crossed.pop();
+            crossed.push('}');
+            check(&crossed);
+        }
+        assert!(Reader::new(&nested(100_000)).skip().is_ok());
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            ".{0,8}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::hash_map(".{0,4}", inner, 0..4)
+                    .prop_map(|fields| serde_json::Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_what_serde_json_reads_and_nothing_else(
+            value in json(), cut in any::<prop::sample::Index>(), by in "[\\x00-\\x7f]{0,2}", pretty in any::<bool>(),
+        ) {
+            let text = if pretty { format!("{value:#}") } else { value.to_string() };
+            check(&text);
+            // One place of it changed.
+            let mut at = cut.index(text.len() + 1);
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            check(&format!("{}{by}{}", &text[..at], text[at..].chars().skip(1).collect::<String>()));
+        }
+    }
+}
