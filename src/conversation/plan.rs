@@ -112,7 +112,7 @@ pub fn plan(
             (text, Ok(name)) => (text, name, over_a_limit(ordinal, limits, rounds_left)),
             (text, Err(outcome)) => (text, call.name.into(), Some(outcome)),
         };
-        AskedCall { id: call.id.into(), tool, arguments: arguments.into(), refused }
+        AskedCall { id: call.id, tool, arguments: arguments.into(), refused }
     };
     calls.into_iter().enumerate().map(judge).collect()
 }
