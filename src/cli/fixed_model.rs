@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::conversation::{Limits, Mode};
 use crate::model::{Event, Events, Model, Request};
-use crate::session::{Cause, Error, FailedTurn, Runtime, SessionOptions, TurnReport};
+use crate::session::{Cause, Error, FailedTurn, Runtime, SessionOptions};
 use crate::supervision::RoundReport;
 use crate::tools::ToolSet;
 use crate::wire::{Arguments, Call, Extra, Finish, Reply};
@@ -63,8 +63,7 @@ impl FixedModel {
             }
             Err(error) => return Err(error),
         };
-        let TurnReport { mut rounds, .. } = report;
-        rounds.pop().map(|round| (round, cause)).ok_or(Error::Closed)
+        report.rounds.last().cloned().map(|round| (round, cause)).ok_or(Error::Closed)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conversation::SessionId;
-use crate::supervision::RoundReport;
+use crate::supervision::RoundReports;
 use crate::wire::Usage;
 
 /// The end of a turn that went well.
@@ -31,5 +31,5 @@ pub struct TurnReport {
     /// The tokens of this turn's replies.
     pub usage: Usage,
     /// The turn's rounds, in order.
-    pub rounds: Vec<Arc<RoundReport>>,
+    pub rounds: RoundReports,
 }

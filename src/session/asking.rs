@@ -59,7 +59,9 @@ impl Coordinator {
         let limits = &self.options.limits;
         let catalogue: &dyn Catalogue = &*self.options.tools;
         let calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
-        let (text, finish): (Arc<str>, _) = (reply.text.into(), reply.finish.into_word());
+        let text =
+            if reply.text.is_empty() { Arc::default() } else { Arc::<str>::from(reply.text) };
+        let finish = reply.finish.into_word();
         turn.usage += reply.usage.unwrap_or_default();
         if let Some(model) = &reply.model {
             turn.model_name = Some(Arc::clone(model));
@@ -67,7 +69,8 @@ impl Coordinator {
         if calls.is_empty() {
             turn.answer = Some((Arc::clone(&text), finish.clone()));
         }
-        let event = Event::Replied {
+        let mut events = Vec::with_capacity(1 + calls.len().max(1)); // And what they lead to.
+        events.push(Event::Replied {
             round: self.state.rounds() + 1,
             attempt: turn.attempt,
             message: message.into(),
@@ -78,7 +81,7 @@ impl Coordinator {
             model: reply.model,
             usage: reply.usage,
             first_token_at_us: turn.first_token.map(|at| self.clock.micros_at(at)),
-        };
-        self.record(vec![event]);
+        });
+        self.record(events);
     }
 }

@@ -221,6 +221,9 @@ impl Handler<Listen> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, Listen(recipient): Listen, _: &mut Context<Self>) {
+        if !self.seat.has_audience() {
+            drop(self.new_reports()); // Of rounds that ended before.
+        }
         self.seat.supervisor().do_send(supervision::Listen(recipient));
     }
 }

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::clock::{later, micros};
 use super::coordinator::Coordinator;
-use super::flight::Landed;
-use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind};
+use super::flight::InFlight;
+use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
 use crate::telemetry;
-use crate::tools::{CallContext, Facts, Order, RunCall, ToolType, ToolWorker};
+use crate::tools::{CallContext, Completion, Facts, Order, RunCall, ToolType, ToolWorker};
 
 impl Coordinator {
     /// The beginnings of the unanswered ones among `calls`.
@@ -32,9 +32,13 @@ impl Coordinator {
         calls.filter_map(begin).collect()
     }
 
-    /// Hands the calls, whose beginning the journal has, to their workers.
-    pub(super) fn dispatch(&mut self, ordinals: &[u32]) {
-        if ordinals.is_empty() {
+    /// Hands the calls, whose beginnings `records` tell of and the journal has, to their workers.
+    pub(super) fn dispatch(&mut self, records: &[Record]) {
+        let ordinals = records.iter().filter_map(|record| match &record.event {
+            Event::CallStarted { ordinal, .. } => Some(*ordinal),
+            _ => None,
+        });
+        if ordinals.clone().next().is_none() {
             return;
         }
         let Some(calls) = self.state.calls().map(Arc::clone) else {
@@ -52,8 +56,8 @@ impl Coordinator {
             if round_deadline == turn.deadline { Expired::Turn } else { Expired::Round };
         let (call_time_limit, round) = (limits.call_time_limit, self.state.rounds());
         let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
-        turn.flight.reserve(ordinals.len());
-        for ordinal in ordinals.iter().copied() {
+        turn.flight.reserve(records.len());
+        for ordinal in ordinals {
             let call = &calls[ordinal as usize];
             let Some(index) = self.options.tools.index_of(&call.tool) else {
                 continue;
@@ -99,38 +103,38 @@ impl Coordinator {
         self.workers[index].as_ref().expect("spawned above")
     }
 
-    pub(super) fn on_landed(&mut self, landed: Vec<Landed>) {
-        let events = landed
-            .into_iter()
-            .filter(|call| self.state.is_unanswered(call.ordinal))
-            .map(|call| {
-                let Landed { ordinal, effects, dispatched, context, ended } = call;
-                let dispatched_at_us = self.clock.micros_at(dispatched);
-                let (outcome, times) = match ended {
-                    Some(ended) => (
-                        ended.outcome,
-                        CallTimes {
-                            dispatched_at_us,
-                            queued_us: micros(ended.waits.queued),
-                            startup_us: micros(ended.waits.startup),
-                            backoff_us: micros(ended.waits.backoff),
-                            waited_us: 0,
-                            ran_us: micros(ended.ran),
-                            attempts: ended.attempts,
-                            worker_generation: ended.generation,
-                        },
-                    ),
-                    None => {
-                        let message = "the worker was lost with the call";
-                        let kind = OutcomeKind::Panicked;
-                        let began = context.began();
-                        let outcome = Outcome::broken_off(kind, message, effects, began.is_some());
-                        (outcome, self.times_until_now(dispatched, began))
-                    }
-                };
-                self.call_ended(ordinal, outcome, times)
-            })
-            .collect();
+    pub(super) fn on_landed(&mut self, landed: Vec<Completion>) {
+        let Some(turn) = &self.turn else { return };
+        let mut events = Vec::with_capacity(landed.len() + 1); // And what they lead to.
+        for Completion { place, ended } in landed {
+            let call = turn.flight.call(place);
+            let Some(call) = call.filter(|call| self.state.is_unanswered(call.ordinal)) else {
+                continue;
+            };
+            let InFlight { ordinal, effects, dispatched, .. } = *call;
+            let (outcome, times) = match ended {
+                Some(ended) => (
+                    ended.outcome,
+                    CallTimes {
+                        dispatched_at_us: self.clock.micros_at(dispatched),
+                        queued_us: micros(ended.waits.queued),
+                        startup_us: micros(ended.waits.startup),
+                        backoff_us: micros(ended.waits.backoff),
+                        waited_us: 0,
+                        ran_us: micros(ended.ran),
+                        attempts: ended.attempts,
+                        worker_generation: ended.generation,
+                    },
+                ),
+                None => {
+                    let message = "the worker was lost with the call";
+                    let (kind, began) = (OutcomeKind::Panicked, call.context.began());
+                    let outcome = Outcome::broken_off(kind, message, effects, began.is_some());
+                    (outcome, self.times_until_now(dispatched, began))
+                }
+            };
+            events.push(self.call_ended(ordinal, outcome, times));
+        }
         self.record(events);
     }
 

@@ -258,13 +258,12 @@ impl Coordinator {
     /// Carries out what is on record now: asks the model, hands calls to their workers, ends the
     /// turn.
     fn carry_out(&mut self, records: Arc<[Record]>) {
-        let (mut asked, mut started) = (None, Vec::new());
+        let mut asked = None;
         for record in records.iter() {
             self.log(&record.event);
             let Some(turn) = &mut self.turn else { break };
             match &record.event {
                 Event::ModelAsked { attempt, .. } => asked = Some(*attempt),
-                Event::CallStarted { ordinal, .. } => started.push(*ordinal),
                 Event::TurnEnded { end, .. } => turn.end = Some(end.clone()),
                 _ => {}
             }
@@ -274,7 +273,7 @@ impl Coordinator {
             }
         }
         let Some(turn) = &mut self.turn else { return };
-        turn.unreported.push(records);
+        turn.records.push(Arc::clone(&records));
         if turn.end.is_some() || turn.cancelled {
             return; // Nothing begins any more.
         }
@@ -284,6 +283,6 @@ impl Coordinator {
             turn.flight.clear(); // Nobody waits for what was given up.
             self.ask_model();
         }
-        self.dispatch(&started);
+        self.dispatch(&records);
     }
 }

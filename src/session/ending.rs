@@ -2,6 +2,7 @@
 //! is over.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -10,10 +11,10 @@ use super::coordinator::Coordinator;
 use super::flight::{Flight, InFlight};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
-    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, Record, TurnEnd, timed_out,
+    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, TurnEnd, timed_out,
 };
 use crate::store;
-use crate::supervision::RoundReported;
+use crate::supervision::{RoundReport, RoundReported, RoundReports};
 
 impl Coordinator {
     /// The timer rang: sees whose time has passed.
@@ -126,25 +127,31 @@ impl Coordinator {
             turn.model = None;
             turn.flight = Flight::default();
             turn.append = None;
-            turn.rounds.on(now, &ended);
+            turn.unkept = Some((now, ended.clone()));
             turn.end = Some(end);
             turn.cause = Some(cause);
         }
         self.tell(ended);
     }
 
-    /// Takes the new events into the account of the rounds, and tells of those that ended.
+    /// Tells those who follow the account of the rounds of those that ended.
     pub(super) fn report(&mut self) {
-        let Some(turn) = &mut self.turn else { return };
-        let records = std::mem::take(&mut turn.unreported);
-        for Record { at_us, event, .. } in records.iter().flat_map(|records| records.iter()) {
-            let Some(report) = turn.rounds.on(*at_us, event) else {
-                continue;
-            };
-            if self.seat.has_audience() {
-                self.seat.supervisor().do_send(RoundReported { session: self.id.clone(), report });
+        if self.seat.has_audience() {
+            for report in self.new_reports() {
+                let session = self.id.clone();
+                self.seat.supervisor().do_send(RoundReported { session, report });
             }
         }
+    }
+
+    /// The accounts of the rounds that ended since they were last asked for.
+    pub(super) fn new_reports(&mut self) -> Vec<Arc<RoundReport>> {
+        let Some(turn) = &mut self.turn else { return Vec::new() };
+        let unkept = turn.unkept.iter().map(|(at_us, event)| (*at_us, event));
+        let kept = turn.records[turn.reported..].iter().flat_map(|records| records.iter());
+        let kept = kept.map(|record| (record.at_us, &record.event));
+        turn.reported = turn.records.len();
+        kept.chain(unkept).filter_map(|(at_us, event)| turn.rounds.on(at_us, event)).collect()
     }
 
     /// Answers the one who asked.
@@ -161,7 +168,7 @@ impl Coordinator {
             model: turn.model_name.unwrap_or_else(|| self.options.model.name().into()),
             elapsed: turn.began.elapsed(),
             usage: turn.usage,
-            rounds: turn.rounds.take(),
+            rounds: RoundReports::new(turn.records, turn.unkept),
         };
         let answer = match (turn.cause, turn.answer) {
             (None, Some((text, finish))) => Ok(Answer { text, finish, report }),

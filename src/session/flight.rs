@@ -6,7 +6,7 @@ use std::task::Context;
 use tokio::time::Instant;
 
 use crate::conversation::Effects;
-use crate::tools::{CallContext, Completer, Completion, Completions, Ended};
+use crate::tools::{CallContext, Completer, Completion, Completions};
 
 /// A call that a worker has.
 pub(super) struct InFlight {
@@ -17,16 +17,6 @@ pub(super) struct InFlight {
     pub context: CallContext,
     /// False once nobody waits for the answer: the worker stops or skips the call.
     awaited: bool,
-}
-
-/// A call that came back.
-pub(super) struct Landed {
-    pub ordinal: u32,
-    pub effects: Effects,
-    pub dispatched: Instant,
-    pub context: CallContext,
-    /// `None` if the worker was lost with the call.
-    pub ended: Option<Ended>,
 }
 
 /// The calls of a round that workers have. Dropping it stops them.
@@ -61,18 +51,19 @@ impl Flight {
         *self = Self::default();
     }
 
-    /// Everything that has come back by now; empty if nothing has.
-    pub fn take_landed(&mut self, cx: &Context<'_>) -> Vec<Landed> {
+    /// Everything that has come back by now and that somebody waited for; empty if nothing has.
+    pub fn take_landed(&mut self, cx: &Context<'_>) -> Vec<Completion> {
         let Some(completions) = &self.completions else { return Vec::new() };
-        let calls = &mut self.calls;
-        let land = |Completion { place, ended }| {
-            let call = calls.get_mut(place).filter(|call| call.awaited)?;
-            call.awaited = false;
-            let (context, dispatched) = (call.context.clone(), call.dispatched);
-            let InFlight { ordinal, effects, .. } = *call;
-            Some(Landed { ordinal, effects, dispatched, context, ended })
-        };
-        completions.take(cx).into_iter().filter_map(land).collect()
+        let mut landed = completions.take(cx);
+        landed.retain(|Completion { place, .. }| {
+            self.calls.get_mut(*place).is_some_and(|call| std::mem::take(&mut call.awaited))
+        });
+        landed
+    }
+
+    /// The call at `place`.
+    pub fn call(&self, place: usize) -> Option<&InFlight> {
+        self.calls.get(place)
     }
 
     /// All calls of the round that were handed to workers, those that came back or were given up

@@ -10,13 +10,13 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::clock::later;
-use super::flight::{Flight, Landed};
+use super::flight::Flight;
 use super::{Answer, Cause, Error};
 use crate::conversation::{Event, Record, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
-use crate::tools::{CallProgressed, TypedContext};
+use crate::tools::{CallProgressed, Completion, TypedContext};
 use crate::wire::Usage;
 
 /// What a turn holds besides the session's state: the work that is under way.
@@ -39,7 +39,7 @@ pub(super) struct Turn {
     /// The timer rang while an append was under way: what is due is looked at after it.
     pub postponed: bool,
     /// Calls that came back while an append was under way and the turn was cancelled.
-    pub landed: Vec<Landed>,
+    pub landed: Vec<Completion>,
     /// Calls that were given up at their deadlines while an append was under way.
     pub late: Vec<u32>,
     /// How far calls are, where somebody listens.
@@ -52,9 +52,14 @@ pub(super) struct Turn {
     pub answer: Option<(Arc<str>, Cow<'static, str>)>,
     pub model_name: Option<Arc<str>>,
     pub usage: Usage,
+    /// The events of the turn that the journal has.
+    pub records: Vec<Arc<[Record]>>,
+    /// The account of the rounds, where somebody follows it.
     pub rounds: Rounds,
-    /// Events that the report has not taken in yet: it does while the model is busy.
-    pub unreported: Vec<Arc<[Record]>>,
+    /// How many of `records` it has taken in: it does while the model is busy.
+    pub reported: usize,
+    /// The end of the turn that the store did not take.
+    pub unkept: Option<(u64, Event)>,
 }
 
 /// Events on their way into the journal.
@@ -98,8 +103,10 @@ impl Turn {
             answer: None,
             model_name: None,
             usage: Usage::default(),
+            records: Vec::new(),
             rounds: Rounds::default(),
-            unreported: Vec::new(),
+            reported: 0,
+            unkept: None,
         }
     }
 

@@ -7,11 +7,13 @@ mod crew;
 mod policy;
 mod rebuild;
 mod report;
+mod reports;
 mod supervisor;
 
 pub use policy::{Backoff, Decision, RestartPolicy};
 pub use rebuild::WorkerFailed;
 pub use report::{CallReport, RoundReport, Rounds};
+pub use reports::RoundReports;
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
 
 pub(crate) use crew::Crew;

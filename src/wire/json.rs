@@ -232,7 +232,7 @@ impl<'de> Reader<'de> {
         if self.bytes()[end] == b'"' {
             return Ok(Cow::Borrowed(plain));
         }
-        let mut text = String::with_capacity(plain.len() + 32);
+        let mut text = String::with_capacity(self.closing_quote(end)? - from);
         text.push_str(plain);
         loop {
             text.push(self.escape()?);
@@ -243,6 +243,14 @@ impl<'de> Reader<'de> {
                 return Ok(Cow::Owned(text));
             }
         }
+    }
+
+    /// Where a string ends that has an escape at `at`.
+    fn closing_quote(&self, mut at: usize) -> Result<usize, Unread> {
+        while self.bytes()[at] == b'\\' {
+            at = self.plain((at + 2).min(self.text.len()))?;
+        }
+        Ok(at)
     }
 
     /// What stands behind a backslash.

@@ -105,7 +105,7 @@ async fn question(
     for mode in [Mode::Parallel, Mode::Sequential] {
         let limits = Limits { mode, ..setup::limits(config) };
         match ask(runtime, options.clone().limits(limits), &prompt).await? {
-            Some(answer) => answers.push(answer.report.rounds),
+            Some(answer) => answers.push(answer.report.rounds.to_vec()),
             None => return Ok(None),
         }
     }
