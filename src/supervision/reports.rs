@@ -1,0 +1,61 @@
+//! The accounts of a turn's rounds, worked out when somebody looks at them.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use super::{RoundReport, Rounds};
+use crate::conversation::{Event, Record};
+
+/// The accounts of a turn's rounds, in order: a slice of [`RoundReport`]s.
+///
+/// They are worked out from the turn's events when they are first looked at, so that a turn costs
+/// nothing for an account that nobody reads. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct RoundReports(Arc<Turn>);
+
+#[derive(Default)]
+struct Turn {
+    records: Vec<Arc<[Record]>>,
+    /// The end of a turn that the store did not take, and when it was.
+    unkept: Option<(u64, Event)>,
+    reports: OnceLock<Vec<Arc<RoundReport>>>,
+}
+
+impl RoundReports {
+    pub(crate) fn new(records: Vec<Arc<[Record]>>, unkept: Option<(u64, Event)>) -> Self {
+        Self(Arc::new(Turn { records, unkept, reports: OnceLock::new() }))
+    }
+}
+
+impl Deref for RoundReports {
+    type Target = [Arc<RoundReport>];
+
+    fn deref(&self) -> &Self::Target {
+        let Turn { records, unkept, reports } = &*self.0;
+        reports.get_or_init(|| {
+            let kept = records.iter().flat_map(|records| records.iter());
+            let kept = kept.map(|record| (record.at_us, &record.event));
+            let mut rounds = Rounds::default();
+            for (at_us, event) in kept.chain(unkept.iter().map(|(at_us, event)| (*at_us, event))) {
+                rounds.on(at_us, event);
+            }
+            rounds.take()
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a RoundReports {
+    type Item = &'a Arc<RoundReport>;
+    type IntoIter = std::slice::Iter<'a, Arc<RoundReport>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Debug for RoundReports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
