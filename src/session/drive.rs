@@ -62,7 +62,7 @@ impl Coordinator {
                 cx.waker().wake_by_ref(); // Others have their turn: messages, other sessions.
                 break;
             }
-            match self.step(cx) {
+            match self.step(step == 0, cx) {
                 Step::GoOn => {}
                 Step::Wait => break,
                 Step::Over => return Poll::Ready(()),
@@ -73,26 +73,29 @@ impl Coordinator {
         Poll::Pending
     }
 
-    fn step(&mut self, cx: &mut TaskContext<'_>) -> Step {
-        self.crew.poll(cx);
-        self.pass_progress_on(cx);
+    /// One step of a turn that was `woken` just now, or goes on.
+    fn step(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         if let Some(append) = &mut turn.append {
             return match Pin::new(&mut append.pending).poll(cx) {
                 Poll::Ready(kept) => self.on_kept(kept),
-                Poll::Pending => self.while_appending(cx),
+                Poll::Pending => self.while_appending(woken, cx),
             };
         }
         if turn.end.is_some() {
             self.finish();
             return Step::Over;
         }
-        let rang = turn.timer.as_mut().poll(cx).is_ready();
+        let rang = turn.rings(woken, cx);
         let mut landed = std::mem::take(&mut turn.landed);
         if turn.cancelled || rang || turn.model.is_none() {
             // What has come back in time counts, however late we look.
-            landed.extend(turn.flight.take_landed(cx));
+            self.crew.poll(cx);
+            self.pass_progress_on(cx);
+            let Some(turn) = &mut self.turn else { return Step::Over };
+            landed.append(&mut turn.flight.take_landed(cx));
         }
+        let Some(turn) = &mut self.turn else { return Step::Over };
         if !landed.is_empty() {
             if rang {
                 turn.ring_again(); // It is looked at next time.
@@ -145,14 +148,14 @@ impl Coordinator {
     /// Nothing may be decided before the journal has what was. But calls that are cancelled or
     /// late stop, and a store that does not answer holds a turn no longer than its time limit and
     /// a little.
-    fn while_appending(&mut self, cx: &mut TaskContext<'_>) -> Step {
+    fn while_appending(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         if turn.cancelled {
             turn.model = None;
             turn.landed.extend(turn.flight.take_landed(cx));
             turn.flight.stop();
         }
-        if turn.timer.as_mut().poll(cx).is_pending() {
+        if !turn.rings(woken, cx) {
             return Step::Wait;
         }
         let (last, now) = (later(turn.deadline, PATIENCE), Instant::now());
@@ -163,7 +166,7 @@ impl Coordinator {
             turn.landed.extend(turn.flight.take_landed(cx));
             turn.late.extend(turn.flight.give_up(now));
             let next = turn.flight.next_deadline().unwrap_or(last);
-            turn.timer.as_mut().reset(next.min(later(now, PATIENCE).max(turn.deadline)).min(last));
+            turn.set_timer(next.min(later(now, PATIENCE).max(turn.deadline)).min(last));
             turn.postponed = true;
         }
         Step::GoOn

@@ -39,7 +39,7 @@ impl Coordinator {
         if let Some(turn) = &mut self.turn {
             let due = turn.flight.next_deadline();
             let next = turn.deadline.min(later(Instant::now(), self.heartbeat));
-            turn.timer.as_mut().reset(due.map_or(next, |due| due.min(next)));
+            turn.set_timer(due.map_or(next, |due| due.min(next)));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +30,9 @@ pub(super) struct Turn {
     pub began: Instant,
     pub deadline: Instant,
     pub round_deadline: Option<Instant>,
-    pub timer: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
+    /// The timer is still to ring, and will wake the turn when it does.
+    timer_is_set: bool,
     pub model: Option<Events>,
     pub first_token: Option<Instant>,
     pub attempt: u32,
@@ -87,6 +90,7 @@ impl Turn {
             deadline,
             round_deadline: None,
             timer: Box::pin(sleep_until(deadline.min(later(began, heartbeat)))),
+            timer_is_set: false,
             model: None,
             first_token: None,
             attempt: 1,
@@ -115,16 +119,32 @@ impl Turn {
         self.progress.get_or_insert_with(mpsc::unbounded_channel).0.clone()
     }
 
+    /// Says whether the timer has rung since this was last asked. Asks the timer itself only once
+    /// each time the turn is `woken`, and after it was set.
+    pub fn rings(&mut self, woken: bool, cx: &mut Context<'_>) -> bool {
+        if self.timer_is_set && !woken {
+            return false;
+        }
+        self.timer_is_set = self.timer.as_mut().poll(cx).is_pending();
+        !self.timer_is_set
+    }
+
+    /// Has the timer ring at `deadline` in place of what it was set to.
+    pub fn set_timer(&mut self, deadline: Instant) {
+        self.timer.as_mut().reset(deadline);
+        self.timer_is_set = false;
+    }
+
     /// Has the timer ring at once.
     pub fn ring_again(&mut self) {
-        self.timer.as_mut().reset(Instant::now());
+        self.set_timer(Instant::now());
     }
 
     /// Has the timer ring at `deadline` at the latest. It may ring early: the one who hears it
     /// looks what is due.
     pub fn ring_at(&mut self, deadline: Instant) {
         if deadline < self.timer.deadline() {
-            self.timer.as_mut().reset(deadline);
+            self.set_timer(deadline);
         }
     }
 }

@@ -2,10 +2,9 @@
 //! what types, and which are required. For those a single pass over the text, without building
 //! anything, tells that arguments fit. Whatever it cannot tell is left to the full validator.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+
+use crate::wire::json::{Reader, Unread};
 
 /// What a simple schema asks for.
 #[derive(Debug)]
@@ -69,11 +68,27 @@ impl QuickCheck {
         Some(Self { properties, required: bits })
     }
 
-    /// Says whether `arguments` surely fit. `false` says nothing.
+    /// Says whether `arguments`, which are JSON, surely fit. `false` says nothing.
     pub fn surely_fits(&self, arguments: &str) -> bool {
-        let mut json = serde_json::Deserializer::from_str(arguments);
-        let seen = json.deserialize_map(Object(self));
-        seen.is_ok_and(|seen| seen & self.required == self.required) && json.end().is_ok()
+        self.seen(arguments).is_ok_and(|seen| seen & self.required == self.required)
+    }
+
+    /// Which properties the object has, a bit for each.
+    fn seen(&self, arguments: &str) -> Result<u64, Unread> {
+        let mut json = Reader::new(arguments);
+        let (mut fields, mut seen) = (json.object()?, 0);
+        while let Some(name) = fields.name()? {
+            let place = self.properties.iter().position(|property| *property.name == *name);
+            let value = fields.skip()?;
+            if let Some(place) = place {
+                if !self.properties[place].kind.surely_fits(value) {
+                    return Err(Unread);
+                }
+                seen |= 1 << place;
+            }
+        }
+        json.end()?;
+        Ok(seen)
     }
 }
 
@@ -100,107 +115,26 @@ impl Kind {
         };
         property.keys().all(known).then_some(kind)
     }
-}
 
-/// Reads the object and answers which properties it has, a bit for each.
-struct Object<'a>(&'a QuickCheck);
-
-impl<'de> Visitor<'de> for Object<'_> {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u64, A::Error> {
-        let mut seen = 0;
-        while let Some(place) = map.next_key_seed(Name(self.0))? {
-            match place {
-                Some(place) => {
-                    map.next_value_seed(Of(self.0.properties[place].kind))?;
-                    seen |= 1 << place;
-                }
-                None => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(seen)
-    }
-}
-
-/// Finds the property that a key names.
-struct Name<'a>(&'a QuickCheck);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.properties.iter().position(|property| property.name == name))
-    }
-}
-
-/// Reads a value of one kind; a value of another is an error, which leaves the verdict open.
-struct Of(Kind);
-
-impl<'de> DeserializeSeed<'de> for Of {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.0 {
-            Kind::Anything => deserializer.deserialize_ignored_any(IgnoredAny).map(drop),
-            Kind::Text => deserializer.deserialize_str(self),
-            Kind::Integer { .. } | Kind::Number | Kind::Flag => deserializer.deserialize_any(self),
+    /// Says whether `value`, which is JSON, is surely of this kind.
+    fn surely_fits(self, value: &str) -> bool {
+        let first = value.as_bytes()[0];
+        match self {
+            Self::Anything => true,
+            Self::Text => first == b'"',
+            // 1.0 is an integer to a schema: not for us to say.
+            Self::Integer { min, max } => match first {
+                b'-' => value.parse().is_ok_and(|number: i64| {
+                    number >= min && i128::from(number) <= i128::from(max)
+                }),
+                _ => value.parse().is_ok_and(|number: u64| {
+                    i128::from(number) >= i128::from(min) && number <= max
+                }),
+            },
+            Self::Number => matches!(first, b'-' | b'0'..=b'9'),
+            Self::Flag => matches!(first, b't' | b'f'),
         }
     }
-}
-
-impl<'de> Visitor<'de> for Of {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-
-    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
-        surely(self.0 == Kind::Text)
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(), E> {
-        surely(match self.0 {
-            Kind::Integer { min, max } => i128::from(number) >= i128::from(min) && number <= max,
-            kind => kind == Kind::Number,
-        })
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(), E> {
-        surely(match self.0 {
-            Kind::Integer { min, max } => number >= min && i128::from(number) <= i128::from(max),
-            kind => kind == Kind::Number,
-        })
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        surely(self.0 == Kind::Number) // 1.0 is an integer to a schema: not for us to say.
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        surely(self.0 == Kind::Flag)
-    }
-}
-
-fn surely<E: serde::de::Error>(fits: bool) -> Result<(), E> {
-    if fits { Ok(()) } else { Err(E::custom("not surely")) }
 }
 
 #[cfg(test)]

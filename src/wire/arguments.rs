@@ -1,10 +1,10 @@
 //! Judges a call's arguments: one whole JSON object, or a reason not to run the call.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 
 use super::closing::end_of_value;
+use super::json::{Array, Object, Unread, read};
+use super::shape::{Number, Shape};
 
 /// The arguments of one call, judged once, when they are complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,74 +133,43 @@ pub(super) fn starts_with_loosely(text: &str, beginning: &str) -> bool {
 }
 
 /// The kind of one JSON value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     Object,
     Text,
+    #[default]
     Null,
     Other,
 }
 
 /// Reads `text` as one JSON value as strictly as `serde_json::Value` would, building nothing. `None` if it is none.
 fn kind(text: &str) -> Option<Kind> {
-    serde_json::from_str(text).ok()
+    read(text).ok()
 }
 
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KindVisitor)
-    }
-}
-
-struct KindVisitor;
-
-impl<'de> Visitor<'de> for KindVisitor {
-    type Value = Kind;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
+impl<'de> Shape<'de> for Kind {
+    fn text(_: Cow<'de, str>) -> Self {
+        Kind::Text
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
+    fn number(_: Number) -> Self {
+        Kind::Other
+    }
+
+    fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
+        while items.item::<Kind>()?.is_some() {}
         Ok(Kind::Other)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Kind, E> {
-        Ok(Kind::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Kind, E> {
-        Ok(Kind::Other)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Kind, E> {
-        match number.is_finite() {
-            true => Ok(Kind::Other),
-            false => Err(E::custom("number out of range")),
-        }
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Kind, E> {
-        Ok(Kind::Text)
-    }
-
-    fn visit_unit<E>(self) -> Result<Kind, E> {
-        Ok(Kind::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Kind, A::Error> {
-        while items.next_element::<Kind>()?.is_some() {}
-        Ok(Kind::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Kind, A::Error> {
-        while let Some(name) = fields.next_key::<Kind>()? {
-            if name != Kind::Text {
-                return Err(A::Error::custom("a field without a name"));
-            }
-            fields.next_value::<Kind>()?;
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
+        while fields.name()?.is_some() {
+            fields.value::<Kind>()?;
         }
         Ok(Kind::Object)
+    }
+
+    fn flag(_: bool) -> Self {
+        Kind::Other
     }
 }
 

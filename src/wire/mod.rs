@@ -18,7 +18,7 @@ mod error;
 mod extra;
 mod gather;
 mod ids;
-mod json;
+pub(crate) mod json;
 mod reply;
 mod shape;
 pub mod sse;

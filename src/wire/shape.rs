@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::json::{Array, Object, Unread, raw};
 
 /// A value read as far as it has the expected shape; any other shape reads as the default.
-pub(super) trait Shape<'de>: Default {
+pub(crate) trait Shape<'de>: Default {
     /// A JSON string, borrowed from the input where it has no escapes.
     fn text(_: Cow<'de, str>) -> Self {
         Self::default()
@@ -16,6 +16,11 @@ pub(super) trait Shape<'de>: Default {
 
     /// A JSON number.
     fn number(_: Number) -> Self {
+        Self::default()
+    }
+
+    /// `true` or `false`.
+    fn flag(_: bool) -> Self {
         Self::default()
     }
 
@@ -36,7 +41,7 @@ pub(super) trait Shape<'de>: Default {
 
 /// A JSON number.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Number {
+pub(crate) enum Number {
     /// Not negative, whole.
     Unsigned(u64),
     /// Negative, whole.

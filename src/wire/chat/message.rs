@@ -38,9 +38,34 @@ fn write_plain(out: &mut Vec<u8>, role: &str, text: &str) {
     out.push(b'}');
 }
 
-/// Appends `text` as a JSON string.
+/// Appends `text` as a JSON string, escaped as `serde_json` does.
 pub(in super::super) fn write_string(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("writing text to memory cannot fail");
+    let mut rest = text.as_bytes();
+    out.reserve(rest.len() + 2);
+    out.push(b'"');
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)) {
+        out.extend_from_slice(&rest[..at]);
+        let escaped = match rest[at] {
+            b'\n' => b'n',
+            b'\t' => b't',
+            b'\r' => b'r',
+            0x08 => b'b',
+            0x0c => b'f',
+            byte @ ..0x20 => {
+                const DIGITS: &[u8; 16] = b"0123456789abcdef";
+                out.extend_from_slice(b"\\u00");
+                out.push(DIGITS[usize::from(byte >> 4)]);
+                out.push(DIGITS[usize::from(byte & 15)]);
+                rest = &rest[at + 1..];
+                continue;
+            }
+            byte => byte,
+        };
+        out.extend_from_slice(&[b'\\', escaped]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 impl Reply {
@@ -201,6 +226,15 @@ mod tests {
     use super::super::super::Arguments;
     use super::super::decode_reply;
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn strings_are_written_as_serde_json_writes_them(text in "[\\x00-\\x7f\u{e9}\u{1f600}]{0,40}") {
+            let mut out = Vec::new();
+            write_string(&mut out, &text);
+            assert_eq!(out, serde_json::to_vec(&text).unwrap());
+        }
+    }
 
     /// Reads a reply with this message and checks how it goes back.
     fn check(message: &str, finish: &str, expected: &str) {
