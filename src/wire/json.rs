@@ -228,9 +228,9 @@ impl<'de> Reader<'de> {
     /// The end of the part of a string that begins at `from` and has neither quote nor escape.
     fn plain(&self, from: usize) -> Result<usize, Unread> {
         let rest = &self.bytes()[from..];
-        let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
-        match stop {
-            Some(at) if rest[at] >= 0x20 => Ok(from + at),
+        let length = plain_length(rest);
+        match rest.get(length) {
+            Some(b'"' | b'\\') => Ok(from + length),
             _ => Err(Unread),
         }
     }
@@ -243,38 +243,39 @@ impl<'de> Reader<'de> {
         if self.bytes()[end] == b'"' {
             return Ok(Cow::Borrowed(plain));
         }
-        let mut text = String::with_capacity(self.closing_quote(end)? - from);
-        text.push_str(plain);
+        let mut text = Vec::with_capacity(2 * plain.len() + 64); // Arguments mostly fit.
+        text.extend_from_slice(plain.as_bytes());
+        self.escape(&mut text)?;
         loop {
-            text.push(self.escape()?);
-            let end = self.plain(self.at)?;
-            text.push_str(&self.text[self.at..end]);
-            self.at = end + 1;
-            if self.bytes()[end] == b'"' {
-                return Ok(Cow::Owned(text));
+            // What has escapes has many: the next one is mostly near.
+            match *self.bytes().get(self.at).ok_or(Unread)? {
+                b'"' => break,
+                b'\\' => {
+                    self.at += 1;
+                    self.escape(&mut text)?;
+                }
+                ..0x20 => return Err(Unread),
+                byte => {
+                    text.push(byte);
+                    self.at += 1;
+                }
             }
         }
+        self.at += 1;
+        String::from_utf8(text).map(Cow::Owned).map_err(|_| Unread)
     }
 
-    /// Where a string ends that has an escape at `at`.
-    fn closing_quote(&self, mut at: usize) -> Result<usize, Unread> {
-        while self.bytes()[at] == b'\\' {
-            at = self.plain((at + 2).min(self.text.len()))?;
-        }
-        Ok(at)
-    }
-
-    /// What stands behind a backslash.
-    fn escape(&mut self) -> Result<char, Unread> {
+    /// Appends what stands behind a backslash.
+    fn escape(&mut self, text: &mut Vec<u8>) -> Result<(), Unread> {
         let byte = *self.bytes().get(self.at).ok_or(Unread)?;
         self.at += 1;
-        Ok(match byte {
-            b'"' | b'\\' | b'/' => char::from(byte),
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
+        text.push(match byte {
+            b'"' | b'\\' | b'/' => byte,
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
             b'u' => {
                 let unit = self.unit()?;
                 let code = match unit {
@@ -292,10 +293,13 @@ impl<'de> Reader<'de> {
                     }
                     unit => unit,
                 };
-                char::from_u32(code).ok_or(Unread)?
+                let character = char::from_u32(code).ok_or(Unread)?;
+                text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
             }
             _ => return Err(Unread),
-        })
+        });
+        Ok(())
     }
 
     /// Four hexadecimal digits.
@@ -438,6 +442,31 @@ impl<'de> Array<'_, 'de> {
         }
         Ok(true)
     }
+}
+
+/// How many bytes of `text` come before the first that a JSON string cannot hold as it is: a quote,
+/// a backslash or a control character. Looks at eight bytes at a time.
+pub(crate) fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    /// Sets the highest bit of each byte of `word` that is below `bound`, and perhaps of bytes
+    /// behind the first of them.
+    fn below(word: u64, bound: u8) -> u64 {
+        word.wrapping_sub(ONES * u64::from(bound)) & !word & HIGH
+    }
+    let mut words = text.chunks_exact(8);
+    let mut at = 0;
+    for word in words.by_ref() {
+        let word = u64::from_le_bytes(word.try_into().expect("chunks of eight"));
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let stops = below(word, 0x20) | equal(b'"') | equal(b'\\');
+        if stops != 0 {
+            return at + stops.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | ..0x20);
+    at + words.remainder().iter().position(stop).unwrap_or(words.remainder().len())
 }
 
 /// The text of a value as it is kept. `null` says nothing.
@@ -598,6 +627,22 @@ mod tests {
             check(&crossed);
         }
         assert!(Reader::new(&nested(100_000)).skip().is_ok());
+    }
+
+    #[test]
+    fn what_ends_a_plain_string_is_found_at_every_place() {
+        for stop in (0..0x20).chain([b'"', b'\\']) {
+            for before in 0..20 {
+                let mut text = vec![b' '; before];
+                text.extend([stop, 0x7f, 0x80, 0xff, b'!', stop, b'#', b'[']);
+                text.extend([b']'; 9]);
+                assert_eq!(plain_length(&text), before, "{stop} behind {before}");
+            }
+        }
+        let plain: Vec<u8> = (0x20..=0xff).filter(|byte| !matches!(byte, b'"' | b'\\')).collect();
+        for from in 0..16 {
+            assert_eq!(plain_length(&plain[from..]), plain.len() - from);
+        }
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {

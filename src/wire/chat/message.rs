@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::json::{Array, Object, Unread, explain, read};
+use super::super::json::{Array, Object, Unread, explain, plain_length, read};
 use super::super::shape::{Shape, Text, text_of};
 use super::super::{Call, Error, Reply};
 use super::chunk::{Content, Pieces};
@@ -43,9 +43,11 @@ pub(in super::super) fn write_string(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     out.reserve(rest.len() + 2);
     out.push(b'"');
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20)) {
+    loop {
+        let at = plain_length(rest);
         out.extend_from_slice(&rest[..at]);
-        let escaped = match rest[at] {
+        let Some(byte) = rest.get(at) else { break };
+        let escaped = match *byte {
             b'\n' => b'n',
             b'\t' => b't',
             b'\r' => b'r',
@@ -64,7 +66,6 @@ pub(in super::super) fn write_string(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(&[b'\\', escaped]);
         rest = &rest[at + 1..];
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
