@@ -3,7 +3,7 @@
 use crate::wire::chat;
 
 /// Room for a question, the calls it leads to and their results, so that they do not move.
-const FIRST_ROUND: usize = 1024;
+const FIRST_ROUND: usize = 960;
 
 /// The messages of a conversation, kept as the JSON they travel as.
 ///

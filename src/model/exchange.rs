@@ -15,6 +15,11 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// How much of a key's beginning is no secret, such as `sk-or-v1`.
 const MIN_SECRET_BYTES: usize = 9;
 
+/// A request that is sent as it is polled.
+pub(super) trait Sending: Future<Output = reqwest::Result<Response>> + 'static {}
+
+impl<F: Future<Output = reqwest::Result<Response>> + 'static> Sending for F {}
+
 /// What one exchange knows of its endpoint.
 pub(super) struct Exchange {
     /// The URL as it may be shown.
@@ -26,23 +31,19 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Sends the request and waits until `deadline` for the head of a good reply.
-    pub async fn send(
-        &self,
-        sending: reqwest::RequestBuilder,
-        deadline: Instant,
-    ) -> Result<Response, Error> {
+    pub async fn send(&self, sending: impl Sending, deadline: Instant) -> Result<Response, Error> {
         let head = timeout_at(deadline, self.head(sending)).await;
         head.map_err(|_| self.late(Stage::FirstToken))?
     }
 
-    pub async fn head(&self, sending: reqwest::RequestBuilder) -> Result<Response, Error> {
-        let response = sending.send().await.map_err(|error| self.unreachable(&error))?;
+    pub async fn head(&self, sending: impl Sending) -> Result<Response, Error> {
+        let response = sending.await.map_err(|error| self.unreachable(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let body = error_body(response).await;
+        let body = Box::pin(error_body(response)).await; // Rare, and large.
         Err(self.refused(status, retry_after, &body))
     }
 

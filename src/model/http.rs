@@ -6,12 +6,12 @@ use std::thread::ThreadId;
 
 use futures_util::{StreamExt, stream};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
 use super::endpoint::{Endpoint, masked};
-use super::exchange::{Exchange, chain};
+use super::exchange::{Exchange, Sending, chain};
 use super::streamed::streamed;
 use super::{Error, Event, Events, Model, Request, Stage};
 use crate::wire::chat;
@@ -133,7 +133,7 @@ impl Model for HttpModel {
             Ok(client) => client,
             Err(error) => return stream::once(std::future::ready(Err(error))).boxed_local(),
         };
-        let sending = client.post(self.url.clone()).body(body.write());
+        let sending = client.post(self.url.clone()).body(body.write()).send();
         if self.endpoint.stream {
             streamed(exchange, sending)
         } else {
@@ -143,7 +143,7 @@ impl Model for HttpModel {
 }
 
 /// A reply without streaming. One timer serves the whole exchange.
-async fn whole(exchange: Arc<Exchange>, sending: RequestBuilder) -> Result<Event, Error> {
+async fn whole(exchange: Arc<Exchange>, sending: impl Sending) -> Result<Event, Error> {
     let work = async {
         let response = exchange.head(sending).await?;
         response.bytes().await.map_err(|error| exchange.cut(&error))

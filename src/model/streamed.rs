@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{RequestBuilder, Response};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Sending};
 use super::{Error, Event, Events, Stage};
 use crate::wire::{StreamDecoder, StreamEvent, chat};
 
@@ -21,7 +21,7 @@ const TAIL_TIME_LIMIT: Duration = Duration::from_secs(1);
 const TAIL_TURNS: usize = 2;
 
 /// A streamed reply. A server that does not stream although it was asked to is read all the same.
-pub(super) fn streamed(exchange: Arc<Exchange>, sending: RequestBuilder) -> Events {
+pub(super) fn streamed(exchange: Arc<Exchange>, sending: impl Sending) -> Events {
     let begin = async move {
         let deadline = Instant::now() + exchange.time_limits.first_token;
         let response = exchange.send(sending, deadline).await?;
