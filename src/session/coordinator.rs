@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
+    Actor, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
 };
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
@@ -23,9 +23,9 @@ use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal};
-use crate::supervision::{self, Crew, RoundReported, Seat, WorkerRestarting};
+use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerRestarting};
 use crate::telemetry;
-use crate::tools::{ToolWorker, TypedContext};
+use crate::tools::TypedContext;
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -80,8 +80,6 @@ pub(super) struct Coordinator {
     pub(super) state: SessionState,
     pub(super) seat: Rc<Seat>,
     pub(super) crew: Crew,
-    /// By the place of the tool in the set; empty until the tool's first call.
-    pub(super) workers: Vec<Option<Addr<ToolWorker>>>,
     pub(super) subscribers: Subscribers,
     /// Boxed: a session between turns is small.
     pub(super) turn: Option<Box<Turn>>,
@@ -98,6 +96,7 @@ impl Coordinator {
     pub fn new(
         id: SessionId,
         own: WeakAddr<Self>,
+        idle: IdleWorkers,
         options: SessionOptions,
         journal: Arc<dyn Journal>,
         clock: Clock,
@@ -108,11 +107,10 @@ impl Coordinator {
             span: telemetry::session(&id),
             seat: Seat::new(id.clone(), options.backoff, own.recipient()),
             id,
-            crew: Crew::default(),
+            crew: Crew::new(idle),
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
-            workers: Vec::new(),
             options,
             journal,
             clock,

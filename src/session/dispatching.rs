@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use actix::Addr;
 use tokio::time::Instant;
 
 use super::clock::{later, micros};
@@ -10,7 +9,7 @@ use super::coordinator::Coordinator;
 use super::flight::InFlight;
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
 use crate::telemetry;
-use crate::tools::{CallContext, Completion, Facts, Order, RunCall, ToolType, ToolWorker};
+use crate::tools::{CallContext, Completion, Facts, Order, RunCall};
 
 impl Coordinator {
     /// The beginnings of the unanswered ones among `calls`.
@@ -86,21 +85,11 @@ impl Coordinator {
             };
             let span = telemetry::call(&turn.round_span, &call.id, &call.tool);
             let completer = turn.flight.begin(ordinal, tool.declared_effects(), now, context);
-            self.worker(index, &tool).do_send(RunCall { order, completer, span });
+            let worker = self.crew.worker(index, &tool, &self.seat);
+            worker.do_send(RunCall { order, completer, span });
             turn.ring_at(deadline);
         }
         self.turn = Some(turn);
-    }
-
-    /// The worker of the tool at `index`, spawned at its first call.
-    fn worker(&mut self, index: usize, tool: &Arc<ToolType>) -> &Addr<ToolWorker> {
-        if self.workers.len() <= index {
-            self.workers.resize(self.options.tools.len(), None);
-        }
-        if self.workers[index].is_none() {
-            self.workers[index] = Some(self.crew.hire(tool, &self.seat));
-        }
-        self.workers[index].as_ref().expect("spawned above")
     }
 
     pub(super) fn on_landed(&mut self, landed: Vec<Completion>) {

@@ -15,6 +15,7 @@ use super::coordinator::Coordinator;
 use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::Journal;
+use crate::supervision::IdleWorkers;
 
 /// How many sessions begin before those that have begun have their turn.
 ///
@@ -37,6 +38,8 @@ struct OpenSession {
 pub(super) struct Host {
     journal: Arc<dyn Journal>,
     clock: Clock,
+    /// Workers that sessions have left.
+    idle: IdleWorkers,
     /// How many sessions have begun since others last had their turn.
     begun: usize,
     /// Those that wait for that.
@@ -48,7 +51,8 @@ impl Host {
     pub fn start(arbiter: &ArbiterHandle, journal: Arc<dyn Journal>, clock: Clock) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
-            Self { journal, clock, begun: 0, waiting: VecDeque::new() }
+            let (idle, waiting) = (IdleWorkers::default(), VecDeque::new());
+            Self { journal, clock, idle, begun: 0, waiting }
         })
     }
 
@@ -87,7 +91,8 @@ impl Host {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
         let journal = Arc::clone(&self.journal);
-        let coordinator = Coordinator::new(id, own, options, journal, self.clock);
+        let coordinator =
+            Coordinator::new(id, own, self.idle.clone(), options, journal, self.clock);
         actix_rt::spawn(Context::with_receiver(mailbox).into_future(coordinator));
     }
 }

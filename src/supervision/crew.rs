@@ -1,6 +1,7 @@
 //! The workers of one session and the calls they run: all of them part of the session's own task,
 //! so that a round costs no trip through the runtime's queue, and neither worker nor call a task.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,13 +15,25 @@ use super::Seat;
 use super::rebuild::Rebuild;
 use crate::tools::{Begun, Running, ToolType, ToolWorker};
 
+/// The most workers that wait for a session.
+const MAX_IDLE: usize = 64;
+
 /// The workers of one session and the calls they run. Whoever owns it polls it.
-#[derive(Default)]
 pub(crate) struct Crew {
     /// `None` until the first worker: most sessions that sleep have none.
     members: Option<FuturesUnordered<Member>>,
     begun: Begun,
+    /// By the place of the tool in the set; `None` until the tool's first call.
+    addresses: Vec<Option<Addr<ToolWorker>>>,
+    idle: IdleWorkers,
 }
+
+/// The workers of one arbiter whose sessions are over, the last one first. Cheap to clone.
+///
+/// A worker is a context, a mailbox and a handful of small things in memory that is still warm:
+/// where sessions are short, most begin with workers that others have just left.
+#[derive(Clone, Default)]
+pub(crate) struct IdleWorkers(Rc<RefCell<Vec<Box<Rebuild>>>>);
 
 /// A future of its own: a worker that is rebuilt spares its running calls.
 enum Member {
@@ -29,11 +42,29 @@ enum Member {
 }
 
 impl Crew {
-    /// Takes in a worker for `tool_type`, under the supervisor of `seat`.
-    pub fn hire(&mut self, tool_type: &Arc<ToolType>, seat: &Rc<Seat>) -> Addr<ToolWorker> {
-        let (worker, address) = Rebuild::new(tool_type, self.begun.clone(), seat);
-        self.members.get_or_insert_default().push(Member::Worker(Box::new(worker)));
-        address
+    /// A crew without workers.
+    pub fn new(idle: IdleWorkers) -> Self {
+        Self { members: None, begun: Begun::default(), addresses: Vec::new(), idle }
+    }
+
+    /// The worker of `tool_type`, the tool at `place`; taken in at the tool's first call, under the
+    /// supervisor of `seat`.
+    pub fn worker(
+        &mut self,
+        place: usize,
+        tool_type: &Arc<ToolType>,
+        seat: &Rc<Seat>,
+    ) -> &Addr<ToolWorker> {
+        if self.addresses.len() <= place {
+            self.addresses.resize(place + 1, None);
+        }
+        if self.addresses[place].is_none() {
+            let idle = self.idle.0.borrow_mut().pop();
+            let mut worker = idle.unwrap_or_else(|| Box::new(Rebuild::new()));
+            self.addresses[place] = worker.take_up(place, tool_type, self.begun.clone(), seat);
+            self.members.get_or_insert_default().push(Member::Worker(worker));
+        }
+        self.addresses[place].as_ref().expect("an idle worker has its address")
     }
 
     /// Goes on with the workers and calls that have something to do.
@@ -45,6 +76,26 @@ impl Crew {
             self.begun.drain_into(|call| members.push(Member::Call(call)));
             if members.len() == before {
                 return;
+            }
+        }
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        let Some(members) = self.members.take().filter(|_| !std::thread::panicking()) else {
+            return;
+        };
+        let workers = members.into_iter().filter_map(|member| match member {
+            Member::Worker(worker) => Some(worker),
+            Member::Call(_) => None, // It ends before its worker goes.
+        });
+        for mut worker in workers.collect::<Vec<_>>() {
+            let address = self.addresses.get_mut(worker.place()).and_then(Option::take);
+            let sound = worker.retire(address);
+            let mut idle = self.idle.0.borrow_mut();
+            if sound && idle.len() < MAX_IDLE {
+                idle.push(worker);
             }
         }
     }

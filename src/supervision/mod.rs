@@ -16,5 +16,5 @@ pub use report::{CallReport, RoundReport, Rounds};
 pub use reports::RoundReports;
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
 
-pub(crate) use crew::Crew;
+pub(crate) use crew::{Crew, IdleWorkers};
 pub(crate) use supervisor::Seat;

@@ -19,10 +19,7 @@ use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{Decision, Seat, Supervisor};
-use crate::tools::{Begun, Health, ToolType, ToolWorker, message_of};
-
-/// How often a worker that rests looks whether its session is still there.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+use crate::tools::{Assignment, Begun, Health, Post, ToolType, ToolWorker, message_of};
 
 /// News to the supervisor: this generation of a worker is lost. The answer says what becomes of it.
 #[derive(Debug, Message)]
@@ -36,12 +33,18 @@ pub struct WorkerFailed {
     pub cause: String,
 }
 
-/// A worker and what becomes of it. Ends when nobody can reach the worker any more.
+/// A worker and what becomes of it. Lives as long as its session; when that is over it can take up
+/// work in another.
 pub(super) struct Rebuild {
     watched: Option<ContextFut<ToolWorker, Context<ToolWorker>>>,
+    /// `None` while somebody else keeps it: see [`Rebuild::take_up`].
+    address: Option<Addr<ToolWorker>>,
+    /// The place of its tool among those of the session.
+    place: usize,
+    post: Rc<Post>,
     health: Rc<Health>,
     tool: Arc<str>,
-    seat: Rc<Seat>,
+    seat: Option<Rc<Seat>>,
     state: State,
     /// Since when the worker has been down.
     down_since: Option<Instant>,
@@ -50,8 +53,7 @@ pub(super) struct Rebuild {
 enum State {
     Running,
     Asking(Pin<Box<Request<Supervisor, WorkerFailed>>>),
-    /// Until when, and when to look again whether anybody waits for it.
-    Resting(Instant, Pin<Box<Sleep>>),
+    Resting(Pin<Box<Sleep>>),
 }
 
 impl Future for Rebuild {
@@ -61,29 +63,19 @@ impl Future for Rebuild {
         let this = &mut *self;
         loop {
             match &mut this.state {
-                State::Running => match this.poll_watched(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(None) => return this.end(),
-                    Poll::Ready(Some(cause)) => this.ask(cause),
-                },
+                State::Running => {
+                    let cause = ready!(this.poll_watched(cx));
+                    ready!(this.ask(cause));
+                }
                 State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
                     Ok(Decision::RebuildAfter(rest)) => this.state = resting(rest),
-                    Err(_closed) => return this.end(), // The session is over.
+                    Err(_closed) => return this.end(), // The thread's runtime ends.
                 },
-                State::Resting(until, look) => {
-                    ready!(look.as_mut().poll(cx));
-                    let now = Instant::now();
-                    if now < *until {
-                        look.as_mut().reset((now + LOOK_EVERY).min(*until));
-                        if this.is_wanted() {
-                            continue;
-                        }
-                        return this.end(); // The session is over.
-                    }
-                    match this.restart() {
-                        Ok(true) => this.state = State::Running,
-                        Ok(false) => return this.end(), // Nobody can reach it now.
-                        Err(panic) => this.ask(message_of(&*panic)),
+                State::Resting(rest) => {
+                    ready!(rest.as_mut().poll(cx));
+                    this.state = State::Running;
+                    if let Err(panic) = this.restart() {
+                        ready!(this.ask(message_of(&*panic)));
                     }
                 }
             }
@@ -93,72 +85,102 @@ impl Future for Rebuild {
 
 fn resting(rest: Duration) -> State {
     let now = Instant::now();
-    let until = now.checked_add(rest).unwrap_or(now);
-    State::Resting(until, Box::pin(sleep_until((now + LOOK_EVERY).min(until))))
+    State::Resting(Box::pin(sleep_until(now.checked_add(rest).unwrap_or(now))))
 }
 
 impl Rebuild {
-    /// A worker for `tool_type`, under the supervisor of `seat`, and its address. It lives as long
-    /// as it is polled.
-    pub fn new(
+    /// A worker without work. Nothing happens before it is polled.
+    pub fn new() -> Self {
+        let post = Rc::default();
+        // Unbounded: a bound would break the order, and bounds nothing.
+        let (sender, receiver) = channel(0);
+        let worker = ToolWorker::new(Rc::clone(&post));
+        Self {
+            watched: Some(Context::with_receiver(receiver).into_future(worker)),
+            address: Some(Addr::new(sender)),
+            place: 0,
+            post,
+            health: Rc::default(),
+            tool: Arc::default(),
+            seat: None,
+            state: State::Running,
+            down_since: None,
+        }
+    }
+
+    /// Has the worker run the calls of `tool_type`, the session's tool at `place`, under the
+    /// supervisor of `seat`. It must be new, or have retired. The answer is its only address.
+    pub fn take_up(
+        &mut self,
+        place: usize,
         tool_type: &Arc<ToolType>,
         begun: Begun,
         seat: &Rc<Seat>,
-    ) -> (Self, Addr<ToolWorker>) {
-        let health = Rc::new(Health::default());
-        // Unbounded: a bound would break the order, and bounds nothing.
-        let (sender, receiver) = channel(0);
-        let worker =
-            ToolWorker::new(Arc::clone(tool_type), Rc::clone(&health), begun, Instant::now());
-        let rebuild = Self {
-            watched: Some(Context::with_receiver(receiver).into_future(worker)),
-            health,
-            tool: Arc::clone(tool_type.name()),
-            seat: Rc::clone(seat),
-            state: State::Running,
-            down_since: None,
-        };
-        (rebuild, Addr::new(sender))
+    ) -> Option<Addr<ToolWorker>> {
+        self.place = place;
+        self.health = Rc::default();
+        self.tool = Arc::clone(tool_type.name());
+        self.seat = Some(Rc::clone(seat));
+        let (tool_type, health) = (Arc::clone(tool_type), Rc::clone(&self.health));
+        let wanted = Instant::now();
+        self.post.set(Some(Assignment { tool_type, health, begun, wanted }));
+        self.address.take()
     }
 
-    /// Ready with the cause when the generation is lost, with `None` when the worker has ended.
-    fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<String>> {
+    /// The place of its tool among those of the session.
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// Takes the worker, whose address this is, out of its session, and says whether it can take up
+    /// work in another. A panic of what it lets go of ends here.
+    pub fn retire(&mut self, address: Option<Addr<ToolWorker>>) -> bool {
+        self.address = address;
+        self.post.set(None);
+        (self.health, self.seat) = (Rc::default(), None);
+        (self.tool, self.down_since) = (Arc::default(), None);
+        let sound = matches!(self.state, State::Running);
+        sound && self.restart_watched().is_ok_and(|restarted| restarted)
+    }
+
+    /// Ready with the cause when the generation is lost.
+    fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<String> {
         if let Some(cause) = self.health.take_failure(cx.waker()) {
-            return Poll::Ready(Some(cause));
+            return Poll::Ready(cause);
         }
         let Some(watched) = &mut self.watched else {
-            return Poll::Ready(None);
+            return Poll::Pending;
         };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
             Ok(Poll::Pending) => {
                 self.down_since = None;
                 Poll::Pending
             }
-            Ok(Poll::Ready(())) if !watched.ctx().connected() => Poll::Ready(None),
-            Ok(Poll::Ready(())) => Poll::Ready(Some("the worker stopped".into())),
-            Err(panic) => Poll::Ready(Some(message_of(&*panic))),
+            Ok(Poll::Ready(())) => Poll::Ready("the worker stopped".into()),
+            Err(panic) => Poll::Ready(message_of(&*panic)),
         }
     }
 
-    fn ask(&mut self, cause: String) {
+    /// Ends if there is nobody to ask.
+    fn ask(&mut self, cause: String) -> Poll<()> {
         let (tool, generation) = (Arc::clone(&self.tool), self.health.generation());
         self.down_since.get_or_insert_with(Instant::now);
-        let supervisor = self.seat.supervisor();
-        let answer = supervisor.send(WorkerFailed { tool, generation, cause });
+        let Some(seat) = &self.seat else { return Poll::Pending };
+        let answer = seat.supervisor().send(WorkerFailed { tool, generation, cause });
         self.state = State::Asking(Box::pin(answer));
+        Poll::Ready(())
     }
 
     fn restart(&mut self) -> Result<bool, Box<dyn Any + Send>> {
         self.health.rebuilt(self.down_since.unwrap_or_else(Instant::now));
+        self.restart_watched()
+    }
+
+    fn restart_watched(&mut self) -> Result<bool, Box<dyn Any + Send>> {
         let Some(watched) = &mut self.watched else {
             return Ok(false);
         };
         catch_unwind(AssertUnwindSafe(|| watched.restart()))
-    }
-
-    /// Says whether anybody can still reach the worker.
-    fn is_wanted(&mut self) -> bool {
-        self.watched.as_mut().is_some_and(|watched| watched.ctx().connected())
     }
 
     fn end(&mut self) -> Poll<()> {

@@ -31,4 +31,6 @@ pub(crate) use context::Facts;
 pub(crate) use guard::message_of;
 pub(crate) use health::Health;
 pub(crate) use running::{Begun, Running};
-pub(crate) use worker::{CallProgressed, Ended, Order, RunCall, ToolWorker, Waits};
+pub(crate) use worker::{
+    Assignment, CallProgressed, Ended, Order, Post, RunCall, ToolWorker, Waits,
+};

@@ -1,6 +1,7 @@
 //! One worker per tool type and session. It starts calls; what a failure means is the
 //! supervisor's business.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -66,37 +67,46 @@ pub(crate) struct CallProgressed {
 }
 
 /// Begins the calls of one tool type for one session. Those that wait are the session's to poll.
+#[derive(Default)]
 pub(crate) struct ToolWorker {
-    tool_type: Arc<ToolType>,
+    post: Rc<Post>,
+    /// Made when the worker starts, and anew after each failure.
     tool: Option<Box<dyn Tool>>,
-    health: Rc<Health>,
-    begun: Begun,
-    spawned: Instant,
-    ready: Instant,
+    ready: Option<Instant>,
     /// The last call was done the first time it was looked at, and soon.
     answers_at_once: bool,
     /// Calls that came after a failure and before the rebuilding.
     held: Vec<RunCall>,
 }
 
+/// Where a worker works, set by whoever watches it.
+#[derive(Default)]
+pub(crate) struct Post(RefCell<Option<Rc<Assignment>>>);
+
+/// What a worker works on: `None` between sessions.
+pub(crate) struct Assignment {
+    pub tool_type: Arc<ToolType>,
+    pub health: Rc<Health>,
+    pub begun: Begun,
+    /// When somebody first wanted the worker.
+    pub wanted: Instant,
+}
+
+impl Post {
+    /// Sets what the worker works on once it is (re)started.
+    pub fn set(&self, assignment: Option<Assignment>) {
+        *self.0.borrow_mut() = assignment.map(Rc::new);
+    }
+
+    fn get(&self) -> Option<Rc<Assignment>> {
+        self.0.borrow().clone()
+    }
+}
+
 impl ToolWorker {
-    /// A worker that makes its tool when it starts. `spawned` is when somebody first wanted it.
-    pub(crate) fn new(
-        tool_type: Arc<ToolType>,
-        health: Rc<Health>,
-        begun: Begun,
-        spawned: Instant,
-    ) -> Self {
-        Self {
-            tool_type,
-            tool: None,
-            health,
-            begun,
-            spawned,
-            ready: spawned,
-            answers_at_once: true,
-            held: Vec::new(),
-        }
+    /// A worker that works where `post` says.
+    pub(crate) fn new(post: Rc<Post>) -> Self {
+        Self { post, ..Self::default() }
     }
 }
 
@@ -104,12 +114,15 @@ impl Actor for ToolWorker {
     type Context = Context<Self>;
 
     fn started(&mut self, _: &mut Context<Self>) {
-        self.tool = Some((self.tool_type.make)());
-        if self.health.generation() == 0 {
-            self.ready = Instant::now();
+        let Some(assignment) = self.post.get() else { return };
+        self.tool = Some((assignment.tool_type.make)());
+        if self.ready.is_none() {
+            let first = assignment.health.generation() == 0;
+            self.ready = Some(if first { Instant::now() } else { assignment.wanted });
+            self.answers_at_once = true;
         }
         for call in std::mem::take(&mut self.held) {
-            self.run(call);
+            self.run(call, &assignment);
         }
     }
 }
@@ -117,6 +130,9 @@ impl Actor for ToolWorker {
 impl Supervised for ToolWorker {
     fn restarting(&mut self, _: &mut Context<Self>) {
         self.tool = None; // Made anew by `started`; running calls keep what they began with.
+        if self.post.get().is_none() {
+            *self = Self::new(Rc::clone(&self.post)); // The session is over.
+        }
     }
 }
 
@@ -124,45 +140,48 @@ impl Handler<RunCall> for ToolWorker {
     type Result = ();
 
     fn handle(&mut self, call: RunCall, _: &mut Context<Self>) {
-        self.run(call);
+        if let Some(assignment) = self.post.get() {
+            self.run(call, &assignment);
+        }
     }
 }
 
 impl ToolWorker {
-    fn run(&mut self, call: RunCall) {
+    fn run(&mut self, call: RunCall, assignment: &Assignment) {
         if call.order.context.is_over() {
             return; // Given up while it was queued.
         }
-        if self.health.has_failed() {
+        let Assignment { tool_type, health, begun: others, wanted } = assignment;
+        if health.has_failed() {
             return self.held.push(call); // Not on the value that panicked.
         }
         let RunCall { order, completer, span } = call;
         let _entered = span.enter();
         let began = Instant::now();
-        let start = (self.spawned, self.ready);
-        let waits = waits(order.dispatched, start, self.health.down(), began);
-        let generation = self.health.generation();
+        let start = (*wanted, self.ready.unwrap_or(*wanted));
+        let waits = waits(order.dispatched, start, health.down(), began);
+        let generation = health.generation();
         if order.context.deadline() <= began {
             let (kind, message) = timed_out(order.expires);
-            let outcome = Outcome::broken_off(kind, &message, self.tool_type.effects, false);
+            let outcome = Outcome::broken_off(kind, &message, tool_type.effects, false);
             let ran = Duration::ZERO;
             return completer.complete(Ended { outcome, waits, ran, attempts: 0, generation });
         }
-        let guard = self.begin(order, began);
-        let health = Rc::clone(&self.health);
+        let guard = self.begin(order, tool_type, began);
+        let health = Rc::clone(health);
         let completer = Some(completer);
         drop(_entered);
         let running = Running { guard, health, generation, waits, began, completer, span };
         if let Some(running) = self.try_at_once(running) {
-            self.begun.push(running); // Not an actor future: a rebuilt worker spares its calls.
+            others.push(running); // Not an actor future: a rebuilt worker spares its calls.
         }
     }
 
-    fn begin(&self, order: Order, now: Instant) -> Guard {
+    fn begin(&self, order: Order, tool_type: &ToolType, now: Instant) -> Guard {
         let Order { context, arguments, .. } = order;
         context.begin(now);
         let tool = self.tool.as_deref().expect("`started` made it before any message");
-        Guard::new(tool, &arguments, context, self.tool_type.effects)
+        Guard::new(tool, &arguments, context, tool_type.effects)
     }
 
     /// Looks whether the call is done already, where the last one was: a call that never waits
