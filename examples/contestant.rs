@@ -61,13 +61,13 @@ impl Drop for Counted {
 async fn tool(kind: &'static str, arguments: Arguments, blocking: bool) -> Result<String, String> {
     STARTED.fetch_add(1, Relaxed);
     let mut counted = Counted(false);
-    let result = work(kind, arguments, blocking).await;
+    let result = work(kind, &arguments, blocking).await;
     counted.0 = true;
     FINISHED.fetch_add(u64::from(result.is_ok()), Relaxed);
     result
 }
 
-async fn work(kind: &'static str, arguments: Arguments, blocking: bool) -> Result<String, String> {
+async fn work(kind: &'static str, arguments: &Arguments, blocking: bool) -> Result<String, String> {
     match &*arguments.mode {
         "raise" => return Err("disk on fire".into()),
         "hang" => std::future::pending::<()>().await,

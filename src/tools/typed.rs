@@ -50,7 +50,8 @@ impl ToolType {
     {
         let call = move |arguments: &str, context: CallContext| -> ToolFuture {
             match serde_json::from_str(arguments) {
-                Ok(arguments) => answer(function(arguments, context)).boxed_local(),
+                // `map`, since an async block would keep the work twice.
+                Ok(arguments) => function(arguments, context).map(answer).boxed_local(),
                 Err(error) => failed(Error::bad_arguments(error)),
             }
         };
@@ -77,10 +78,8 @@ where
     }
 }
 
-async fn answer<T: Serialize + 'static, E: Display>(
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<String, Error> {
-    let mut value = Some(work.await.map_err(Error::new)?);
+fn answer<T: Serialize + 'static, E: Display>(result: Result<T, E>) -> Result<String, Error> {
+    let mut value = Some(result.map_err(Error::new)?);
     // Text goes as it is, without quotes.
     if let Some(text) = (&mut value as &mut dyn Any).downcast_mut::<Option<String>>() {
         return Ok(text.take().unwrap_or_default());
