@@ -29,6 +29,10 @@ pub struct Record {
     pub event: Event,
 }
 
+/// The records of one step: kept all of them or none. Shared by the journal, the session and its
+/// reports.
+pub type Batch = Arc<Vec<Record>>;
+
 /// Something that happened in a session, in the past tense.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

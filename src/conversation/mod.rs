@@ -11,7 +11,7 @@ mod plan;
 mod state;
 mod transcript;
 
-pub use event::{AskedCall, CallTimes, Event, Record, TurnEnd, VERSION};
+pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};
 pub use key::{CallKey, SessionId};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem};
 pub use plan::{Catalogue, Limits, Mode, Refusal, plan};

@@ -99,7 +99,8 @@ pub struct Outcome {
     pub content: Arc<str>,
     /// Absent when the call ended well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    /// Boxed: most calls end well.
+    pub problem: Option<Box<Problem>>,
 }
 
 impl Outcome {
@@ -114,7 +115,7 @@ impl Outcome {
         Self {
             kind,
             content: format!("error: {message}").into(),
-            problem: Some(Problem { code: kind.as_str().into(), message }),
+            problem: Some(Box::new(Problem { code: kind.as_str().into(), message })),
         }
     }
 

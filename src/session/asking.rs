@@ -69,10 +69,11 @@ impl Coordinator {
         if calls.is_empty() {
             turn.answer = Some((Arc::clone(&text), finish.clone()));
         }
-        let mut events = Vec::with_capacity(1 + calls.len().max(1)); // And what they lead to.
-        events.push(Event::Replied {
+        let (attempt, first_token) = (turn.attempt, turn.first_token);
+        let mut draft = self.draft(1 + calls.len().max(1)); // And what it leads to.
+        draft.push(Event::Replied {
             round: self.state.rounds() + 1,
-            attempt: turn.attempt,
+            attempt,
             message: message.into(),
             text,
             calls,
@@ -80,8 +81,8 @@ impl Coordinator {
             finish,
             model: reply.model,
             usage: reply.usage,
-            first_token_at_us: turn.first_token.map(|at| self.clock.micros_at(at)),
+            first_token_at_us: first_token.map(|at| self.clock.micros_at(at)),
         });
-        self.record(events);
+        self.record_draft(draft);
     }
 }

@@ -13,13 +13,11 @@ use crate::tools::{CallContext, Completion, Facts, Order, RunCall};
 
 impl Coordinator {
     /// The beginnings of the unanswered ones among `calls`.
-    pub(super) fn beginnings(&self, calls: std::ops::Range<u32>) -> Vec<Event> {
+    pub(super) fn beginnings(&self, calls: std::ops::Range<u32>) -> impl Iterator<Item = Event> {
         let round = self.state.rounds();
-        let Some(asked) = self.state.calls() else {
-            return Vec::new();
-        };
-        let begin = |ordinal: u32| {
-            let call = asked.get(ordinal as usize)?;
+        let asked = self.state.calls();
+        calls.filter_map(move |ordinal| {
+            let call = asked?.get(ordinal as usize)?;
             let (id, tool) = (Arc::clone(&call.id), Arc::clone(&call.tool));
             self.state.is_unanswered(ordinal).then_some(Event::CallStarted {
                 round,
@@ -27,8 +25,7 @@ impl Coordinator {
                 id,
                 tool,
             })
-        };
-        calls.filter_map(begin).collect()
+        })
     }
 
     /// Hands the calls, whose beginnings `records` tell of and the journal has, to their workers.
@@ -94,7 +91,7 @@ impl Coordinator {
 
     pub(super) fn on_landed(&mut self, landed: Vec<Completion>) {
         let Some(turn) = &self.turn else { return };
-        let mut events = Vec::with_capacity(landed.len() + 1); // And what they lead to.
+        let mut draft = self.draft(landed.len() + 1); // And what they lead to.
         for Completion { place, ended } in landed {
             let call = turn.flight.call(place);
             let Some(call) = call.filter(|call| self.state.is_unanswered(call.ordinal)) else {
@@ -122,9 +119,9 @@ impl Coordinator {
                     (outcome, self.times_until_now(dispatched, began))
                 }
             };
-            events.push(self.call_ended(ordinal, outcome, times));
+            draft.push(self.call_ended(ordinal, outcome, times));
         }
-        self.record(events);
+        self.record_draft(draft);
     }
 
     /// The times of a call that was given up: since it began it ran, before that it was queued.

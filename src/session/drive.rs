@@ -15,8 +15,8 @@ use super::Cause;
 use super::clock::later;
 use super::coordinator::Coordinator;
 use super::turn::Append;
-use crate::conversation::{Action, Event, Record, VERSION};
-use crate::store::{self, Pending};
+use crate::conversation::{Batch, Event, Record, VERSION};
+use crate::store;
 use crate::telemetry;
 use crate::tools::CallProgressed;
 
@@ -172,70 +172,6 @@ impl Coordinator {
         Step::GoOn
     }
 
-    /// Appends `events` to the journal, and with them the steps that they ask for and that are
-    /// records before they are anything else: a question and the asking of the model, a reply and
-    /// the beginnings of its calls. Nothing has an effect before the journal has it.
-    pub(super) fn record(&mut self, events: Vec<Event>) {
-        if events.is_empty() {
-            return;
-        }
-        let mut events = match &mut self.turn {
-            Some(turn) if !turn.news.is_empty() => {
-                let mut news = std::mem::take(&mut turn.news);
-                news.extend(events);
-                news
-            }
-            _ => events,
-        };
-        let mut known = 0;
-        while known < events.len() {
-            let wish = self.fold(&events[known..]);
-            known = events.len();
-            match wish {
-                Action::Wait => {}
-                Action::AskModel { round, attempt } => {
-                    events.push(Event::ModelAsked { round, attempt });
-                }
-                Action::RunCalls(calls) => events.extend(self.beginnings(calls)),
-                Action::EndTurn(end) => {
-                    let end = self.end_of_turn(end);
-                    events.push(end);
-                }
-            }
-        }
-        let (pending, records) = self.write(events);
-        if let Some(turn) = &mut self.turn {
-            turn.append = Some(Append { pending, records });
-        }
-    }
-
-    /// Shows `events` to the state. Of several wishes the last one counts: it knows all events. A
-    /// turn that has ended wishes for nothing, whatever the calls' ends would have led to.
-    fn fold(&mut self, events: &[Event]) -> Action {
-        let mut wish = Action::Wait;
-        for event in events {
-            match self.state.on(event) {
-                Action::Wait if matches!(event, Event::TurnEnded { .. }) => wish = Action::Wait,
-                Action::Wait => {}
-                action => wish = action,
-            }
-        }
-        wish
-    }
-
-    pub(super) fn write(
-        &mut self,
-        events: Vec<Event>,
-    ) -> (Pending<Result<(), store::Error>>, Arc<[Record]>) {
-        let (at_us, expected) = (self.clock.micros_at(Instant::now()), self.seq);
-        let (session, v) = (&self.id, VERSION);
-        let stamp = |(seq, event)| Record { v, seq, at_us, session: session.clone(), event };
-        let records: Arc<[Record]> = (expected + 1..).zip(events).map(stamp).collect();
-        self.seq += records.len() as u64;
-        let pending = self.journal.append(&self.id, expected, self.epoch, Arc::clone(&records));
-        (pending, records)
-    }
-
     /// Tells subscribers of something that is not kept.
     pub(super) fn tell(&mut self, event: Event) {
         if !self.subscribers.is_empty() {
@@ -260,7 +196,7 @@ impl Coordinator {
 
     /// Carries out what is on record now: asks the model, hands calls to their workers, ends the
     /// turn.
-    fn carry_out(&mut self, records: Arc<[Record]>) {
+    fn carry_out(&mut self, records: Batch) {
         let mut asked = None;
         for record in records.iter() {
             self.log(&record.event);

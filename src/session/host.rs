@@ -1,15 +1,13 @@
 //! One host per arbiter: sessions begin there, a few at a time.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::dev::channel::{AddressReceiver, channel};
-use actix::fut::ActorFuture;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WeakAddr};
+use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
 use actix_rt::ArbiterHandle;
-use futures_util::future::LocalBoxFuture;
 
 use super::coordinator::Coordinator;
 use super::{Clock, Session, SessionOptions};
@@ -35,7 +33,10 @@ struct OpenSession {
 }
 
 /// Begins sessions on its arbiter.
-pub(super) struct Host {
+pub(super) struct Host(Rc<RefCell<Place>>);
+
+/// Where sessions begin.
+struct Place {
     journal: Arc<dyn Journal>,
     clock: Clock,
     /// Workers that sessions have left.
@@ -52,7 +53,7 @@ impl Host {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
             let (idle, waiting) = (IdleWorkers::default(), VecDeque::new());
-            Self { journal, clock, idle, begun: 0, waiting }
+            Self(Rc::new(RefCell::new(Place { journal, clock, idle, begun: 0, waiting })))
         })
     }
 
@@ -74,52 +75,42 @@ impl Actor for Host {
 impl Handler<OpenSession> for Host {
     type Result = ();
 
-    fn handle(&mut self, open: OpenSession, ctx: &mut Context<Self>) {
-        if self.begun < AT_ONCE {
-            self.begin(open);
-            return;
+    fn handle(&mut self, open: OpenSession, _: &mut Context<Self>) {
+        let mut place = self.0.borrow_mut();
+        if place.begun < AT_ONCE {
+            place.begin(open);
+        } else {
+            if place.waiting.is_empty() {
+                // A task, not an actor future: those are polled at each message.
+                actix_rt::spawn(take_turns(Rc::clone(&self.0)));
+            }
+            place.waiting.push_back(open);
         }
-        if self.waiting.is_empty() {
-            ctx.spawn(TakeTurns(Box::pin(tokio::task::yield_now())));
-        }
-        self.waiting.push_back(open);
     }
 }
 
-impl Host {
+impl Place {
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
-        let journal = Arc::clone(&self.journal);
-        let coordinator =
-            Coordinator::new(id, own, self.idle.clone(), options, journal, self.clock);
+        let (idle, journal) = (self.idle.clone(), Arc::clone(&self.journal));
+        let coordinator = Coordinator::new(id, own, idle, options, journal, self.clock);
         actix_rt::spawn(Context::with_receiver(mailbox).into_future(coordinator));
     }
 }
 
 /// Begins the sessions that wait, a few each time everything else has had its turn.
-struct TakeTurns(LocalBoxFuture<'static, ()>);
-
-impl ActorFuture<Host> for TakeTurns {
-    type Output = ();
-
-    fn poll(
-        mut self: Pin<&mut Self>,
-        host: &mut Host,
-        _: &mut Context<Host>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        loop {
-            ready!(self.0.as_mut().poll(cx));
-            host.begun = 0;
-            while host.begun < AT_ONCE {
-                let Some(open) = host.waiting.pop_front() else { return Poll::Ready(()) };
-                host.begin(open);
-            }
-            if host.waiting.is_empty() {
-                return Poll::Ready(());
-            }
-            self.0 = Box::pin(tokio::task::yield_now());
+async fn take_turns(place: Rc<RefCell<Place>>) {
+    loop {
+        tokio::task::yield_now().await;
+        let mut place = place.borrow_mut();
+        place.begun = 0;
+        while place.begun < AT_ONCE {
+            let Some(open) = place.waiting.pop_front() else { return };
+            place.begin(open);
+        }
+        if place.waiting.is_empty() {
+            return;
         }
     }
 }

@@ -17,6 +17,7 @@ mod handle;
 mod host;
 mod opening;
 mod options;
+mod recording;
 mod runtime;
 mod subscribers;
 mod turn;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::clock::later;
 use super::coordinator::Coordinator;
 use crate::conversation::{
-    Action, CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd,
+    Action, Batch, CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd,
 };
 use crate::store::{self, Pending};
 use crate::telemetry;
@@ -20,7 +20,7 @@ use crate::telemetry;
 pub(super) enum Opening {
     Epoch(Pending<Result<u64, store::Error>>),
     Reading(Pending<Result<Vec<Record>, store::Error>>),
-    Writing(Pending<Result<(), store::Error>>, Arc<[Record]>),
+    Writing(Pending<Result<(), store::Error>>, Batch),
 }
 
 impl Opening {
@@ -63,7 +63,9 @@ impl ActorFuture<Coordinator> for Opening {
                         if events.is_empty() {
                             break Ok(None);
                         }
-                        let (pending, records) = this.write(events);
+                        let mut draft = this.draft(events.len());
+                        draft.extend(events);
+                        let (pending, records) = this.write(draft);
                         *self = Self::Writing(pending, records);
                     }
                     Err(error) => break Err(error),
@@ -93,11 +95,7 @@ impl Coordinator {
     }
 
     /// Takes the questions that waited, or lets them know why there will be no answer.
-    fn open(
-        &mut self,
-        ended: Result<Option<Arc<[Record]>>, store::Error>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn open(&mut self, ended: Result<Option<Batch>, store::Error>, ctx: &mut Context<Self>) {
         self.opened = true;
         self.patience = None;
         self.told = self.seq;

@@ -13,7 +13,7 @@ use tracing::Span;
 use super::clock::later;
 use super::flight::Flight;
 use super::{Answer, Cause, Error};
-use crate::conversation::{Event, Record, TurnEnd};
+use crate::conversation::{Batch, Event, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
@@ -56,7 +56,7 @@ pub(super) struct Turn {
     pub model_name: Option<Arc<str>>,
     pub usage: Usage,
     /// The events of the turn that the journal has.
-    pub records: Vec<Arc<[Record]>>,
+    pub records: Vec<Batch>,
     /// The account of the rounds, where somebody follows it.
     pub rounds: Rounds,
     /// How many of `records` it has taken in: it does while the model is busy.
@@ -68,7 +68,7 @@ pub(super) struct Turn {
 /// Events on their way into the journal.
 pub(super) struct Append {
     pub pending: Pending<Result<(), store::Error>>,
-    pub records: Arc<[Record]>,
+    pub records: Batch,
 }
 
 impl Turn {

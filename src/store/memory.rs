@@ -1,10 +1,10 @@
 //! A journal that ends with the process.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Error, Journal, Pending};
-use crate::conversation::{Record, SessionId};
+use crate::conversation::{Batch, Record, SessionId};
 
 /// Keeps records in memory: those of a session as long as the session lives, or for good.
 #[derive(Debug, Default)]
@@ -18,7 +18,7 @@ pub struct MemoryStore {
 struct Kept {
     epoch: u64,
     seq: u64,
-    batches: Vec<Arc<[Record]>>,
+    batches: Vec<Batch>,
 }
 
 impl MemoryStore {
@@ -53,7 +53,7 @@ impl Journal for MemoryStore {
         session: &SessionId,
         expected_seq: u64,
         epoch: u64,
-        records: Arc<[Record]>,
+        records: Batch,
     ) -> Pending<Result<(), Error>> {
         let mut sessions = self.sessions();
         let Some(kept) = sessions.get_mut(session).filter(|kept| kept.epoch == epoch) else {

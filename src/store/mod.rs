@@ -3,14 +3,13 @@
 mod memory;
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
 
 pub use memory::MemoryStore;
 
-use crate::conversation::{Record, SessionId};
+use crate::conversation::{Batch, Record, SessionId};
 
 /// Why a record was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +61,7 @@ pub trait Journal: Send + Sync {
         session: &SessionId,
         expected_seq: u64,
         epoch: u64,
-        records: Arc<[Record]>,
+        records: Batch,
     ) -> Pending<Result<(), Error>>;
 
     /// The records of `session` after event `after`, in order; empty for a session nobody knows.

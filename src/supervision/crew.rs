@@ -33,6 +33,7 @@ pub(crate) struct Crew {
 /// A worker is a context, a mailbox and a handful of small things in memory that is still warm:
 /// where sessions are short, most begin with workers that others have just left.
 #[derive(Clone, Default)]
+#[expect(clippy::vec_box, reason = "they come and go in their boxes, and are not moved")]
 pub(crate) struct IdleWorkers(Rc<RefCell<Vec<Box<Rebuild>>>>);
 
 /// A future of its own: a worker that is rebuilt spares its running calls.

@@ -99,7 +99,7 @@ struct Open {
 struct End {
     kind: OutcomeKind,
     content: Arc<str>,
-    problem: Option<Problem>,
+    problem: Option<Box<Problem>>,
     times: CallTimes,
 }
 
@@ -244,8 +244,8 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
         waited: micros(times.waited_us),
         ran: micros(times.ran_us),
         error: end
-            .and_then(|end| end.problem.clone())
-            .or(refused.and_then(|refused| refused.problem.clone())),
+            .and_then(|end| end.problem.as_deref().cloned())
+            .or(refused.and_then(|refused| refused.problem.as_deref().cloned())),
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::{RoundReport, Rounds};
-use crate::conversation::{Event, Record};
+use crate::conversation::{Batch, Event};
 
 /// The accounts of a turn's rounds, in order: a slice of [`RoundReport`]s.
 ///
@@ -16,14 +16,14 @@ pub struct RoundReports(Arc<Turn>);
 
 #[derive(Default)]
 struct Turn {
-    records: Vec<Arc<[Record]>>,
+    records: Vec<Batch>,
     /// The end of a turn that the store did not take, and when it was.
     unkept: Option<(u64, Event)>,
     reports: OnceLock<Vec<Arc<RoundReport>>>,
 }
 
 impl RoundReports {
-    pub(crate) fn new(records: Vec<Arc<[Record]>>, unkept: Option<(u64, Event)>) -> Self {
+    pub(crate) fn new(records: Vec<Batch>, unkept: Option<(u64, Event)>) -> Self {
         Self(Arc::new(Turn { records, unkept, reports: OnceLock::new() }))
     }
 }

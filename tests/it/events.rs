@@ -120,7 +120,7 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
         for length in 0..=records.len() {
             let journal = Arc::new(MemoryStore::keeping());
             let epoch = journal.open(&id).await.expect("memory does not fail");
-            let prefix = records[..length].into();
+            let prefix = Arc::new(records[..length].to_vec());
             journal.append(&id, 0, epoch, prefix).await.expect("memory does not fail");
             let model = ScriptedModel::new([reply().text("here again")]);
             let tools = Arc::new(ToolSet::new([sleeper(), bomb()]).expect("well formed"));

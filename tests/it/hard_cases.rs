@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler};
-use callsheet::conversation::{CallTimes, Outcome, Record, TurnEnd};
+use callsheet::conversation::{Batch, CallTimes, Outcome, Record, TurnEnd};
 use callsheet::model::{Events, Model, Request};
 use callsheet::session::{Cause, SessionEvent};
 use callsheet::store::{Error as StoreError, Journal, MemoryStore, Pending};
@@ -63,7 +63,7 @@ impl Journal for Slow {
         s: &SessionId,
         seq: u64,
         epoch: u64,
-        records: Arc<[Record]>,
+        records: Batch,
     ) -> Pending<Result<(), StoreError>> {
         let (inner, s) = (Arc::clone(&self.inner), s.clone());
         match (self.how)(&records) {
@@ -381,7 +381,7 @@ async fn reopened(prefix: &[Record], tools: Vec<ToolType>) -> (Vec<Record>, Arc<
     let id = SessionId::new("s");
     let journal = Arc::new(MemoryStore::keeping());
     let epoch = journal.open(&id).await.unwrap();
-    journal.append(&id, 0, epoch, prefix.into()).await.unwrap();
+    journal.append(&id, 0, epoch, Arc::new(prefix.to_vec())).await.unwrap();
     let runtime = Runtime::builder().journal(journal.clone()).in_current_system().unwrap();
     let model = ScriptedModel::new([reply().text("again")]);
     let options =
@@ -838,7 +838,7 @@ impl Journal for Brittle {
         s: &SessionId,
         seq: u64,
         epoch: u64,
-        r: Arc<[Record]>,
+        r: Batch,
     ) -> Pending<Result<(), StoreError>> {
         self.0.append(s, seq, epoch, r)
     }
