@@ -170,6 +170,32 @@ fn cancel_stops_running_calls_while_an_append_is_pending() {
 }
 
 #[test]
+fn a_late_call_stops_at_its_deadline_though_the_journal_is_slow() {
+    testing::run(async {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let flag = dropped.clone();
+        let tool = dynamic("hang", any(), move |_, _| {
+            let flag = Flag(flag.clone());
+            async move {
+                let _flag = flag;
+                std::future::pending().await
+            }
+        });
+        let how = |r: &[Record]| if is_end_of_call(r) { How::After(seconds(20)) } else { How::Now };
+        let limits = Limits { call_time_limit: seconds(5), ..limits() };
+        let calls = reply().call("sleep", r#"{"s": 1}"#).call("hang", "{}");
+        let set = set(how, limits, [calls, reply()], [sleeper(), tool]);
+        let (answer, ()) = tokio::join!(set.session.ask("go"), async {
+            sleep(seconds(4)).await;
+            assert!(!dropped.load(Ordering::Relaxed));
+            sleep(Duration::from_millis(1100)).await;
+            assert!(dropped.load(Ordering::Relaxed), "it still runs after its time limit");
+        });
+        assert_eq!(outcomes(&answer.unwrap().report.rounds[0]), ["ok", "timed_out"]);
+    });
+}
+
+#[test]
 fn a_result_that_came_in_time_is_not_lost_behind_a_slow_append() {
     testing::run(async {
         let how = |r: &[Record]| if is_end_of_call(r) { How::After(seconds(5)) } else { How::Now };
