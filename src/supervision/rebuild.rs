@@ -137,8 +137,7 @@ impl Rebuild {
     pub fn retire(&mut self, address: Option<Addr<ToolWorker>>) -> bool {
         self.address = address;
         self.post.set(None);
-        (self.health, self.seat) = (Rc::default(), None);
-        (self.tool, self.down_since) = (Arc::default(), None);
+        (self.seat, self.down_since) = (None, None);
         let sound = matches!(self.state, State::Running);
         sound && self.restart_watched().is_ok_and(|restarted| restarted)
     }

@@ -64,3 +64,28 @@ impl Drop for Completer {
         self.push(None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::task::noop_waker_ref;
+
+    use super::super::Waits;
+    use super::*;
+    use crate::conversation::Outcome;
+
+    #[test]
+    fn each_call_comes_back_once_as_it_ended_or_as_lost() {
+        let queue = Arc::new(Completions::default());
+        let (first, second) = (queue.completer(7), queue.completer(8));
+        drop(first);
+        let (outcome, waits, ran) = (Outcome::ok("done"), Waits::default(), Duration::ZERO);
+        second.complete(Ended { outcome, waits, ran, attempts: 1, generation: 0 });
+        let cx = Context::from_waker(noop_waker_ref());
+        let back: Vec<_> =
+            queue.take(&cx).into_iter().map(|c| (c.place, c.ended.is_some())).collect();
+        assert_eq!(back, [(7, false), (8, true)]);
+        assert!(queue.take(&cx).is_empty());
+    }
+}

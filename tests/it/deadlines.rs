@@ -4,7 +4,7 @@ use callsheet::Limits;
 use callsheet::session::Cause;
 use callsheet::testing::{self, reply, silence};
 
-use crate::support::{hanger, limits, outcomes, seconds, sleeper, stage_with};
+use crate::support::{dynamic, hanger, limits, outcomes, seconds, sleeper, stage_with};
 
 #[test]
 fn the_session_gives_a_limit_to_calls_whose_tool_has_none() {
@@ -14,6 +14,24 @@ fn the_session_gives_a_limit_to_calls_whose_tool_has_none() {
         let answer = stage.ask().await;
         assert_eq!(answer.report.elapsed.as_secs(), 7);
         assert!(stage.told()[0].starts_with("error: no result within the call's time limit"));
+    });
+}
+
+#[test]
+fn each_of_several_late_calls_ends_at_its_own_limit() {
+    testing::run(async {
+        let hang = |name, limit| {
+            let any = serde_json::json!({"type": "object"});
+            dynamic(name, any, |_, _| std::future::pending()).time_limit(seconds(limit))
+        };
+        let calls = reply().call("long", "{}").call("short", "{}").call("middle", "{}");
+        let tools = [hang("short", 2), hang("middle", 5), hang("long", 9)];
+        let stage = stage_with([calls, reply()], tools, limits());
+        let answer = stage.ask().await;
+        let ran: Vec<_> =
+            answer.report.rounds[0].calls.iter().map(|call| call.ran.as_secs()).collect();
+        assert_eq!(ran, [9, 2, 5]);
+        assert_eq!(answer.report.elapsed.as_secs(), 9);
     });
 }
 
