@@ -1,5 +1,5 @@
 //! What keeps a turn going: the one future that gathers the model's events, the calls' results and
-//! the deadlines; and the rule that everything is recorded before it takes effect.
+//! the deadlines.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -150,12 +150,18 @@ impl Coordinator {
     /// a little.
     fn while_appending(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
+        let rang = turn.rings(woken, cx);
+        if !turn.cancelled && !rang {
+            return Step::Wait;
+        }
+        self.crew.poll(cx);
+        let Some(turn) = &mut self.turn else { return Step::Over };
+        turn.landed.append(&mut turn.flight.take_landed(cx));
         if turn.cancelled {
             turn.model = None;
-            turn.landed.extend(turn.flight.take_landed(cx));
             turn.flight.stop();
         }
-        if !turn.rings(woken, cx) {
+        if !rang {
             return Step::Wait;
         }
         let (last, now) = (later(turn.deadline, PATIENCE), Instant::now());
@@ -163,7 +169,6 @@ impl Coordinator {
             let reason = "it did not answer within the turn's time limit".to_owned();
             self.lose(store::Error::Unavailable { reason });
         } else {
-            turn.landed.extend(turn.flight.take_landed(cx));
             turn.late.extend(turn.flight.give_up(now));
             let next = turn.flight.next_deadline().unwrap_or(last);
             turn.set_timer(next.min(later(now, PATIENCE).max(turn.deadline)).min(last));

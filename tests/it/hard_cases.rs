@@ -196,6 +196,23 @@ fn a_late_call_stops_at_its_deadline_though_the_journal_is_slow() {
 }
 
 #[test]
+fn a_result_that_comes_at_its_deadline_counts_however_slow_the_journal_is() {
+    testing::run(async {
+        for slow in [0, 20] {
+            let how = move |r: &[Record]| match is_end_of_call(r) {
+                true => How::After(seconds(slow)),
+                false => How::Now,
+            };
+            let limits = Limits { call_time_limit: seconds(5), ..limits() };
+            let calls = reply().call("sleep", r#"{"s": 1}"#).call("sleep", r#"{"s": 5}"#);
+            let set = set(how, limits, [calls, reply()], [sleeper()]);
+            let answer = set.session.ask("go").await.unwrap();
+            assert_eq!(outcomes(&answer.report.rounds[0]), ["ok", "ok"], "{slow}");
+        }
+    });
+}
+
+#[test]
 fn a_result_that_came_in_time_is_not_lost_behind_a_slow_append() {
     testing::run(async {
         let how = |r: &[Record]| if is_end_of_call(r) { How::After(seconds(5)) } else { How::Now };
