@@ -98,7 +98,8 @@ fn tools(blocking: bool) -> Result<Arc<ToolSet>, Box<dyn Error>> {
 }
 
 struct Contestant {
-    base_url: String,
+    /// The model, without streaming and with it.
+    models: [HttpModel; 2],
     runtime: Runtime,
     options: Mutex<HashMap<(String, bool, bool), SessionOptions>>,
     held: Mutex<Vec<Session>>,
@@ -112,12 +113,7 @@ impl Contestant {
         if let Some(options) = self.options.lock().expect("nobody panics").get(&key) {
             return Ok(options.clone());
         }
-        let endpoint = Endpoint {
-            key: Some(callsheet::ApiKey::new("sk-none")),
-            stream: job.stream,
-            ..Endpoint::new(self.base_url.clone())
-        };
-        let model = Arc::new(HttpModel::new(endpoint, job.model.clone())?);
+        let model = Arc::new(self.models[usize::from(job.stream)].with_name(job.model.clone()));
         let limits = Limits {
             max_rounds: u32::MAX,
             max_calls_per_round: 10_000,
@@ -206,7 +202,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let base_url = base_url.and(arguments.next()).ok_or("usage: contestant --base-url URL")?;
     let runtime = Runtime::builder().in_current_system()?;
     let (options, held) = (Mutex::default(), Mutex::default());
-    let contestant = Arc::new(Contestant { base_url, runtime, options, held });
+    let model = |stream| {
+        let key = Some(callsheet::ApiKey::new("sk-none"));
+        HttpModel::new(Endpoint { key, stream, ..Endpoint::new(base_url.clone()) }, "k1")
+    };
+    let models = [model(false)?, model(true)?];
+    let contestant = Arc::new(Contestant { models, runtime, options, held });
     let (sender, mut jobs) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
         let lines = std::io::stdin().lock().lines().map_while(Result::ok);

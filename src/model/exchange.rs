@@ -21,6 +21,7 @@ pub(super) trait Sending: Future<Output = reqwest::Result<Response>> + 'static {
 impl<F: Future<Output = reqwest::Result<Response>> + 'static> Sending for F {}
 
 /// What one exchange knows of its endpoint.
+#[derive(Clone)]
 pub(super) struct Exchange {
     /// The URL as it may be shown.
     pub shown: String,

@@ -23,8 +23,8 @@ pub struct HttpModel {
     url: Url,
     headers: HeaderMap,
     exchange: Arc<Exchange>,
-    /// Few: one for each arbiter.
-    clients: Mutex<Vec<(ThreadId, Client)>>,
+    /// Few: one for each arbiter. Shared with the models at the same endpoint.
+    clients: Arc<Mutex<Vec<(ThreadId, Client)>>>,
 }
 
 impl HttpModel {
@@ -60,7 +60,20 @@ impl HttpModel {
             key: endpoint.key.clone(),
             time_limits: endpoint.time_limits,
         });
-        Ok(Self { endpoint, url, headers, exchange, clients: Mutex::default() })
+        Ok(Self { endpoint, url, headers, exchange, clients: Arc::default() })
+    }
+
+    /// The model `name` at the same endpoint. Both use the same connections.
+    #[must_use]
+    pub fn with_name(&self, name: impl Into<String>) -> Self {
+        let exchange = Exchange { model: name.into(), ..Exchange::clone(&self.exchange) };
+        Self {
+            endpoint: self.endpoint.clone(),
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            exchange: Arc::new(exchange),
+            clients: Arc::clone(&self.clients),
+        }
     }
 
     /// This thread's client.

@@ -79,7 +79,6 @@ pub(super) struct Coordinator {
     pub(super) patience: Option<Pin<Box<Sleep>>>,
     pub(super) state: SessionState,
     pub(super) seat: Rc<Seat>,
-    pub(super) crew: Crew,
     pub(super) subscribers: Subscribers,
     /// Boxed: a session between turns is small.
     pub(super) turn: Option<Box<Turn>>,
@@ -90,6 +89,9 @@ pub(super) struct Coordinator {
     pub(super) heartbeat: Duration,
     /// Set when the store refuses this owner.
     pub(super) lost: Option<store::Error>,
+    /// Goes last: its workers may go to other sessions, and what is left in their queues is given
+    /// up by then.
+    pub(super) crew: Crew,
 }
 
 impl Coordinator {
@@ -107,7 +109,6 @@ impl Coordinator {
             span: telemetry::session(&id),
             seat: Seat::new(id.clone(), options.backoff, own.recipient()),
             id,
-            crew: Crew::new(idle),
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
@@ -123,6 +124,7 @@ impl Coordinator {
             subscribers: Subscribers::default(),
             turn: None,
             lost: None,
+            crew: Crew::new(idle),
         }
     }
 }

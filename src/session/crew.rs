@@ -22,6 +22,7 @@ impl ActorFuture<Coordinator> for Tend {
     ) -> Poll<()> {
         this.crew.poll(cx);
         // The context wakes when the last handle goes, and ends when nothing is left to be polled.
-        if ctx.connected() || this.turn.is_some() { Poll::Pending } else { Poll::Ready(()) }
+        let goes_on = ctx.connected() || this.turn.is_some() || !this.opened;
+        if goes_on { Poll::Pending } else { Poll::Ready(()) }
     }
 }

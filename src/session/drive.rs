@@ -1,14 +1,16 @@
 //! What keeps a turn going: the one future that gathers the model's events, the calls' results and
 //! the deadlines.
 
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::Context;
 use actix::fut::ActorFuture;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::Cause;
@@ -25,6 +27,15 @@ const MAX_STEPS: u32 = 256;
 
 /// How long a store may take beyond the turn's time limit.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Polls what the session itself waits for. The calls are part of its task: one that never pauses
+/// uses up what tokio lets a task do at a time, and nothing else of the session would move.
+pub(super) fn unbudgeted<T>(
+    cx: &mut TaskContext<'_>,
+    poll: impl FnMut(&mut TaskContext<'_>) -> Poll<T>,
+) -> Poll<T> {
+    pin!(unconstrained(poll_fn(poll))).poll(cx)
+}
 
 /// What comes of one step of a turn.
 enum Step {
@@ -43,14 +54,18 @@ impl ActorFuture<Coordinator> for Drive {
     fn poll(
         self: Pin<&mut Self>,
         this: &mut Coordinator,
-        _: &mut Context<Coordinator>,
+        ctx: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let Some(turn) = &this.turn else {
             return Poll::Ready(());
         };
         let _entered = turn.span.clone().entered();
-        this.drive(cx)
+        let polled = this.drive(cx);
+        if polled.is_ready() && !ctx.connected() {
+            cx.waker().wake_by_ref(); // The last handle went during the turn: `Tend` may end now.
+        }
+        polled
     }
 }
 
@@ -77,7 +92,7 @@ impl Coordinator {
     fn step(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         if let Some(append) = &mut turn.append {
-            return match Pin::new(&mut append.pending).poll(cx) {
+            return match unbudgeted(cx, |cx| Pin::new(&mut append.pending).poll(cx)) {
                 Poll::Ready(kept) => self.on_kept(kept),
                 Poll::Pending => self.while_appending(woken, cx),
             };
@@ -107,7 +122,8 @@ impl Coordinator {
             self.expire();
         } else if let Some(events) = &mut turn.model {
             // A panic of a model fails the turn, not the session.
-            let polled = catch_unwind(AssertUnwindSafe(|| events.as_mut().poll_next(cx)));
+            let poll = || unbudgeted(cx, |cx| events.as_mut().poll_next(cx));
+            let polled = catch_unwind(AssertUnwindSafe(poll));
             match polled {
                 Ok(Poll::Ready(event)) => self.on_model(event),
                 Ok(Poll::Pending) => return Step::Wait,
@@ -123,7 +139,7 @@ impl Coordinator {
     fn pass_progress_on(&mut self, cx: &mut TaskContext<'_>) {
         while let Some(turn) = &mut self.turn
             && let Some((_, progress)) = &mut turn.progress
-            && let Poll::Ready(Some(news)) = progress.poll_recv(cx)
+            && let Poll::Ready(Some(news)) = unbudgeted(cx, |cx| progress.poll_recv(cx))
         {
             let CallProgressed { round, ordinal, message } = news;
             if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
@@ -225,6 +241,7 @@ impl Coordinator {
             turn.attempt = attempt;
             turn.round_deadline = None;
             turn.flight.clear(); // Nobody waits for what was given up.
+            turn.late.clear();
             self.ask_model();
         }
         self.dispatch(&records);

@@ -92,7 +92,7 @@ impl Coordinator {
         events.push(Event::TurnEnded { turn: self.state.turns(), end });
         if let Some(turn) = &mut self.turn {
             turn.model = None;
-            turn.flight = Flight::default(); // Dropping the requests stops the work.
+            turn.flight = Flight::default(); // That gives the calls up, and stops the work.
             turn.cause = Some(cause);
         }
         self.record(events);

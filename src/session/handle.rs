@@ -66,9 +66,9 @@ impl From<String> for Question {
 pub struct Status {
     /// A turn is under way.
     pub busy: bool,
-    /// Turns that have begun.
+    /// Turns that have begun, one whose beginning the store is still taking included.
     pub turns: u64,
-    /// Rounds that have begun.
+    /// Rounds that have begun, counted in the same way.
     pub rounds: u64,
     /// Calls that have not ended.
     pub calls_in_flight: usize,

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::clock::later;
+use super::drive::unbudgeted;
 use super::flight::Flight;
 use super::{Answer, Cause, Error};
 use crate::conversation::{Batch, Event, TurnEnd};
@@ -125,7 +126,8 @@ impl Turn {
         if self.timer_is_set && !woken {
             return false;
         }
-        self.timer_is_set = self.timer.as_mut().poll(cx).is_pending();
+        let timer = &mut self.timer;
+        self.timer_is_set = unbudgeted(cx, |cx| timer.as_mut().poll(cx)).is_pending();
         !self.timer_is_set
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use actix::Addr;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
+use tokio::task::coop::has_budget_remaining;
 
 use super::Seat;
 use super::rebuild::Rebuild;
@@ -108,6 +109,12 @@ impl Future for Member {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.get_mut() {
             Self::Worker(worker) => Pin::new(&mut **worker).poll(cx),
+            // Another call used up what the task may do at a time: this one goes first next time,
+            // for it is woken now, and the greedy one later.
+            Self::Call(_) if !has_budget_remaining() => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Self::Call(call) => Pin::new(call).poll(cx),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{RoundReport, Rounds};
 use crate::conversation::{Batch, Event};
@@ -16,15 +16,23 @@ pub struct RoundReports(Arc<Turn>);
 
 #[derive(Default)]
 struct Turn {
+    /// Until somebody looks.
+    told: Mutex<Told>,
+    reports: OnceLock<Vec<Arc<RoundReport>>>,
+}
+
+/// What happened in the turn.
+#[derive(Default)]
+struct Told {
     records: Vec<Batch>,
     /// The end of a turn that the store did not take, and when it was.
     unkept: Option<(u64, Event)>,
-    reports: OnceLock<Vec<Arc<RoundReport>>>,
 }
 
 impl RoundReports {
     pub(crate) fn new(records: Vec<Batch>, unkept: Option<(u64, Event)>) -> Self {
-        Self(Arc::new(Turn { records, unkept, reports: OnceLock::new() }))
+        let told = Mutex::new(Told { records, unkept });
+        Self(Arc::new(Turn { told, reports: OnceLock::new() }))
     }
 }
 
@@ -32,8 +40,10 @@ impl Deref for RoundReports {
     type Target = [Arc<RoundReport>];
 
     fn deref(&self) -> &Self::Target {
-        let Turn { records, unkept, reports } = &*self.0;
+        let Turn { told, reports } = &*self.0;
         reports.get_or_init(|| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let Told { records, unkept } = std::mem::take(&mut *told);
             let kept = records.iter().flat_map(|records| records.iter());
             let kept = kept.map(|record| (record.at_us, &record.event));
             let mut rounds = Rounds::default();

@@ -32,9 +32,9 @@ enum Kind {
     Flag,
 }
 
-/// Keywords that ask for nothing.
-const ANNOTATIONS: [&str; 7] =
-    ["title", "description", "default", "examples", "$schema", "format", "deprecated"];
+/// Keywords that ask for nothing. `format` does in older drafts, so a `$schema` is not among them.
+const ANNOTATIONS: [&str; 6] =
+    ["title", "description", "default", "examples", "format", "deprecated"];
 
 impl QuickCheck {
     /// The check for `schema`, if it is as simple as that.
@@ -179,6 +179,7 @@ mod tests {
         };
         assert!(with(json!({})));
         assert!(!with(json!({"additionalProperties": false})));
+        assert!(!with(json!({"$schema": "http://json-schema.org/draft-07/schema#"})));
         assert!(!with(json!({"properties": {"s": {"type": "string", "enum": ["a"]}}})));
         assert!(!with(json!({"properties": {"s": {"type": ["string", "null"]}}})));
         assert!(!with(json!({"properties": {"s": {"type": "string", "minLength": 1}}})));

@@ -196,6 +196,75 @@ fn a_late_call_stops_at_its_deadline_though_the_journal_is_slow() {
 }
 
 #[test]
+fn a_session_whose_last_handle_goes_in_the_middle_of_a_turn_ends_with_it() {
+    testing::run(async {
+        for opening in [0, 5] {
+            let how = move |r: &[Record]| match r.is_empty() {
+                true => How::After(seconds(opening)),
+                false => How::Now,
+            };
+            let script = [reply().call("sleep", r#"{"s": 9}"#), reply().after(seconds(9))];
+            let Set { session, .. } = set(how, limits(), script, [sleeper()]);
+            let mut events = session.events();
+            assert!(timeout(seconds(1), session.ask("go")).await.is_err());
+            drop(session);
+            let mut last = None;
+            let ended = timeout(seconds(60), async {
+                while let Some(record) = events.next().await {
+                    last = Some(record);
+                }
+            });
+            assert!(ended.await.is_ok(), "the session is still there");
+            assert!(matches!(last.unwrap().event, Event::TurnEnded { end: TurnEnd::Answered, .. }));
+        }
+    });
+}
+
+#[test]
+fn a_call_given_up_behind_a_slow_journal_takes_no_other_along() {
+    testing::run(async {
+        let slow = AtomicBool::new(true);
+        let how = move |r: &[Record]| match is_end_of_call(r) && slow.swap(false, Ordering::Relaxed)
+        {
+            true => How::After(seconds(5)),
+            false => How::Now,
+        };
+        let limits = Limits { round_time_limit: seconds(10), ..limits() };
+        let two = |first, second| reply().call("sleep", first).call("sleep", second);
+        let script =
+            [two(r#"{"s": 9}"#, r#"{"s": 99}"#), two(r#"{"s": 1}"#, r#"{"s": 9}"#), reply()];
+        let set = set(how, limits, script, [sleeper()]);
+        let answer = set.session.ask("go").await.unwrap();
+        let all: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)).collect();
+        assert_eq!(all, [["ok", "timed_out"], ["ok", "ok"]]);
+    });
+}
+
+/// Not on the paused clock, which stands still while a task is busy.
+#[test]
+fn a_call_that_never_pauses_holds_neither_its_siblings_nor_the_limits() {
+    let greedy = dynamic("greedy", any(), |_, _| async {
+        loop {
+            tokio::task::coop::consume_budget().await;
+        }
+    });
+    let nap = dynamic("nap", any(), |_, _| async {
+        sleep(Duration::from_millis(20)).await;
+        Ok("rested".to_owned())
+    });
+    let limits = Limits { call_time_limit: Duration::from_millis(300), ..limits() };
+    let calls = reply().call("greedy", "{}").call("nap", "{}");
+    let model = ScriptedModel::new([calls, reply().text("done")]);
+    let tools = Arc::new(ToolSet::new([greedy, nap]).unwrap());
+    let runtime = Runtime::builder().arbiters(1).start().unwrap();
+    let session = runtime.session(SessionOptions::new(model, tools).limits(limits));
+    let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let answer = waiting.block_on(async { timeout(seconds(20), session.ask("go")).await });
+    let answer = answer.expect("the limit holds").unwrap();
+    assert_eq!(outcomes(&answer.report.rounds[0]), ["timed_out", "ok"]);
+}
+
+#[test]
 fn a_result_that_comes_at_its_deadline_counts_however_slow_the_journal_is() {
     testing::run(async {
         for slow in [0, 20] {
