@@ -203,8 +203,8 @@ fn a_session_whose_last_handle_goes_in_the_middle_of_a_turn_ends_with_it() {
                 true => How::After(seconds(opening)),
                 false => How::Now,
             };
-            let script = [reply().call("sleep", r#"{"s": 9}"#), reply().after(seconds(9))];
-            let Set { session, .. } = set(how, limits(), script, [sleeper()]);
+            let script = [reply().text("bye").after(seconds(9))];
+            let Set { session, .. } = set(how, limits(), script, []);
             let mut events = session.events();
             assert!(timeout(seconds(1), session.ask("go")).await.is_err());
             drop(session);
@@ -230,13 +230,13 @@ fn a_call_given_up_behind_a_slow_journal_takes_no_other_along() {
             false => How::Now,
         };
         let limits = Limits { round_time_limit: seconds(10), ..limits() };
-        let two = |first, second| reply().call("sleep", first).call("sleep", second);
-        let script =
-            [two(r#"{"s": 9}"#, r#"{"s": 99}"#), two(r#"{"s": 1}"#, r#"{"s": 9}"#), reply()];
-        let set = set(how, limits, script, [sleeper()]);
+        let first = reply().call("sleep", r#"{"s": 9}"#).call("sleep", r#"{"s": 99}"#);
+        let second = reply().call("hang", "{}").call("sleep", r#"{"s": 9}"#);
+        let tools = [sleeper(), hanger().time_limit(seconds(2))];
+        let set = set(how, limits, [first, second, reply()], tools);
         let answer = set.session.ask("go").await.unwrap();
         let all: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)).collect();
-        assert_eq!(all, [["ok", "timed_out"], ["ok", "ok"]]);
+        assert_eq!(all, [["ok", "timed_out"], ["timed_out", "ok"]]);
     });
 }
 

@@ -138,6 +138,18 @@ async fn requests_in_a_row_use_one_connection() {
 }
 
 #[tokio::test]
+async fn models_at_one_endpoint_share_its_connections() {
+    let peer = Peer::start([(); 3].map(|()| vec![json(REPLY)]));
+    let first = model(&peer, false);
+    let second = first.with_name("second");
+    assert_eq!(second.name(), "second");
+    for model in [&first, &second, &first] {
+        ask_well(model).await;
+    }
+    assert_eq!(peer.connections(), [0, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_connection_is_used_again_when_the_end_of_its_stream_comes_late() {
     let (words, tails): (Vec<_>, Vec<_>) = (0..3).map(|_| mpsc::channel()).unzip();
     let late = |word| {
