@@ -21,12 +21,12 @@ impl Coordinator {
         turn.first_token = None;
         match catch_unwind(AssertUnwindSafe(|| self.options.model.ask(request))) {
             Ok(events) => turn.model = Some(events),
-            Err(panic) => self.on_model_panic(&*panic),
+            Err(panic) => self.on_model_panic(panic),
         }
     }
 
     /// The model's own code panicked.
-    pub(super) fn on_model_panic(&mut self, panic: &(dyn Any + Send)) {
+    pub(super) fn on_model_panic(&mut self, panic: Box<dyn Any + Send>) {
         let message = format!("it panicked: {}", message_of(panic));
         let (url, status) = (self.options.model.name().to_owned(), 500);
         self.break_off(Cause::Model(model::Error::Failed { url, status, message }));

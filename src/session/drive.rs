@@ -127,7 +127,7 @@ impl Coordinator {
             match polled {
                 Ok(Poll::Ready(event)) => self.on_model(event),
                 Ok(Poll::Pending) => return Step::Wait,
-                Err(panic) => self.on_model_panic(&*panic),
+                Err(panic) => self.on_model_panic(panic),
             }
         } else {
             return Step::Wait;

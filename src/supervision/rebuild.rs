@@ -75,7 +75,7 @@ impl Future for Rebuild {
                     ready!(rest.as_mut().poll(cx));
                     this.state = State::Running;
                     if let Err(panic) = this.restart() {
-                        ready!(this.ask(message_of(&*panic)));
+                        ready!(this.ask(message_of(panic)));
                     }
                 }
             }
@@ -139,7 +139,11 @@ impl Rebuild {
         self.post.set(None);
         (self.seat, self.down_since) = (None, None);
         let sound = matches!(self.state, State::Running);
-        sound && self.restart_watched().is_ok_and(|restarted| restarted)
+        sound
+            && self.restart_watched().unwrap_or_else(|panic| {
+                message_of(panic);
+                false
+            })
     }
 
     /// Ready with the cause when the generation is lost.
@@ -156,7 +160,7 @@ impl Rebuild {
                 Poll::Pending
             }
             Ok(Poll::Ready(())) => Poll::Ready("the worker stopped".into()),
-            Err(panic) => Poll::Ready(message_of(&*panic)),
+            Err(panic) => Poll::Ready(message_of(panic)),
         }
     }
 
@@ -190,7 +194,9 @@ impl Rebuild {
     /// Drops the worker. A panic in its `stopped` or in the drop of its state ends here.
     fn bury(&mut self) {
         let watched = self.watched.take();
-        drop(catch_unwind(AssertUnwindSafe(move || drop(watched))));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(watched))) {
+            message_of(panic);
+        }
     }
 }
 

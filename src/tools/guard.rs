@@ -26,7 +26,7 @@ impl Guard {
         let call = || tool.call(arguments, context.clone());
         let (work, stillborn) = match catch_unwind(AssertUnwindSafe(call)) {
             Ok(work) => (Some(work), None),
-            Err(panic) => (None, Some(Box::new(panicked(&*panic, effects)))),
+            Err(panic) => (None, Some(Box::new(panicked(panic, effects)))),
         };
         Self { work, stillborn, context, effects, drop_panic: None }
     }
@@ -54,7 +54,7 @@ impl Guard {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(text)),
             Ok(Poll::Ready(Err(error))) => Poll::Ready(tool_error(&error)),
-            Err(panic) => Poll::Ready(panicked(&*panic, self.effects)),
+            Err(panic) => Poll::Ready(panicked(panic, self.effects)),
         }
     }
 
@@ -69,7 +69,7 @@ impl Guard {
         let Some(work) = self.work.take() else { return };
         let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
         if let Err(panic) = dropped {
-            self.drop_panic = Some(format!("tool panicked: {}", message_of(&*panic)));
+            self.drop_panic = Some(format!("tool panicked: {}", message_of(panic)));
         }
     }
 }
@@ -86,14 +86,18 @@ fn tool_error(error: &Error) -> Outcome {
     Outcome::failed(kind, error.message())
 }
 
-fn panicked(panic: &(dyn Any + Send), effects: Effects) -> Outcome {
+fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {
     let message = format!("tool panicked: {}", message_of(panic));
     Outcome::broken_off(OutcomeKind::Panicked, &message, effects, true)
 }
 
-/// The text a panic was raised with.
-pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
+/// The text a panic was raised with. What it was raised with ends here, even if that panics, too.
+pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
+    let text = text.unwrap_or("no message").to_owned();
+    if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
+        std::mem::forget(another); // It may go on like this.
+    }
+    text
 }

@@ -154,6 +154,20 @@ impl Drop for Sore {
 }
 
 #[test]
+fn a_panic_with_a_value_that_panics_when_it_is_dropped_is_contained() {
+    testing::run(async {
+        let sore = dynamic("sore", json!({"type": "object"}), |_, _| async {
+            tokio::time::sleep(seconds(1)).await;
+            std::panic::panic_any(Sore)
+        });
+        let calls = reply().call("sore", "{}").call("sleep", r#"{"s": 2}"#);
+        let stage = stage([calls, reply().text("done")], [sore, sleeper()]);
+        let answer = stage.ask().await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["panicked", "ok"]);
+    });
+}
+
+#[test]
 fn a_panic_while_a_late_call_is_dropped_is_contained() {
     testing::run(async {
         let sore = dynamic("sore", json!({"type": "object"}), |_, _| async {
