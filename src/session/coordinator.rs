@@ -15,7 +15,6 @@ use tokio::time::Sleep;
 use tracing::Span;
 
 use super::clock::micros;
-use super::crew::Tend;
 use super::drive::Drive;
 use super::opening::Opening;
 use super::subscribers::{Subscriber, Subscribers};
@@ -137,7 +136,7 @@ impl Actor for Coordinator {
         if let Some(opening) = opening.at_once(self, ctx) {
             ctx.spawn(opening); // Not `wait`: a store that hangs must not hold the mailbox.
         }
-        ctx.spawn(Tend);
+        ctx.spawn(Drive);
     }
 
     fn stopped(&mut self, _: &mut Context<Self>) {
@@ -150,9 +149,9 @@ impl Actor for Coordinator {
 impl Handler<Ask> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) {
         if self.opened {
-            self.begin(ask, ctx);
+            self.begin(ask);
         } else {
             self.waiting.push(ask);
         }
@@ -161,7 +160,7 @@ impl Handler<Ask> for Coordinator {
 
 impl Coordinator {
     /// Begins a turn, or says why not.
-    pub(super) fn begin(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+    pub(super) fn begin(&mut self, ask: Ask) {
         let Ask { prompt, typed, reply } = ask;
         if let Some(error) = &self.lost {
             drop(reply.send(Err(Error::Store(error.clone()))));
@@ -179,7 +178,6 @@ impl Coordinator {
         let mut events = std::mem::take(&mut self.unrecorded);
         events.push(Event::TurnStarted { turn, prompt });
         self.record(events);
-        ctx.spawn(Drive);
     }
 }
 

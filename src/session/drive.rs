@@ -1,5 +1,5 @@
-//! What keeps a turn going: the one future that gathers the model's events, the calls' results and
-//! the deadlines.
+//! What keeps a session going: the one future that gathers the model's events, the calls' results
+//! and the deadlines, and lets the workers go on, also between turns.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +44,7 @@ enum Step {
     Over,
 }
 
-/// Keeps the turn going: the one future that gathers the model's events, the calls' results and
-/// the deadlines.
+/// Keeps the session going as long as somebody can reach it or a turn is under way.
 pub(super) struct Drive;
 
 impl ActorFuture<Coordinator> for Drive {
@@ -57,21 +56,20 @@ impl ActorFuture<Coordinator> for Drive {
         ctx: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        let Some(turn) = &this.turn else {
-            return Poll::Ready(());
-        };
-        let _entered = turn.span.clone().entered();
-        let polled = this.drive(cx);
-        if polled.is_ready() && !ctx.connected() {
-            cx.waker().wake_by_ref(); // The last handle went during the turn: `Tend` may end now.
+        this.crew.poll(cx);
+        if let Some(turn) = &this.turn {
+            let _entered = turn.span.clone().entered();
+            this.drive(cx);
         }
-        polled
+        // The context wakes when the last handle goes, and ends when nothing is left to be polled.
+        let goes_on = ctx.connected() || this.turn.is_some() || !this.opened;
+        if goes_on { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
 impl Coordinator {
     /// Goes on until everything waits, or the turn has ended.
-    fn drive(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn drive(&mut self, cx: &mut TaskContext<'_>) {
         for step in 0.. {
             if step == MAX_STEPS {
                 cx.waker().wake_by_ref(); // Others have their turn: messages, other sessions.
@@ -80,12 +78,11 @@ impl Coordinator {
             match self.step(step == 0, cx) {
                 Step::GoOn => {}
                 Step::Wait => break,
-                Step::Over => return Poll::Ready(()),
+                Step::Over => return,
             }
         }
         // Everything waits: nobody is delayed by this.
         self.report();
-        Poll::Pending
     }
 
     /// One step of a turn that was `woken` just now, or goes on.

@@ -7,7 +7,6 @@ mod answer;
 mod asking;
 mod clock;
 mod coordinator;
-mod crew;
 mod dispatching;
 mod drive;
 mod ending;

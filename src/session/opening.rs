@@ -41,11 +41,11 @@ impl ActorFuture<Coordinator> for Opening {
     fn poll(
         mut self: Pin<&mut Self>,
         this: &mut Coordinator,
-        ctx: &mut Context<Coordinator>,
+        _: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         if let Poll::Ready(late) = this.poll_patience(cx) {
-            this.open(Err(late), ctx);
+            this.open(Err(late));
             return Poll::Ready(());
         }
         let ended = loop {
@@ -76,7 +76,7 @@ impl ActorFuture<Coordinator> for Opening {
                 }
             }
         };
-        this.open(ended, ctx);
+        this.open(ended);
         Poll::Ready(())
     }
 }
@@ -95,7 +95,7 @@ impl Coordinator {
     }
 
     /// Takes the questions that waited, or lets them know why there will be no answer.
-    fn open(&mut self, ended: Result<Option<Batch>, store::Error>, ctx: &mut Context<Self>) {
+    fn open(&mut self, ended: Result<Option<Batch>, store::Error>) {
         self.opened = true;
         self.patience = None;
         self.told = self.seq;
@@ -109,7 +109,7 @@ impl Coordinator {
             Err(error) => self.lost = Some(error),
         }
         for ask in std::mem::take(&mut self.waiting) {
-            self.begin(ask, ctx);
+            self.begin(ask);
         }
     }
 
