@@ -182,9 +182,8 @@ impl Coordinator {
             let reason = "it did not answer within the turn's time limit".to_owned();
             self.lose(store::Error::Unavailable { reason });
         } else {
-            turn.late.extend(turn.flight.give_up(now));
-            let next = turn.flight.next_deadline().unwrap_or(last);
-            turn.set_timer(next.min(later(now, PATIENCE).max(turn.deadline)).min(last));
+            turn.flight.give_up_late(now);
+            turn.set_timer(turn.flight.next_deadline().unwrap_or(last));
             turn.postponed = true;
         }
         Step::GoOn
@@ -238,7 +237,6 @@ impl Coordinator {
             turn.attempt = attempt;
             turn.round_deadline = None;
             turn.flight.clear(); // Nobody waits for what was given up.
-            turn.late.clear();
             self.ask_model();
         }
         self.dispatch(&records);

@@ -24,17 +24,14 @@ impl Coordinator {
         if turn.deadline <= now {
             return self.break_off(Cause::TimedOut);
         }
-        if turn.round_deadline.is_some_and(|deadline| deadline <= now) {
-            let events = self.give_up(Expired::Round, &|_| true);
-            return self.record_and_ring(events);
-        }
-        let mut late = std::mem::take(&mut turn.late);
-        late.extend(turn.flight.give_up(now));
-        let events = self.give_up(Expired::Call, &|ordinal| late.contains(&ordinal));
-        self.record_and_ring(events);
-    }
-
-    fn record_and_ring(&mut self, events: Vec<Event>) {
+        turn.flight.give_up_late(now);
+        let round_is_over = turn.round_deadline.is_some_and(|deadline| deadline <= now);
+        let expired = if round_is_over { Expired::Round } else { Expired::Call };
+        let (kind, message) = timed_out(expired);
+        // Of a round that is over also those that were not handed to their workers.
+        let is_late =
+            |call: Option<&InFlight>| round_is_over || call.is_some_and(|call| !call.is_awaited());
+        let events = self.ends_of_unanswered(kind, &message, &is_late);
         self.record(events);
         if let Some(turn) = &mut self.turn {
             let due = turn.flight.next_deadline();
@@ -43,17 +40,12 @@ impl Coordinator {
         }
     }
 
-    /// The ends of the unanswered calls that `which` names; whose time has passed is `expired`.
-    pub(super) fn give_up(&mut self, expired: Expired, which: &dyn Fn(u32) -> bool) -> Vec<Event> {
-        let (kind, message) = timed_out(expired);
-        self.ends_of_unanswered(kind, &message, which)
-    }
-
+    /// The ends of the unanswered calls that `which` says of; it is shown what their workers have.
     fn ends_of_unanswered(
-        &mut self,
+        &self,
         kind: OutcomeKind,
         message: &str,
-        which: &dyn Fn(u32) -> bool,
+        which: &dyn Fn(Option<&InFlight>) -> bool,
     ) -> Vec<Event> {
         let Some(turn) = &self.turn else {
             return Vec::new();
@@ -61,16 +53,21 @@ impl Coordinator {
         let in_flight: HashMap<u32, &InFlight> =
             turn.flight.all().map(|call| (call.ordinal, call)).collect();
         let end = |ordinal: u32| {
-            let Some(call) = in_flight.get(&ordinal) else {
+            let call = in_flight.get(&ordinal).copied();
+            if !which(call) {
+                return None;
+            }
+            let Some(call) = call else {
                 // Not handed to its worker yet.
                 let outcome = Outcome::broken_off(kind, message, Effects::None, false);
-                return self.call_ended(ordinal, outcome, CallTimes::default());
+                return Some(self.call_ended(ordinal, outcome, CallTimes::default()));
             };
             let began = call.context.began();
             let outcome = Outcome::broken_off(kind, message, call.effects, began.is_some());
-            self.call_ended(ordinal, outcome, self.times_until_now(call.dispatched, began))
+            let times = self.times_until_now(call.dispatched, began);
+            Some(self.call_ended(ordinal, outcome, times))
         };
-        self.state.unanswered().filter(|ordinal| which(*ordinal)).map(end).collect()
+        self.state.unanswered().filter_map(end).collect()
     }
 
     /// Ends the turn now: stops what runs, answers every call, and records the end.

@@ -82,15 +82,10 @@ impl Flight {
         self.calls.iter_mut().for_each(InFlight::give_up);
     }
 
-    /// Gives up the calls whose deadline lies before `now`, and says which they were.
-    pub fn give_up(&mut self, now: Instant) -> Vec<u32> {
-        let late =
-            self.calls.iter_mut().filter(|call| call.awaited && call.context.deadline() <= now);
-        late.map(|call| {
-            call.give_up();
-            call.ordinal
-        })
-        .collect()
+    /// Gives up the calls whose deadline has come by `now`.
+    pub fn give_up_late(&mut self, now: Instant) {
+        let late = self.calls.iter_mut().filter(|call| call.context.deadline() <= now);
+        late.for_each(InFlight::give_up);
     }
 
     /// The first deadline of a call that somebody still waits for.
@@ -100,6 +95,12 @@ impl Flight {
 }
 
 impl InFlight {
+    /// Says whether somebody still waits for the answer. Of a call that has no answer and none on
+    /// its way, that nobody does means that it was given up.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
     fn give_up(&mut self) {
         if std::mem::take(&mut self.awaited) {
             self.context.give_up();

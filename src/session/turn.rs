@@ -42,10 +42,8 @@ pub(super) struct Turn {
     pub cancelled: bool,
     /// The timer rang while an append was under way: what is due is looked at after it.
     pub postponed: bool,
-    /// Calls that came back while an append was under way and the turn was cancelled.
+    /// Calls that came back while an append was under way and some were given up.
     pub landed: Vec<Completion>,
-    /// Calls that were given up at their deadlines while an append was under way.
-    pub late: Vec<u32>,
     /// How far calls are, where somebody listens.
     pub progress:
         Option<(mpsc::UnboundedSender<CallProgressed>, mpsc::UnboundedReceiver<CallProgressed>)>,
@@ -100,7 +98,6 @@ impl Turn {
             cancelled: false,
             postponed: false,
             landed: Vec::new(),
-            late: Vec::new(),
             progress: None,
             news: Vec::new(),
             cause: None,
