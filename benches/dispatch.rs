@@ -115,7 +115,7 @@ async fn by_hand(model: &Arc<Scripted>) -> Result<(), AnyError> {
     let mut history = Vec::new();
     chat::write_user(&mut history, "go");
     loop {
-        let mut events = model.ask(Request { messages: &history, tools: b"" });
+        let mut events = model.ask(Request { messages: &history, tools: b"", may_call: true });
         let reply = loop {
             match events.next().await.ok_or("no reply")?? {
                 Event::Reply(reply) => break reply,

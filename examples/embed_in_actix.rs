@@ -71,6 +71,7 @@ impl Handler<SessionEvent> for Concierge {
             }
             Event::WorkerRestarted { tool, cause, .. } => println!("restart  {tool}: {cause}"),
             Event::TurnEnded { end, .. } => println!("turn     {end:?}"),
+            _ => {} // There will be more kinds.
         }
     }
 }

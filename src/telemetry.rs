@@ -46,6 +46,13 @@ pub(crate) fn step(span: &Span, event: &Event) {
         Event::WorkerRestarted { tool, generation, .. } => {
             debug!(parent: span, %tool, generation, "worker restarted");
         }
+        Event::CallRetried { ordinal, attempt, cause, .. } => {
+            debug!(parent: span, ordinal, attempt, %cause, "call tried again");
+        }
+        Event::CircuitOpened { tool, cause, everywhere, .. } => {
+            debug!(parent: span, %tool, %cause, everywhere, "circuit opened");
+        }
+        Event::CircuitClosed { tool } => debug!(parent: span, %tool, "circuit closed"),
         Event::TurnEnded { turn, end } => debug!(parent: span, turn, ?end, "turn ended"),
         Event::TextStreamed { .. }
         | Event::ReasoningStreamed { .. }

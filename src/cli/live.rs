@@ -73,6 +73,11 @@ impl<'a> Live<'a> {
                     line.set_message(one_line(message));
                 }
             }
+            Event::CallRetried { ordinal, attempt, cause, .. } => {
+                if let Some(line) = self.lines.get(ordinal) {
+                    line.set_message(one_line(&format!("try {} after: {cause}", attempt + 1)));
+                }
+            }
             Event::CallEnded { ordinal, .. } => self.end(*ordinal),
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
@@ -80,6 +85,8 @@ impl<'a> Live<'a> {
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::WorkerRestarted { .. } // The log tells of it.
+            | Event::CircuitOpened { .. }
+            | Event::CircuitClosed { .. }
             | Event::TurnEnded { .. } => {}
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
-use crate::supervision::Backoff;
+use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, Simulation, ToolSet, ToolType};
 
 /// Everything that can be set, from everywhere it can be set.
@@ -120,7 +120,8 @@ pub(super) fn options(
 ) -> SessionOptions {
     let backoff =
         Backoff { min: config.supervision.backoff_min, max: config.supervision.backoff_max };
-    let options = SessionOptions::new(model, tools).limits(limits(config)).backoff(backoff);
+    let supervision = RestartLimits { backoff, ..RestartLimits::default() };
+    let options = SessionOptions::new(model, tools).limits(limits(config)).supervision(supervision);
     match choice.system.as_ref().unwrap_or(&config.model.system) {
         system if system.is_empty() => options,
         system => options.system(&**system),

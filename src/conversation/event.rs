@@ -33,9 +33,10 @@ pub struct Record {
 /// reports.
 pub type Batch = Arc<Vec<Record>>;
 
-/// Something that happened in a session, in the past tense.
+/// Something that happened in a session, in the past tense. There will be more kinds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Event {
     /// The session was made.
     SessionOpened {
@@ -109,6 +110,19 @@ pub enum Event {
         /// What the tool said.
         message: String,
     },
+    /// A try of a call failed; after a rest there will be another. Not kept.
+    CallRetried {
+        /// The round.
+        round: u64,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// How it failed.
+        cause: String,
+        /// How long the call rests before the next one.
+        backoff_us: u64,
+    },
     /// A call has ended. In the journal before the model sees the result.
     CallEnded {
         /// The round.
@@ -137,6 +151,22 @@ pub enum Event {
         /// How long the worker rests before it is rebuilt.
         backoff_us: u64,
     },
+    /// A tool failed too often: its calls are answered at once, and the model is not offered it.
+    CircuitOpened {
+        /// The tool's name.
+        tool: Arc<str>,
+        /// The last failure.
+        cause: String,
+        /// How long it is out of service.
+        cool_down_us: u64,
+        /// In all sessions of the process, and not in this one alone.
+        everywhere: bool,
+    },
+    /// A tool that was out of service works again.
+    CircuitClosed {
+        /// The tool's name.
+        tool: Arc<str>,
+    },
     /// The turn is over; every call it asked for is answered.
     TurnEnded {
         /// As in [`Event::TurnStarted`].
@@ -154,7 +184,8 @@ impl Event {
         match self {
             Self::TextStreamed { .. }
             | Self::ReasoningStreamed { .. }
-            | Self::CallProgressed { .. } => false,
+            | Self::CallProgressed { .. }
+            | Self::CallRetried { .. } => false,
             Self::SessionOpened { .. }
             | Self::TurnStarted { .. }
             | Self::ModelAsked { .. }
@@ -162,6 +193,8 @@ impl Event {
             | Self::CallStarted { .. }
             | Self::CallEnded { .. }
             | Self::WorkerRestarted { .. }
+            | Self::CircuitOpened { .. }
+            | Self::CircuitClosed { .. }
             | Self::TurnEnded { .. } => true,
         }
     }

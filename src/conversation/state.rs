@@ -175,7 +175,10 @@ impl SessionState {
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
-            | Event::WorkerRestarted { .. } => Action::Wait,
+            | Event::CallRetried { .. }
+            | Event::WorkerRestarted { .. }
+            | Event::CircuitOpened { .. }
+            | Event::CircuitClosed { .. } => Action::Wait,
         }
     }
 

@@ -139,7 +139,7 @@ impl Model for HttpModel {
             tools: request.tools,
             messages: request.messages,
             parallel_tool_calls: self.endpoint.parallel_tool_calls,
-            tool_choice: None,
+            tool_choice: (!request.may_call).then_some("none"),
         };
         let exchange = Arc::clone(&self.exchange);
         let client = match self.client() {

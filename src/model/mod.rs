@@ -27,6 +27,9 @@ pub struct Request<'a> {
     pub messages: &'a [u8],
     /// The JSON array of the tools; empty when there are none.
     pub tools: &'a [u8],
+    /// Whether the model may call them. False: they are listed because the history holds calls, and
+    /// some endpoints refuse such a history without tools.
+    pub may_call: bool,
 }
 
 /// What comes of a reply, in order. [`Event::Reply`] is the last.

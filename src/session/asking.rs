@@ -1,6 +1,7 @@
 //! The model's part of a turn: it is asked, its events are passed on, its reply is recorded.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,15 +11,41 @@ use super::Cause;
 use super::coordinator::Coordinator;
 use crate::conversation::{Catalogue, Event, plan};
 use crate::model::{self, Request};
-use crate::tools::message_of;
+use crate::supervision::Crew;
+use crate::tools::{ToolSet, ToolType, message_of};
 use crate::wire::Reply;
+
+/// The tools that a request lists.
+struct Offer<'a> {
+    tools: Cow<'a, [u8]>,
+    may_call: bool,
+}
+
+/// All tools but those that are out of service. If that is every one, and the history holds calls,
+/// all are listed and none may be called.
+fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<'a> {
+    let now = Instant::now();
+    let is_withdrawn = |(place, tool): (usize, &Arc<ToolType>)| {
+        crew.withdraws(place, now) || tool.shared().withdraws(now)
+    };
+    let withdrawn: Vec<bool> = match tools.iter().enumerate().any(is_withdrawn) {
+        false => return Offer { tools: Cow::Borrowed(tools.on_the_wire()), may_call: true },
+        true => tools.iter().enumerate().map(is_withdrawn).collect(),
+    };
+    let none_is_left = withdrawn.iter().all(|withdrawn| *withdrawn);
+    if none_is_left && history_has_calls {
+        return Offer { tools: Cow::Borrowed(tools.on_the_wire()), may_call: false };
+    }
+    Offer { tools: Cow::Owned(tools.without(&withdrawn)), may_call: true }
+}
 
 impl Coordinator {
     pub(super) fn ask_model(&mut self) {
         let Some(turn) = &mut self.turn else { return };
-        let (messages, tools) = (self.state.transcript(), &self.options.tools);
-        let request = Request { messages: messages.as_bytes(), tools: tools.on_the_wire() };
         turn.first_token = None;
+        let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
+        let messages = self.state.transcript().as_bytes();
+        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call };
         match catch_unwind(AssertUnwindSafe(|| self.options.model.ask(request))) {
             Ok(events) => turn.model = Some(events),
             Err(panic) => self.on_model_panic(panic),

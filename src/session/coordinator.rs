@@ -1,6 +1,8 @@
 //! The coordinator holds one conversation. It records each event, shows it to the session's state,
 //! and carries out the action that comes back; it decides nothing itself.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,9 +24,9 @@ use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal};
-use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerRestarting};
+use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::TypedContext;
+use crate::tools::{Capacity, Terms, Tolerance, TypedContext, permits};
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -98,6 +100,7 @@ impl Coordinator {
         id: SessionId,
         own: WeakAddr<Self>,
         idle: IdleWorkers,
+        capacity: Arc<Capacity>,
         options: SessionOptions,
         journal: Arc<dyn Journal>,
         clock: Clock,
@@ -106,7 +109,12 @@ impl Coordinator {
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
             span: telemetry::session(&id),
-            seat: Seat::new(id.clone(), options.backoff, own.recipient()),
+            seat: Seat::new(
+                id.clone(),
+                options.supervision.clone(),
+                terms(&id, &options, capacity),
+                own.recipient(),
+            ),
             id,
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
@@ -125,6 +133,24 @@ impl Coordinator {
             lost: None,
             crew: Crew::new(idle),
         }
+    }
+}
+
+/// On which terms the calls of the session `id` run.
+fn terms(id: &SessionId, options: &SessionOptions, capacity: Arc<Capacity>) -> Terms {
+    let mut hasher = DefaultHasher::new(); // The same in every run.
+    id.hash(&mut hasher);
+    let limits = &options.supervision;
+    Terms {
+        session: hasher.finish(),
+        backoff: limits.backoff,
+        tolerance: Tolerance {
+            max_time_outs: limits.max_time_outs,
+            max_failure_rate: limits.failure_rate(),
+        },
+        max_result_bytes: options.max_result_bytes,
+        permits: options.max_concurrency.map(permits),
+        capacity,
     }
 }
 
@@ -226,13 +252,20 @@ impl Handler<Listen> for Coordinator {
     }
 }
 
-impl Handler<WorkerRestarting> for Coordinator {
+impl Handler<WorkerNews> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, news: WorkerRestarting, _: &mut Context<Self>) {
-        let WorkerRestarting { tool, generation, cause, backoff } = news;
-        let backoff_us = micros(backoff);
-        let event = Event::WorkerRestarted { tool, generation, cause, backoff_us };
+    fn handle(&mut self, WorkerNews { tool, what }: WorkerNews, _: &mut Context<Self>) {
+        let event = match what {
+            WorkerChange::Restarting { generation, cause, backoff } => {
+                Event::WorkerRestarted { tool, generation, cause, backoff_us: micros(backoff) }
+            }
+            WorkerChange::CircuitOpened { cause, cool_down, everywhere } => {
+                let cool_down_us = micros(cool_down);
+                Event::CircuitOpened { tool, cause, cool_down_us, everywhere }
+            }
+            WorkerChange::CircuitClosed => Event::CircuitClosed { tool },
+        };
         match &mut self.turn {
             None => self.tell(event), // Nobody's turn: nothing to record it in.
             Some(turn) if turn.append.is_some() => turn.news.push(event),

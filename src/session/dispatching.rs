@@ -9,7 +9,7 @@ use super::coordinator::Coordinator;
 use super::flight::InFlight;
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
 use crate::telemetry;
-use crate::tools::{CallContext, Completion, Facts, Order, RunCall};
+use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent, Waits};
 
 impl Coordinator {
     /// The beginnings of the unanswered ones among `calls`.
@@ -99,24 +99,12 @@ impl Coordinator {
             };
             let InFlight { ordinal, effects, dispatched, .. } = *call;
             let (outcome, times) = match ended {
-                Some(ended) => (
-                    ended.outcome,
-                    CallTimes {
-                        dispatched_at_us: self.clock.micros_at(dispatched),
-                        queued_us: micros(ended.waits.queued),
-                        startup_us: micros(ended.waits.startup),
-                        backoff_us: micros(ended.waits.backoff),
-                        waited_us: 0,
-                        ran_us: micros(ended.ran),
-                        attempts: ended.attempts,
-                        worker_generation: ended.generation,
-                    },
-                ),
+                Some(Ended { outcome, spent }) => (outcome, self.call_times(dispatched, spent)),
                 None => {
                     let message = "the worker was lost with the call";
                     let (kind, began) = (OutcomeKind::Panicked, call.context.began());
                     let outcome = Outcome::broken_off(kind, message, effects, began.is_some());
-                    (outcome, self.times_until_now(dispatched, began))
+                    (outcome, self.times_until_now(call))
                 }
             };
             draft.push(self.call_ended(ordinal, outcome, times));
@@ -124,16 +112,34 @@ impl Coordinator {
         self.record_draft(draft);
     }
 
-    /// The times of a call that was given up: since it began it ran, before that it was queued.
-    pub(super) fn times_until_now(&self, dispatched: Instant, began: Option<Instant>) -> CallTimes {
-        let now = Instant::now();
-        let left_queue = began.unwrap_or(now);
+    /// The times of a call that was given up. Where no account was kept, since it began it ran,
+    /// before that it was queued.
+    pub(super) fn times_until_now(&self, call: &InFlight) -> CallTimes {
+        let (now, began) = (Instant::now(), call.context.began());
+        let spent = call.context.spent(now).unwrap_or_else(|| {
+            let left_queue = began.unwrap_or(now);
+            let queued = left_queue.saturating_duration_since(call.dispatched);
+            Spent {
+                waits: Waits { queued, ..Waits::default() },
+                ran: now.saturating_duration_since(left_queue),
+                attempts: u32::from(began.is_some()),
+                generation: 0,
+            }
+        });
+        self.call_times(call.dispatched, spent)
+    }
+
+    fn call_times(&self, dispatched: Instant, spent: Spent) -> CallTimes {
+        let Spent { waits, ran, attempts, generation } = spent;
         CallTimes {
             dispatched_at_us: self.clock.micros_at(dispatched),
-            queued_us: micros(left_queue.saturating_duration_since(dispatched)),
-            ran_us: micros(now.saturating_duration_since(left_queue)),
-            attempts: u32::from(began.is_some()),
-            ..CallTimes::default()
+            queued_us: micros(waits.queued),
+            startup_us: micros(waits.startup),
+            backoff_us: micros(waits.backoff),
+            waited_us: 0,
+            ran_us: micros(ran),
+            attempts,
+            worker_generation: generation,
         }
     }
 

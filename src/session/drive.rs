@@ -14,13 +14,13 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::Cause;
-use super::clock::later;
+use super::clock::{later, micros};
 use super::coordinator::Coordinator;
 use super::turn::Append;
 use crate::conversation::{Batch, Event, Record, VERSION};
 use crate::store;
 use crate::telemetry;
-use crate::tools::CallProgressed;
+use crate::tools::{CallNews, News};
 
 /// After so many steps others have their turn.
 const MAX_STEPS: u32 = 256;
@@ -117,6 +117,12 @@ impl Coordinator {
             self.break_off(Cause::Cancelled);
         } else if rang {
             self.expire();
+        } else if turn.asks {
+            if self.crew.is_undecided() {
+                return Step::Wait;
+            }
+            turn.asks = false;
+            self.ask_model();
         } else if let Some(events) = &mut turn.model {
             // A panic of a model fails the turn, not the session.
             let poll = || unbudgeted(cx, |cx| events.as_mut().poll_next(cx));
@@ -138,9 +144,17 @@ impl Coordinator {
             && let Some((_, progress)) = &mut turn.progress
             && let Poll::Ready(Some(news)) = unbudgeted(cx, |cx| progress.poll_recv(cx))
         {
-            let CallProgressed { round, ordinal, message } = news;
+            let CallNews { round, ordinal, what } = news;
             if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
-                self.tell(Event::CallProgressed { round, ordinal, message });
+                self.tell(match what {
+                    News::Progressed { message } => {
+                        Event::CallProgressed { round, ordinal, message }
+                    }
+                    News::Retrying { attempt, cause, rest } => {
+                        let backoff_us = micros(rest);
+                        Event::CallRetried { round, ordinal, attempt, cause, backoff_us }
+                    }
+                });
             }
         }
     }
@@ -237,7 +251,10 @@ impl Coordinator {
             turn.attempt = attempt;
             turn.round_deadline = None;
             turn.flight.clear(); // Nobody waits for what was given up.
-            self.ask_model();
+            turn.asks = self.crew.is_undecided();
+            if !turn.asks {
+                self.ask_model();
+            }
         }
         self.dispatch(&records);
     }

@@ -62,9 +62,9 @@ impl Coordinator {
                 let outcome = Outcome::broken_off(kind, message, Effects::None, false);
                 return Some(self.call_ended(ordinal, outcome, CallTimes::default()));
             };
-            let began = call.context.began();
-            let outcome = Outcome::broken_off(kind, message, call.effects, began.is_some());
-            let times = self.times_until_now(call.dispatched, began);
+            let began = call.context.began().is_some();
+            let outcome = Outcome::broken_off(kind, message, call.effects, began);
+            let times = self.times_until_now(call);
             Some(self.call_ended(ordinal, outcome, times))
         };
         self.state.unanswered().filter_map(end).collect()
@@ -88,7 +88,7 @@ impl Coordinator {
         };
         events.push(Event::TurnEnded { turn: self.state.turns(), end });
         if let Some(turn) = &mut self.turn {
-            turn.model = None;
+            (turn.model, turn.asks) = (None, false);
             turn.flight = Flight::default(); // That gives the calls up, and stops the work.
             turn.cause = Some(cause);
         }
@@ -121,7 +121,7 @@ impl Coordinator {
         let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone() };
         let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
-            turn.model = None;
+            (turn.model, turn.asks) = (None, false);
             turn.flight = Flight::default();
             turn.append = None;
             turn.unkept = Some((now, ended.clone()));

@@ -14,6 +14,7 @@ use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::Journal;
 use crate::supervision::IdleWorkers;
+use crate::tools::Capacity;
 
 /// How many sessions begin before those that have begun have their turn.
 ///
@@ -41,6 +42,7 @@ struct Place {
     clock: Clock,
     /// Workers that sessions have left.
     idle: IdleWorkers,
+    capacity: Arc<Capacity>,
     /// How many sessions have begun since others last had their turn.
     begun: usize,
     /// Those that wait for that.
@@ -49,11 +51,17 @@ struct Place {
 
 impl Host {
     /// A host on `arbiter`.
-    pub fn start(arbiter: &ArbiterHandle, journal: Arc<dyn Journal>, clock: Clock) -> Addr<Self> {
+    pub fn start(
+        arbiter: &ArbiterHandle,
+        journal: Arc<dyn Journal>,
+        clock: Clock,
+        capacity: Arc<Capacity>,
+    ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
             let (idle, waiting) = (IdleWorkers::default(), VecDeque::new());
-            Self(Rc::new(RefCell::new(Place { journal, clock, idle, begun: 0, waiting })))
+            let place = Place { journal, clock, idle, capacity, begun: 0, waiting };
+            Self(Rc::new(RefCell::new(place)))
         })
     }
 
@@ -94,7 +102,8 @@ impl Place {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
         let (idle, journal) = (self.idle.clone(), Arc::clone(&self.journal));
-        let coordinator = Coordinator::new(id, own, idle, options, journal, self.clock);
+        let capacity = Arc::clone(&self.capacity);
+        let coordinator = Coordinator::new(id, own, idle, capacity, options, journal, self.clock);
         actix_rt::spawn(Context::with_receiver(mailbox).into_future(coordinator));
     }
 }

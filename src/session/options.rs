@@ -6,8 +6,11 @@ use std::sync::Arc;
 
 use crate::conversation::{Limits, SessionId};
 use crate::model::Model;
-use crate::supervision::Backoff;
+use crate::supervision::RestartLimits;
 use crate::tools::{ToolSet, TypedContext};
+
+/// How much of a result the model is told, where nothing else is said.
+const MAX_RESULT_BYTES: usize = 100_000;
 
 /// What a session is made of: its model, tools, system prompt and limits. Cheap to clone.
 #[derive(Clone)]
@@ -17,7 +20,9 @@ pub struct SessionOptions {
     pub(super) tools: Arc<ToolSet>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
-    pub(super) backoff: Backoff,
+    pub(super) supervision: RestartLimits,
+    pub(super) max_concurrency: Option<usize>,
+    pub(super) max_result_bytes: usize,
     pub(super) typed: Option<TypedContext>,
 }
 
@@ -30,7 +35,9 @@ impl SessionOptions {
             tools,
             system: None,
             limits: Limits::default(),
-            backoff: Backoff::default(),
+            supervision: RestartLimits::default(),
+            max_concurrency: None,
+            max_result_bytes: MAX_RESULT_BYTES,
             typed: None,
         }
     }
@@ -57,10 +64,25 @@ impl SessionOptions {
         self
     }
 
-    /// Sets how long failed workers rest.
+    /// Sets how failing workers are dealt with.
     #[must_use]
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
+    pub fn supervision(mut self, limits: RestartLimits) -> Self {
+        self.supervision = limits;
+        self
+    }
+
+    /// Lets so many calls of the session run at a time, of all tools together; the others wait.
+    /// Any number may if it is not said. 0 counts as 1.
+    #[must_use]
+    pub fn max_concurrency(mut self, calls: usize) -> Self {
+        self.max_concurrency = Some(calls.max(1));
+        self
+    }
+
+    /// Cuts longer results, and says so to the model. 100,000 if it is not said.
+    #[must_use]
+    pub fn max_result_bytes(mut self, bytes: usize) -> Self {
+        self.max_result_bytes = bytes;
         self
     }
 

@@ -12,6 +12,10 @@ use super::host::Host;
 use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::{Journal, MemoryStore};
+use crate::tools::Capacity;
+
+/// How many threads there may be for tools that block, where nothing else is said.
+const BLOCKING_THREADS: usize = 64;
 
 /// Why a runtime did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +53,10 @@ struct OwnSystem {
 }
 
 /// How a [`Runtime`] is made.
-#[derive(Default)]
 pub struct RuntimeBuilder {
     arbiters: usize,
+    max_concurrency: usize,
+    blocking_threads: usize,
     journal: Option<Arc<dyn Journal>>,
     clock: Option<Clock>,
 }
@@ -60,7 +65,9 @@ impl Runtime {
     /// A builder with the usual settings: one arbiter per core, records kept in memory.
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
-        RuntimeBuilder::default()
+        let (arbiters, max_concurrency, blocking_threads) = (0, 0, BLOCKING_THREADS);
+        let (journal, clock) = (None, None);
+        RuntimeBuilder { arbiters, max_concurrency, blocking_threads, journal, clock }
     }
 
     /// Makes a session on the next arbiter in turn, or goes on with one that the store knows.
@@ -90,6 +97,22 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn arbiters(mut self, arbiters: usize) -> Self {
         self.arbiters = arbiters;
+        self
+    }
+
+    /// Lets so many calls run at a time, of all sessions together; the others wait. 0, the default:
+    /// any number.
+    #[must_use]
+    pub fn max_concurrency(mut self, calls: usize) -> Self {
+        self.max_concurrency = calls;
+        self
+    }
+
+    /// How many threads there may be for tools that block ([`crate::ToolType::blocking`]): 64 if it
+    /// is not said, at least 1. They are started as they are needed.
+    #[must_use]
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.blocking_threads = threads.max(1);
         self
     }
 
@@ -144,7 +167,9 @@ impl RuntimeBuilder {
     fn build(self, arbiters: &[ArbiterHandle], own: Option<OwnSystem>) -> Runtime {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let clock = self.clock.unwrap_or_else(Clock::system);
-        let host = |arbiter| Host::start(arbiter, Arc::clone(&journal), clock);
+        let capacity = Capacity::new(self.max_concurrency, self.blocking_threads);
+        let host =
+            |arbiter| Host::start(arbiter, Arc::clone(&journal), clock, Arc::clone(&capacity));
         let (hosts, next) = (arbiters.iter().map(host).collect(), AtomicUsize::new(0));
         Runtime { inner: Arc::new(Inner { hosts, next, own }) }
     }

@@ -18,7 +18,7 @@ use crate::conversation::{Batch, Event, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
-use crate::tools::{CallProgressed, Completion, TypedContext};
+use crate::tools::{CallNews, Completion, TypedContext};
 use crate::wire::Usage;
 
 /// What a turn holds besides the session's state: the work that is under way.
@@ -34,6 +34,8 @@ pub(super) struct Turn {
     timer: Pin<Box<Sleep>>,
     /// The timer is still to ring, and will wake the turn when it does.
     timer_is_set: bool,
+    /// The model is to be asked as soon as it is known which tools are in service.
+    pub asks: bool,
     pub model: Option<Events>,
     pub first_token: Option<Instant>,
     pub attempt: u32,
@@ -45,8 +47,7 @@ pub(super) struct Turn {
     /// Calls that came back while an append was under way and some were given up.
     pub landed: Vec<Completion>,
     /// How far calls are, where somebody listens.
-    pub progress:
-        Option<(mpsc::UnboundedSender<CallProgressed>, mpsc::UnboundedReceiver<CallProgressed>)>,
+    pub progress: Option<(mpsc::UnboundedSender<CallNews>, mpsc::UnboundedReceiver<CallNews>)>,
     /// News that came while an append was under way, for the next one.
     pub news: Vec<Event>,
     pub cause: Option<Cause>,
@@ -90,6 +91,7 @@ impl Turn {
             round_deadline: None,
             timer: Box::pin(sleep_until(deadline.min(later(began, heartbeat)))),
             timer_is_set: false,
+            asks: false,
             model: None,
             first_token: None,
             attempt: 1,
@@ -113,7 +115,7 @@ impl Turn {
     }
 
     /// Where a call says how far it is.
-    pub fn watcher(&mut self) -> mpsc::UnboundedSender<CallProgressed> {
+    pub fn watcher(&mut self) -> mpsc::UnboundedSender<CallNews> {
         self.progress.get_or_insert_with(mpsc::unbounded_channel).0.clone()
     }
 

@@ -11,10 +11,11 @@ use actix::Addr;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
 use tokio::task::coop::has_budget_remaining;
+use tokio::time::Instant;
 
 use super::Seat;
 use super::rebuild::Rebuild;
-use crate::tools::{Begun, Running, ToolType, ToolWorker};
+use crate::tools::{Begun, Health, Running, ToolType, ToolWorker};
 
 /// The most workers that wait for a session.
 const MAX_IDLE: usize = 64;
@@ -25,7 +26,7 @@ pub(crate) struct Crew {
     members: Option<FuturesUnordered<Member>>,
     begun: Begun,
     /// By the place of the tool in the set; `None` until the tool's first call.
-    addresses: Vec<Option<Addr<ToolWorker>>>,
+    workers: Vec<Option<(Addr<ToolWorker>, Rc<Health>)>>,
     idle: IdleWorkers,
 }
 
@@ -38,6 +39,7 @@ pub(crate) struct Crew {
 pub(crate) struct IdleWorkers(Rc<RefCell<Vec<Box<Rebuild>>>>);
 
 /// A future of its own: a worker that is rebuilt spares its running calls.
+#[expect(clippy::large_enum_variant, reason = "most members are calls")]
 enum Member {
     Worker(Box<Rebuild>),
     Call(Running),
@@ -46,7 +48,7 @@ enum Member {
 impl Crew {
     /// A crew without workers.
     pub fn new(idle: IdleWorkers) -> Self {
-        Self { members: None, begun: Begun::default(), addresses: Vec::new(), idle }
+        Self { members: None, begun: Begun::default(), workers: Vec::new(), idle }
     }
 
     /// The worker of `tool_type`, the tool at `place`; taken in at the tool's first call, under the
@@ -57,16 +59,28 @@ impl Crew {
         tool_type: &Arc<ToolType>,
         seat: &Rc<Seat>,
     ) -> &Addr<ToolWorker> {
-        if self.addresses.len() <= place {
-            self.addresses.resize(place + 1, None);
+        if self.workers.len() <= place {
+            self.workers.resize(place + 1, None);
         }
-        if self.addresses[place].is_none() {
+        if self.workers[place].is_none() {
             let idle = self.idle.0.borrow_mut().pop();
             let mut worker = idle.unwrap_or_else(|| Box::new(Rebuild::new()));
-            self.addresses[place] = worker.take_up(place, tool_type, self.begun.clone(), seat);
+            self.workers[place] = worker.take_up(place, tool_type, self.begun.clone(), seat);
             self.members.get_or_insert_default().push(Member::Worker(worker));
         }
-        self.addresses[place].as_ref().expect("an idle worker has its address")
+        let (address, _) = self.workers[place].as_ref().expect("an idle worker has its address");
+        address
+    }
+
+    /// Says whether it is still to be known what becomes of a worker that failed.
+    pub fn is_undecided(&self) -> bool {
+        self.workers.iter().flatten().any(|(_, health)| health.is_undecided())
+    }
+
+    /// Says whether the session has withdrawn the tool at `place` for now.
+    pub fn withdraws(&self, place: usize, now: Instant) -> bool {
+        let worker = self.workers.get(place).and_then(Option::as_ref);
+        worker.is_some_and(|(_, health)| health.withdraws(now))
     }
 
     /// Goes on with the workers and calls that have something to do.
@@ -93,7 +107,8 @@ impl Drop for Crew {
             Member::Call(_) => None, // It ends before its worker goes.
         });
         for mut worker in workers.collect::<Vec<_>>() {
-            let address = self.addresses.get_mut(worker.place()).and_then(Option::take);
+            let address = self.workers.get_mut(worker.place()).and_then(Option::take);
+            let address = address.map(|(address, _)| address);
             let sound = worker.retire(address);
             let mut idle = self.idle.0.borrow_mut();
             if sound && idle.len() < MAX_IDLE {

@@ -10,11 +10,13 @@ mod report;
 mod reports;
 mod supervisor;
 
-pub use policy::{Backoff, Decision, RestartPolicy};
+pub use policy::{Decision, RestartLimits, RestartPolicy};
 pub use rebuild::WorkerFailed;
 pub use report::{CallReport, RoundReport, Rounds};
 pub use reports::RoundReports;
-pub use supervisor::{Listen, RoundReported, Supervisor, WorkerRestarting};
+pub use supervisor::{Listen, RoundReported, Supervisor, WorkerChange, WorkerNews};
+
+pub use crate::tools::{Backoff, Failure};
 
 pub(crate) use crew::{Crew, IdleWorkers};
 pub(crate) use supervisor::Seat;

@@ -1,21 +1,54 @@
-//! When a failed worker is built again. A pure state machine: the time comes from outside.
+//! What becomes of a worker that failed, and of a tool that fails in many sessions. Pure state
+//! machines: time and seeds come from outside.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a failed worker rests: twice as long after each failure, from `min` up to `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    /// After the first failure.
-    pub min: Duration,
-    /// The longest rest.
-    pub max: Duration,
+use crate::tools::{Backoff, CrashLog, Failure, MaxFailureRate};
+
+/// A tool is withdrawn in the whole process only if it failed in so many sessions.
+const MIN_SESSIONS: usize = 3;
+
+/// How failing workers are dealt with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartLimits {
+    /// So many rebuilds within [`RestartLimits::within`]; one more failure opens the circuit.
+    pub max_restarts: u32,
+    /// What is longer ago does not count.
+    pub within: Duration,
+    /// How long a worker rests before it is rebuilt, and a call before it is tried again.
+    pub backoff: Backoff,
+    /// How long a tool whose circuit opened is out of service.
+    pub cool_down: Duration,
+    /// So many calls in a row without a result are a failure of the worker; 0 = they never are.
+    pub max_time_outs: u32,
+    /// The share of calls, 0 to 1, that may panic or time out within [`RestartLimits::within`];
+    /// above it the circuit opens. 1 = all of them may.
+    pub max_failure_rate: f64,
+    /// Of fewer calls the share says nothing.
+    pub failure_rate_min_calls: u32,
 }
 
-impl Default for Backoff {
+impl Default for RestartLimits {
     fn default() -> Self {
-        Self { min: Duration::from_millis(100), max: Duration::from_secs(10) }
+        Self {
+            max_restarts: 5,
+            within: Duration::from_secs(30),
+            backoff: Backoff::default(),
+            cool_down: Duration::from_secs(30),
+            max_time_outs: 3,
+            max_failure_rate: 0.5,
+            failure_rate_min_calls: 20,
+        }
+    }
+}
+
+impl RestartLimits {
+    pub(crate) fn failure_rate(&self) -> MaxFailureRate {
+        let (share, min_calls) = (self.max_failure_rate, self.failure_rate_min_calls);
+        MaxFailureRate { share, min_calls, within: self.within }
     }
 }
 
@@ -25,62 +58,197 @@ impl Default for Backoff {
 pub enum Decision {
     /// It rests for so long and is made anew behind its address. Calls queue meanwhile.
     RebuildAfter(Duration),
+    /// Its circuit opens: for so long calls are answered at once, `unavailable`. The first call
+    /// after that finds out whether it works again.
+    OpenCircuit(Duration),
 }
 
 /// The restart policy of one worker.
 #[derive(Clone, Debug)]
 pub struct RestartPolicy {
-    backoff: Backoff,
+    limits: RestartLimits,
+    seed: u64,
+    /// Within the window, the oldest first.
+    failures: VecDeque<Instant>,
+    /// Failures since the last quiet time, the last of them, and the rest that followed it.
+    streak: u32,
     last: Option<(Instant, Duration)>,
+    /// The circuit is open, or its probe under way.
+    open: bool,
 }
 
 impl RestartPolicy {
-    /// A policy without a past.
+    /// A policy without a past. The same `seed` gives the same rests.
     #[must_use]
-    pub fn new(backoff: Backoff) -> Self {
-        Self { backoff, last: None }
+    pub fn new(limits: RestartLimits, seed: u64) -> Self {
+        Self { limits, seed, failures: VecDeque::new(), streak: 0, last: None, open: false }
     }
 
     /// Takes in a failure at `now` and says what becomes of the worker.
     ///
-    /// A worker that was quiet for the mean of `min` and `max` after it came back begins anew; the
-    /// same rule as Akka's `resetBackoffAfter`.
-    pub fn on_failure(&mut self, now: Instant) -> Decision {
-        let Backoff { min, max } = self.backoff;
-        let quiet = |rest: Duration| rest.saturating_add(min.saturating_add(max) / 2);
-        let rest = match self.last {
-            Some((failed, rest)) if now.saturating_duration_since(failed) < quiet(rest) => {
-                rest.saturating_mul(2).min(max)
-            }
-            _ => min,
-        };
+    /// A worker that was quiet for the mean of the shortest and the longest rest after it came back
+    /// begins anew with the shortest; the same rule as Akka's `resetBackoffAfter`.
+    pub fn on_failure(&mut self, now: Instant, failure: &Failure) -> Decision {
+        let RestartLimits { max_restarts, within, backoff, cool_down, .. } = self.limits;
+        let is_old = |at: Instant| now.saturating_duration_since(at) > within;
+        while self.failures.front().is_some_and(|at| is_old(*at)) {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(now);
+        let too_many = self.failures.len() > max_restarts as usize;
+        if self.open || too_many || matches!(failure, Failure::TooMany { .. }) {
+            (self.open, self.streak, self.last) = (true, 0, None);
+            self.failures.clear();
+            return Decision::OpenCircuit(cool_down);
+        }
+        let quiet =
+            |rest: Duration| rest.saturating_add(backoff.min.saturating_add(backoff.max) / 2);
+        let goes_on = self
+            .last
+            .is_some_and(|(failed, rest)| now.saturating_duration_since(failed) < quiet(rest));
+        self.streak = if goes_on { self.streak.saturating_add(1) } else { 1 };
+        let rest = backoff.rest(self.streak, self.seed);
         self.last = Some((now, rest));
         Decision::RebuildAfter(rest)
     }
+
+    /// The probe went well: the past is forgotten.
+    pub fn on_recovery(&mut self) {
+        self.open = false;
+        self.failures.clear();
+        (self.streak, self.last) = (0, None);
+    }
+}
+
+/// Says whether a tool that failed as `crashes` tell is to be withdrawn in the whole process: it
+/// crashed more often than one worker may, and in three sessions at least; or three sessions have
+/// withdrawn it each for itself.
+pub(crate) fn is_widespread(crashes: &CrashLog, limits: &RestartLimits) -> bool {
+    let often = crashes.len() > limits.max_restarts as usize;
+    (often && crashes.sessions(|_| true) >= MIN_SESSIONS)
+        || crashes.sessions(|crash| crash.withdrawn) >= MIN_SESSIONS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::Crash;
 
-    const BACKOFF: Backoff =
-        Backoff { min: Duration::from_millis(100), max: Duration::from_millis(1000) };
+    fn limits() -> RestartLimits {
+        RestartLimits {
+            max_restarts: 5,
+            within: Duration::from_secs(30),
+            backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(1) },
+            cool_down: Duration::from_secs(60),
+            ..RestartLimits::default()
+        }
+    }
+
+    fn crash() -> Failure {
+        Failure::Crash { cause: "boom".into(), arguments: None }
+    }
+
+    fn rest(decision: Decision) -> u128 {
+        match decision {
+            Decision::RebuildAfter(rest) => rest.as_millis(),
+            Decision::OpenCircuit(_) => panic!("the circuit opened"),
+        }
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn rests_grow_to_the_limit_and_begin_anew_after_a_quiet_time() {
-        let mut policy = RestartPolicy::new(BACKOFF);
+    async fn rests_grow_and_begin_anew_after_a_quiet_time() {
+        let mut policy = RestartPolicy::new(limits(), 1);
         let mut now = Instant::now();
-        let mut rests = Vec::new();
-        for _ in 0..6 {
-            let Decision::RebuildAfter(rest) = policy.on_failure(now);
-            now += rest;
-            rests.push(rest.as_millis());
+        let first = rest(policy.on_failure(now, &crash()));
+        assert!((80..120).contains(&first), "{first}");
+        now += Duration::from_millis(600);
+        let second = rest(policy.on_failure(now, &crash()));
+        assert!((160..240).contains(&second), "{second}");
+        now += Duration::from_millis(second as u64 + 551);
+        let third = rest(policy.on_failure(now, &crash()));
+        assert!((80..120).contains(&third), "{third}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_failure_more_than_may_be_opens_the_circuit_wherever_the_window_lies() {
+        let mut policy = RestartPolicy::new(limits(), 1);
+        let mut now = Instant::now();
+        for _ in 0..20 {
+            rest(policy.on_failure(now, &crash())); // One each 7 s: 5 within 30 s at most.
+            now += Duration::from_secs(7);
         }
-        assert_eq!(rests, [100, 200, 400, 800, 1000, 1000]);
-        let Decision::RebuildAfter(rest) = policy.on_failure(now + Duration::from_millis(549));
-        assert_eq!(rest.as_millis(), 1000);
-        let quiet = now + Duration::from_millis(549 + 1000 + 551);
-        let Decision::RebuildAfter(rest) = policy.on_failure(quiet);
-        assert_eq!(rest.as_millis(), 100);
+        let mut policy = RestartPolicy::new(limits(), 1);
+        for _ in 0..5 {
+            rest(policy.on_failure(now, &crash()));
+            now += Duration::from_secs(5);
+        }
+        let sixth = policy.on_failure(now, &crash());
+        assert_eq!(sixth, Decision::OpenCircuit(Duration::from_secs(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_fails_opens_it_again_and_one_that_goes_well_forgets_the_past() {
+        let mut policy = RestartPolicy::new(RestartLimits { max_restarts: 0, ..limits() }, 1);
+        let now = Instant::now();
+        let open = Decision::OpenCircuit(Duration::from_secs(60));
+        assert_eq!(policy.on_failure(now, &crash()), open);
+        let mut policy = RestartPolicy::new(RestartLimits { max_restarts: 1, ..limits() }, 1);
+        rest(policy.on_failure(now, &crash()));
+        assert_eq!(policy.on_failure(now, &crash()), open);
+        let later = now + Duration::from_secs(3600);
+        assert_eq!(policy.on_failure(later, &crash()), open, "the probe");
+        policy.on_recovery();
+        rest(policy.on_failure(later, &crash()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_high_a_share_of_failures_opens_the_circuit_at_once() {
+        let mut policy = RestartPolicy::new(limits(), 1);
+        let too_many = Failure::TooMany { cause: "half of them".into() };
+        let decision = policy.on_failure(Instant::now(), &too_many);
+        assert_eq!(decision, Decision::OpenCircuit(Duration::from_secs(60)));
+    }
+
+    fn log(crashes: &[(u64, Option<u64>, bool)]) -> CrashLog {
+        let (mut log, at) = (CrashLog::default(), Instant::now());
+        for (session, arguments, withdrawn) in crashes.iter().copied() {
+            let crash = Crash { at, session, arguments, withdrawn };
+            log.add(crash, Duration::from_secs(30));
+        }
+        log
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tool_is_withdrawn_everywhere_only_if_it_fails_in_three_sessions() {
+        let crashes =
+            |sessions: u64| -> Vec<_> { (0..9).map(|n| (n % sessions, Some(n), false)).collect() };
+        assert!(!is_widespread(&log(&crashes(1)), &limits()));
+        assert!(!is_widespread(&log(&crashes(2)), &limits()));
+        assert!(is_widespread(&log(&crashes(3)), &limits()));
+        assert!(!is_widespread(&log(&crashes(9)[..5]), &limits()), "five are not too many");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_sessions_that_withdrew_it_are_enough() {
+        let withdrawn = [(1, None, true), (2, None, true), (3, None, true)];
+        assert!(is_widespread(&log(&withdrawn), &limits()));
+        assert!(!is_widespread(&log(&withdrawn[..2]), &limits()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn poison_says_nothing_of_the_tool() {
+        let mut log =
+            log(&[(1, Some(7), false), (2, Some(7), false), (3, Some(7), false)].repeat(2));
+        assert!(is_widespread(&log, &limits()));
+        (1..=3).for_each(|session| log.forget(session, 7));
+        assert!(!is_widespread(&log, &limits()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn crashes_long_past_do_not_count() {
+        let mut log = log(&[(1, None, false), (2, None, false), (3, None, false)].repeat(3));
+        let at = Instant::now() + Duration::from_secs(31);
+        log.add(Crash { at, session: 1, arguments: None, withdrawn: false }, limits().within);
+        assert_eq!(log.len(), 1);
     }
 }

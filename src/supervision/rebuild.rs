@@ -18,19 +18,24 @@ use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::supervisor::WorkerRecovered;
 use super::{Decision, Seat, Supervisor};
-use crate::tools::{Assignment, Begun, Health, Post, ToolType, ToolWorker, message_of};
+use crate::tools::{
+    Assignment, Begun, Failure, Health, Post, ToolType, ToolWorker, Trip, message_of,
+};
 
 /// News to the supervisor: this generation of a worker is lost. The answer says what becomes of it.
 #[derive(Debug, Message)]
 #[rtype(result = "Decision")]
 pub struct WorkerFailed {
-    /// The tool's name.
-    pub tool: Arc<str>,
+    /// The tool.
+    pub tool: Arc<ToolType>,
     /// The generation that is lost.
     pub generation: u32,
     /// What became of it.
-    pub cause: String,
+    pub failure: Failure,
+    /// The same arguments crashed before: they are to blame.
+    pub is_poison: bool,
 }
 
 /// A worker and what becomes of it. Lives as long as its session; when that is over it can take up
@@ -43,9 +48,10 @@ pub(super) struct Rebuild {
     place: usize,
     post: Rc<Post>,
     health: Rc<Health>,
-    tool: Arc<str>,
+    tool: Option<Arc<ToolType>>,
     seat: Option<Rc<Seat>>,
     state: State,
+    cause: Arc<str>,
     /// Since when the worker has been down.
     down_since: Option<Instant>,
 }
@@ -64,19 +70,25 @@ impl Future for Rebuild {
         loop {
             match &mut this.state {
                 State::Running => {
-                    let cause = ready!(this.poll_watched(cx));
-                    ready!(this.ask(cause));
+                    let failure = ready!(this.poll_watched(cx));
+                    ready!(this.ask(failure));
                 }
-                State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
-                    Ok(Decision::RebuildAfter(rest)) => this.state = resting(rest),
-                    Err(_closed) => return this.end(), // The thread's runtime ends.
-                },
+                State::Asking(answer) => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    this.health.decided();
+                    match answer {
+                        Ok(Decision::RebuildAfter(rest)) => this.state = resting(rest),
+                        Ok(Decision::OpenCircuit(cool_down)) => {
+                            let trip = Trip { cause: Arc::clone(&this.cause), cool_down };
+                            this.health.open_circuit(Instant::now(), trip);
+                            ready!(this.go_on()); // To refuse calls, without a tool.
+                        }
+                        Err(_closed) => return this.end(), // The thread's runtime ends.
+                    }
+                }
                 State::Resting(rest) => {
                     ready!(rest.as_mut().poll(cx));
-                    this.state = State::Running;
-                    if let Err(panic) = this.restart() {
-                        ready!(this.ask(message_of(panic)));
-                    }
+                    ready!(this.go_on());
                 }
             }
         }
@@ -101,30 +113,31 @@ impl Rebuild {
             place: 0,
             post,
             health: Rc::default(),
-            tool: Arc::default(),
+            tool: None,
             seat: None,
             state: State::Running,
+            cause: Arc::default(),
             down_since: None,
         }
     }
 
     /// Has the worker run the calls of `tool_type`, the session's tool at `place`, under the
-    /// supervisor of `seat`. It must be new, or have retired. The answer is its only address.
+    /// supervisor of `seat`. It must be new, or have retired. The answer is its only address, and
+    /// what its calls tell of it.
     pub fn take_up(
         &mut self,
         place: usize,
         tool_type: &Arc<ToolType>,
         begun: Begun,
         seat: &Rc<Seat>,
-    ) -> Option<Addr<ToolWorker>> {
+    ) -> Option<(Addr<ToolWorker>, Rc<Health>)> {
+        let assignment = Assignment::new(Arc::clone(tool_type), begun, Rc::clone(seat.terms()));
         self.place = place;
-        self.health = Rc::default();
-        self.tool = Arc::clone(tool_type.name());
+        self.health = Rc::clone(&assignment.health);
+        self.tool = Some(Arc::clone(tool_type));
         self.seat = Some(Rc::clone(seat));
-        let (tool_type, health) = (Arc::clone(tool_type), Rc::clone(&self.health));
-        let wanted = Instant::now();
-        self.post.set(Some(Assignment { tool_type, health, begun, wanted }));
-        self.address.take()
+        self.post.set(Some(assignment));
+        Some((self.address.take()?, Rc::clone(&self.health)))
     }
 
     /// The place of its tool among those of the session.
@@ -137,7 +150,7 @@ impl Rebuild {
     pub fn retire(&mut self, address: Option<Addr<ToolWorker>>) -> bool {
         self.address = address;
         self.post.set(None);
-        (self.seat, self.down_since) = (None, None);
+        (self.seat, self.tool, self.down_since) = (None, None, None);
         let sound = matches!(self.state, State::Running);
         sound
             && self.restart_watched().unwrap_or_else(|panic| {
@@ -146,32 +159,55 @@ impl Rebuild {
             })
     }
 
-    /// Ready with the cause when the generation is lost.
-    fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<String> {
-        if let Some(cause) = self.health.take_failure(cx.waker()) {
-            return Poll::Ready(cause);
+    /// Ready when the generation is lost. Passes on that its circuit has closed again.
+    fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<Failure> {
+        if let Some(failure) = self.health.take_failure(cx.waker()) {
+            return Poll::Ready(failure);
+        }
+        if self.health.take_recovery()
+            && let (Some(seat), Some(tool)) = (&self.seat, &self.tool)
+        {
+            seat.supervisor().do_send(WorkerRecovered { tool: Arc::clone(tool.name()) });
         }
         let Some(watched) = &mut self.watched else {
             return Poll::Pending;
         };
-        match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
+        let cause = match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
             Ok(Poll::Pending) => {
-                self.down_since = None;
-                Poll::Pending
+                if !self.health.is_down() {
+                    self.down_since = None;
+                }
+                return Poll::Pending;
             }
-            Ok(Poll::Ready(())) => Poll::Ready("the worker stopped".into()),
-            Err(panic) => Poll::Ready(message_of(panic)),
-        }
+            Ok(Poll::Ready(())) => "the worker stopped".into(),
+            Err(panic) => message_of(panic),
+        };
+        self.health.lost();
+        Poll::Ready(Failure::Crash { cause, arguments: None })
     }
 
     /// Ends if there is nobody to ask.
-    fn ask(&mut self, cause: String) -> Poll<()> {
-        let (tool, generation) = (Arc::clone(&self.tool), self.health.generation());
+    fn ask(&mut self, failure: Failure) -> Poll<()> {
         self.down_since.get_or_insert_with(Instant::now);
-        let Some(seat) = &self.seat else { return Poll::Pending };
-        let answer = seat.supervisor().send(WorkerFailed { tool, generation, cause });
-        self.state = State::Asking(Box::pin(answer));
+        self.cause = failure.cause().into();
+        let (Some(seat), Some(tool)) = (&self.seat, &self.tool) else { return Poll::Pending };
+        let is_poison = match failure {
+            Failure::Crash { arguments: Some(arguments), .. } => self.health.is_poison(arguments),
+            _ => false,
+        };
+        let (tool, generation) = (Arc::clone(tool), self.health.generation());
+        let failed = WorkerFailed { tool, generation, failure, is_poison };
+        self.state = State::Asking(Box::pin(seat.supervisor().send(failed)));
         Poll::Ready(())
+    }
+
+    /// Begins the next generation.
+    fn go_on(&mut self) -> Poll<()> {
+        self.state = State::Running;
+        match self.restart() {
+            Ok(_) => Poll::Ready(()),
+            Err(panic) => self.ask(Failure::Crash { cause: message_of(panic), arguments: None }),
+        }
     }
 
     fn restart(&mut self) -> Result<bool, Box<dyn Any + Send>> {

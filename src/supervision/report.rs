@@ -151,7 +151,10 @@ impl Rounds {
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallStarted { .. }
-            | Event::CallProgressed { .. } => {}
+            | Event::CallProgressed { .. }
+            | Event::CallRetried { .. }
+            | Event::CircuitOpened { .. }
+            | Event::CircuitClosed { .. } => {}
         }
         None
     }

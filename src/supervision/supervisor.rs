@@ -9,23 +9,54 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, Context, Handler, Message, MessageResult, WeakRecipient};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{Backoff, Decision, RestartPolicy, RoundReport, WorkerFailed};
+use super::policy::is_widespread;
+use super::{Decision, RestartLimits, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
+use crate::tools::{Crash, Failure, Terms, Trip};
 
-/// News to the coordinator: a worker failed and will be rebuilt.
+/// News to the coordinator: what becomes of a worker that failed, or has recovered.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
-pub struct WorkerRestarting {
+pub struct WorkerNews {
     /// The tool's name.
     pub tool: Arc<str>,
-    /// The generation that will begin.
-    pub generation: u32,
-    /// What became of the last one.
-    pub cause: String,
-    /// How long the worker rests before.
-    pub backoff: Duration,
+    /// What there is to tell.
+    pub what: WorkerChange,
+}
+
+/// What becomes of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WorkerChange {
+    /// It failed, and is rebuilt.
+    Restarting {
+        /// The generation that will begin.
+        generation: u32,
+        /// What became of the last one.
+        cause: String,
+        /// How long the worker rests before.
+        backoff: Duration,
+    },
+    /// It failed too often: the tool is out of service.
+    CircuitOpened {
+        /// The last failure.
+        cause: String,
+        /// How long it is out of service.
+        cool_down: Duration,
+        /// In all sessions of the process, and not in this one alone.
+        everywhere: bool,
+    },
+    /// It works again.
+    CircuitClosed,
+}
+
+/// News to the supervisor: the circuit of a worker has closed again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct WorkerRecovered {
+    pub tool: Arc<str>,
 }
 
 /// News: a round is over; its account.
@@ -47,24 +78,41 @@ pub struct Listen(pub WeakRecipient<RoundReported>);
 /// most sessions never need one.
 pub(crate) struct Seat {
     session: SessionId,
-    backoff: Backoff,
-    coordinator: WeakRecipient<WorkerRestarting>,
+    limits: RestartLimits,
+    terms: Rc<Terms>,
+    coordinator: WeakRecipient<WorkerNews>,
     taken: OnceCell<Addr<Supervisor>>,
 }
 
 impl Seat {
     pub fn new(
         session: SessionId,
-        backoff: Backoff,
-        coordinator: WeakRecipient<WorkerRestarting>,
+        limits: RestartLimits,
+        terms: Terms,
+        coordinator: WeakRecipient<WorkerNews>,
     ) -> Rc<Self> {
-        Rc::new(Self { session, backoff, coordinator, taken: OnceCell::new() })
+        let (terms, taken) = (Rc::new(terms), OnceCell::new());
+        Rc::new(Self { session, limits, terms, coordinator, taken })
+    }
+
+    /// On which terms the session's calls run.
+    pub fn terms(&self) -> &Rc<Terms> {
+        &self.terms
     }
 
     /// The supervisor, started on this thread if it was not.
     pub fn supervisor(&self) -> &Addr<Supervisor> {
         self.taken.get_or_init(|| {
-            Supervisor::new(self.session.clone(), self.backoff, self.coordinator.clone()).start()
+            let (policies, listeners) = (HashMap::new(), Vec::new());
+            Supervisor {
+                session: self.session.clone(),
+                number: self.terms.session,
+                limits: self.limits.clone(),
+                policies,
+                coordinator: self.coordinator.clone(),
+                listeners,
+            }
+            .start()
         })
     }
 
@@ -77,21 +125,12 @@ impl Seat {
 /// Decides when the workers of one session are rebuilt, and reports its rounds.
 pub struct Supervisor {
     session: SessionId,
-    backoff: Backoff,
+    /// Stands for the session, and seeds its rests.
+    number: u64,
+    limits: RestartLimits,
     policies: HashMap<Arc<str>, RestartPolicy>,
-    coordinator: WeakRecipient<WorkerRestarting>,
+    coordinator: WeakRecipient<WorkerNews>,
     listeners: Vec<WeakRecipient<RoundReported>>,
-}
-
-impl Supervisor {
-    pub(crate) fn new(
-        session: SessionId,
-        backoff: Backoff,
-        coordinator: WeakRecipient<WorkerRestarting>,
-    ) -> Self {
-        let (policies, listeners) = (HashMap::new(), Vec::new());
-        Self { session, backoff, policies, coordinator, listeners }
-    }
 }
 
 impl Actor for Supervisor {
@@ -106,18 +145,68 @@ impl Handler<WorkerFailed> for Supervisor {
     type Result = MessageResult<WorkerFailed>;
 
     fn handle(&mut self, failed: WorkerFailed, _: &mut Context<Self>) -> Self::Result {
-        let WorkerFailed { tool, generation, cause } = failed;
-        let backoff = self.backoff;
-        let policy =
-            self.policies.entry(Arc::clone(&tool)).or_insert_with(|| RestartPolicy::new(backoff));
-        let decision = policy.on_failure(Instant::now());
-        let Decision::RebuildAfter(rest) = decision;
-        warn!(session = %self.session, %tool, generation, %cause, ?rest, "worker failed, rebuilding");
-        if let Some(coordinator) = self.coordinator.upgrade() {
-            let generation = generation + 1;
-            coordinator.do_send(WorkerRestarting { tool, generation, cause, backoff: rest });
+        let WorkerFailed { tool, generation, failure, is_poison } = failed;
+        let (now, cause, name) = (Instant::now(), failure.cause().to_owned(), tool.name());
+        let (limits, number) = (&self.limits, self.number);
+        let policy = self.policies.entry(Arc::clone(name));
+        let policy = policy.or_insert_with(|| RestartPolicy::new(limits.clone(), number));
+        let decision = policy.on_failure(now, &failure);
+        let session = &self.session;
+        match decision {
+            Decision::RebuildAfter(rest) => {
+                warn!(%session, tool = %name, generation, %cause, ?rest, "worker failed, rebuilding");
+                let (generation, backoff) = (generation + 1, rest);
+                self.tell(
+                    name,
+                    WorkerChange::Restarting { generation, cause: cause.clone(), backoff },
+                );
+            }
+            Decision::OpenCircuit(cool_down) => {
+                error!(%session, tool = %name, %cause, ?cool_down, "worker failed too often, tool withdrawn");
+                let (cause, everywhere) = (cause.clone(), false);
+                self.tell(name, WorkerChange::CircuitOpened { cause, cool_down, everywhere });
+            }
+        }
+        let withdrawn = matches!(decision, Decision::OpenCircuit(_));
+        tool.shared().on_failure(&cause, withdrawn);
+        let arguments = match failure {
+            Failure::Crash { arguments, .. } => arguments,
+            Failure::TimedOut { .. } | Failure::TooMany { .. } => None,
+        };
+        if let Some(arguments) = arguments.filter(|_| is_poison) {
+            tool.shared().forget_poison(self.number, arguments);
+        } else {
+            let cool_down = self.limits.cool_down;
+            let crash = Crash { at: now, session: self.number, arguments, withdrawn };
+            let trip = Trip { cause: cause.as_str().into(), cool_down };
+            let is_widespread = |crashes: &_| is_widespread(crashes, &self.limits);
+            if tool.shared().on_crash(crash, trip, self.limits.within, is_widespread) {
+                error!(tool = %name, %cause, ?cool_down, "tool fails in many sessions, withdrawn");
+                let everywhere = true;
+                self.tell(name, WorkerChange::CircuitOpened { cause, cool_down, everywhere });
+            }
         }
         MessageResult(decision)
+    }
+}
+
+impl Supervisor {
+    fn tell(&self, tool: &Arc<str>, what: WorkerChange) {
+        if let Some(coordinator) = self.coordinator.upgrade() {
+            coordinator.do_send(WorkerNews { tool: Arc::clone(tool), what });
+        }
+    }
+}
+
+impl Handler<WorkerRecovered> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, WorkerRecovered { tool }: WorkerRecovered, _: &mut Context<Self>) {
+        if let Some(policy) = self.policies.get_mut(&tool) {
+            policy.on_recovery();
+        }
+        info!(session = %self.session, %tool, "tool works again");
+        self.tell(&tool, WorkerChange::CircuitClosed);
     }
 }
 

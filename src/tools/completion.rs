@@ -71,7 +71,7 @@ mod tests {
 
     use futures_util::task::noop_waker_ref;
 
-    use super::super::Waits;
+    use super::super::{Spent, Waits};
     use super::*;
     use crate::conversation::Outcome;
 
@@ -80,8 +80,9 @@ mod tests {
         let queue = Arc::new(Completions::default());
         let (first, second) = (queue.completer(7), queue.completer(8));
         drop(first);
-        let (outcome, waits, ran) = (Outcome::ok("done"), Waits::default(), Duration::ZERO);
-        second.complete(Ended { outcome, waits, ran, attempts: 1, generation: 0 });
+        let (waits, ran) = (Waits::default(), Duration::ZERO);
+        let spent = Spent { waits, ran, attempts: 1, generation: 0 };
+        second.complete(Ended { outcome: Outcome::ok("done"), spent });
         let cx = Context::from_waker(noop_waker_ref());
         let back: Vec<_> =
             queue.take(&cx).into_iter().map(|c| (c.place, c.ended.is_some())).collect();

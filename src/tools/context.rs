@@ -2,15 +2,16 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-use super::CallProgressed;
+use super::tries::{Spent, Tries};
 use crate::conversation::CallKey;
 
 /// A value of the embedding program that travels with every call of a session or a question: a
@@ -25,26 +26,54 @@ pub struct CallContext(Arc<Inner>);
 struct Inner {
     facts: Facts,
     began: OnceLock<Instant>,
+    /// The last sign of life: microseconds since it began.
+    sign: AtomicU64,
     over: AtomicBool,
     changed: Notify,
     /// Whoever runs the call.
     runner: AtomicWaker,
+    /// Of a call that may wait for others or be tried again.
+    tries: OnceLock<Box<Mutex<Tries>>>,
+}
+
+/// News of a call that is under way.
+#[derive(Debug)]
+pub(crate) struct CallNews {
+    pub round: u64,
+    pub ordinal: u32,
+    pub what: News,
+}
+
+/// What there is to tell of it.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// The tool says how far it is.
+    Progressed { message: String },
+    /// A try failed; after a rest there will be another.
+    Retrying { attempt: u32, cause: String, rest: Duration },
 }
 
 /// What a call is told when it begins.
+#[derive(Clone)]
 pub(crate) struct Facts {
     pub key: CallKey,
     pub attempt: u32,
     pub deadline: Instant,
     pub typed: Option<TypedContext>,
-    pub watcher: Option<mpsc::UnboundedSender<CallProgressed>>,
+    pub watcher: Option<mpsc::UnboundedSender<CallNews>>,
 }
 
 impl CallContext {
     pub(crate) fn new(facts: Facts) -> Self {
         let (over, changed) = (AtomicBool::new(false), Notify::new());
-        let (began, runner) = (OnceLock::new(), AtomicWaker::new());
-        Self(Arc::new(Inner { facts, began, over, changed, runner }))
+        let (began, sign) = (OnceLock::new(), AtomicU64::new(0));
+        let (runner, tries) = (AtomicWaker::new(), OnceLock::new());
+        Self(Arc::new(Inner { facts, began, sign, over, changed, runner, tries }))
+    }
+
+    /// The same call, at the try `attempt`: what ends is the try, and not the call.
+    pub(super) fn at_attempt(&self, attempt: u32) -> Self {
+        Self::new(Facts { attempt, ..self.0.facts.clone() })
     }
 
     /// The call's name for ever; hand it on as an idempotency key.
@@ -72,13 +101,46 @@ impl CallContext {
         self.0.facts.typed.as_ref()?.downcast_ref()
     }
 
-    /// Tells those who watch how far the call is. Costs nothing when nobody listens.
+    /// Tells those who watch how far the call is, and that it is alive: it begins the tool's
+    /// silence limit anew ([`super::ToolType::silence_limit`]).
     pub fn report_progress(&self, message: impl Into<String>) {
+        if let Some(began) = self.began() {
+            let since = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.0.sign.fetch_max(since, Ordering::AcqRel);
+        }
+        if self.0.facts.watcher.is_some() {
+            self.tell(News::Progressed { message: message.into() });
+        }
+    }
+
+    /// Tells those who watch.
+    pub(super) fn tell(&self, what: News) {
         if let Some(watcher) = &self.0.facts.watcher {
             let CallKey { round, ordinal, .. } = *self.key();
-            let message = message.into();
-            drop(watcher.send(CallProgressed { round, ordinal, message })); // The turn may be over.
+            drop(watcher.send(CallNews { round, ordinal, what })); // The turn may be over.
         }
+    }
+
+    /// When the call last showed that it is alive; `None` before it began.
+    pub(super) fn last_sign(&self) -> Option<Instant> {
+        let sign = Duration::from_micros(self.0.sign.load(Ordering::Acquire));
+        Some(self.began()? + sign)
+    }
+
+    /// Begins the account of a call that may wait for others or be tried again.
+    pub(super) fn keep_account(&self, dispatched: Instant) {
+        let _ = self.0.tries.set(Box::new(Mutex::new(Tries::new(dispatched))));
+    }
+
+    /// Goes on with that account; nothing without one.
+    pub(super) fn account<T>(&self, go_on: impl FnOnce(&mut Tries) -> T) -> Option<T> {
+        let tries = self.0.tries.get()?;
+        Some(go_on(&mut tries.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Where the time of the call went until `now`, if that is kept.
+    pub(crate) fn spent(&self, now: Instant) -> Option<Spent> {
+        self.account(|tries| tries.spent(now))
     }
 
     /// Says whether the call is over: answered, cancelled or out of time. The call's future is

@@ -248,14 +248,10 @@ impl Faults {
         (delay, fault)
     }
 
-    /// From 0 to 1, without 1. SplitMix64 (Steele, Lea, Flood 2014), which is enough for a rehearsal.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double")]
+    /// From 0 to 1, without 1.
     fn uniform(&self) -> f64 {
-        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(state);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        let state = self.random.get();
+        self.random.set(state.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        super::uniform(state)
     }
 }

@@ -1,39 +1,48 @@
-//! The guard round one call: a panic becomes a plain value. Knows nothing of actix, and nothing of
-//! time: whoever waits for the call gives it up at its deadline, and that stops the work.
+//! The guard round one try of a call: a panic becomes a plain value. Knows nothing of actix, and
+//! nothing of time: whoever waits for the call gives it up at its deadline, and that stops the work.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
-use super::{CallContext, Error, Tool, ToolFuture};
+use super::{CallContext, Error, ToolFuture, result_limit};
 use crate::conversation::{Effects, Outcome, OutcomeKind};
 
-/// A call that runs. Dropping it stops the work.
+/// A try that runs. Dropping it stops the work.
 pub(super) struct Guard {
-    /// `None` once it has ended.
+    /// `None` before it begins and once it has ended.
     work: Option<ToolFuture>,
     /// A panic of the tool's `call` itself.
     stillborn: Option<Box<Outcome>>,
     context: CallContext,
     effects: Effects,
+    /// The tool said that another try would end the same way.
+    permanent: bool,
     /// What the work panicked with when it was dropped. Its outcome stands all the same.
-    drop_panic: Option<String>,
+    drop_panic: Option<Box<str>>,
 }
 
 impl Guard {
-    /// Begins the call.
-    pub fn new(tool: &dyn Tool, arguments: &str, context: CallContext, effects: Effects) -> Self {
-        let call = || tool.call(arguments, context.clone());
-        let (work, stillborn) = match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(work) => (Some(work), None),
-            Err(panic) => (None, Some(Box::new(panicked(panic, effects)))),
-        };
-        Self { work, stillborn, context, effects, drop_panic: None }
+    /// Nothing to do yet: see [`Guard::begin`].
+    pub fn idle(context: CallContext, effects: Effects) -> Self {
+        let (work, stillborn, drop_panic) = (None, None, None);
+        Self { work, stillborn, context, effects, permanent: false, drop_panic }
     }
 
-    /// What the tool says, or that it panicked; pending while it works.
-    pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let polled = self.poll_tool(cx);
+    /// Begins a try with `context`. The last one must have ended.
+    pub fn begin(&mut self, context: &CallContext, call: impl FnOnce(CallContext) -> ToolFuture) {
+        self.context = context.clone();
+        let call = || call(context.clone());
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(work) => self.work = Some(work),
+            Err(panic) => self.stillborn = Some(Box::new(panicked(panic, self.effects))),
+        }
+    }
+
+    /// What the tool says, of a long text not more than `max_bytes`, or that it panicked; pending
+    /// while it works.
+    pub fn poll_work(&mut self, cx: &mut Context<'_>, max_bytes: usize) -> Poll<Outcome> {
+        let polled = self.poll_tool(cx, max_bytes);
         if polled.is_ready() {
             self.stop();
         }
@@ -45,15 +54,30 @@ impl Guard {
         self.context.poll_over(cx)
     }
 
-    fn poll_tool(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    /// When the work last showed that it is alive.
+    pub fn context(&self) -> &CallContext {
+        &self.context
+    }
+
+    /// Says whether the tool said that another try would end the same way.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
+    fn poll_tool(&mut self, cx: &mut Context<'_>, max_bytes: usize) -> Poll<Outcome> {
         if let Some(outcome) = self.stillborn.take() {
             return Poll::Ready(*outcome);
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(text)),
-            Ok(Poll::Ready(Err(error))) => Poll::Ready(tool_error(&error)),
+            Ok(Poll::Ready(Ok(text))) => {
+                Poll::Ready(Outcome::ok(result_limit::cut(text, max_bytes)))
+            }
+            Ok(Poll::Ready(Err(error))) => {
+                self.permanent = error.is_permanent();
+                Poll::Ready(tool_error(&error, max_bytes))
+            }
             Err(panic) => Poll::Ready(panicked(panic, self.effects)),
         }
     }
@@ -69,7 +93,7 @@ impl Guard {
         let Some(work) = self.work.take() else { return };
         let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
         if let Err(panic) = dropped {
-            self.drop_panic = Some(format!("tool panicked: {}", message_of(panic)));
+            self.drop_panic = Some(format!("tool panicked: {}", message_of(panic)).into());
         }
     }
 }
@@ -80,10 +104,10 @@ impl Drop for Guard {
     }
 }
 
-fn tool_error(error: &Error) -> Outcome {
+fn tool_error(error: &Error, max_bytes: usize) -> Outcome {
     let kind =
         if error.is_bad_arguments() { OutcomeKind::BadArguments } else { OutcomeKind::ToolError };
-    Outcome::failed(kind, error.message())
+    Outcome::failed(kind, result_limit::cut(error.message().to_owned(), max_bytes))
 }
 
 fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {
@@ -93,11 +117,13 @@ fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {
 
 /// The text a panic was raised with. What it was raised with ends here, even if that panics, too.
 pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
+    /// More than that says nothing more.
+    const MAX_BYTES: usize = 2000;
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("no message").to_owned();
     if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
         std::mem::forget(another); // It may go on like this.
     }
-    text
+    result_limit::cut(text, MAX_BYTES)
 }

@@ -5,32 +5,53 @@
 //! call that never ends) reaches its siblings: each call runs guarded, apart from its worker.
 //! Absent: restart decisions, which are the supervisor's.
 
+mod admission;
+mod backoff;
+mod call_limits;
+mod care;
+mod circuit;
 mod completion;
 mod context;
-
+mod crash_log;
 mod demo;
 mod error;
+mod failure;
+mod failure_rate;
 mod guard;
 mod health;
+mod probe;
 mod quick_check;
+mod result_limit;
 mod running;
 mod set;
+mod shared;
 mod spec;
+mod terms;
+mod threads;
+mod tries;
 mod typed;
 mod worker;
 
+pub use backoff::Backoff;
+pub use call_limits::RateLimit;
 pub use context::{CallContext, TypedContext};
-
 pub use demo::{Demo, Simulation, demo_tools};
 pub use error::Error;
+pub use failure::Failure;
 pub use set::{SetError, ToolSet};
+pub use shared::ToolHealth;
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
+pub(crate) use backoff::uniform;
+pub(crate) use call_limits::CallLimits;
+pub(crate) use circuit::Trip;
 pub(crate) use completion::{Completer, Completion, Completions};
-pub(crate) use context::Facts;
+pub(crate) use context::{CallNews, Facts, News};
+pub(crate) use crash_log::{Crash, CrashLog};
+pub(crate) use failure_rate::MaxFailureRate;
 pub(crate) use guard::message_of;
-pub(crate) use health::Health;
+pub(crate) use health::{Health, Tolerance};
 pub(crate) use running::{Begun, Running};
-pub(crate) use worker::{
-    Assignment, CallProgressed, Ended, Order, Post, RunCall, ToolWorker, Waits,
-};
+pub(crate) use terms::{Capacity, Terms, permits};
+pub(crate) use tries::Spent;
+pub(crate) use worker::{Assignment, Ended, Order, Post, RunCall, ToolWorker, Waits};

@@ -1,16 +1,24 @@
-//! A call that runs. It belongs to its session, not to the worker that began it: a worker that is
-//! rebuilt spares its calls.
+//! A call that has left its worker's mailbox. It belongs to its session, not to the worker that
+//! began it: a worker that is rebuilt spares its calls.
 
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::care::Care;
+use super::circuit::Probed;
+use super::failure::fingerprint;
 use super::guard::Guard;
-use super::{Completer, Ended, Health, Waits};
+use super::health::CallEnd;
+use super::probe::Probe;
+use super::tries::Spent;
+use super::worker::Assignment;
+use super::{Completer, Ended, Waits};
 use crate::conversation::{Outcome, OutcomeKind};
 
 /// The calls of one session that have begun and are not polled by anybody yet. Cheap to clone.
@@ -28,30 +36,82 @@ impl Begun {
     }
 }
 
-/// A call that runs. Dropping it stops the work.
+/// A call that runs, or waits to run. Dropping it stops the work.
 pub(crate) struct Running {
     pub(super) guard: Guard,
-    pub(super) health: Rc<Health>,
+    pub(super) post: Rc<Assignment>,
+    pub(super) arguments: Arc<str>,
     pub(super) generation: u32,
     pub(super) waits: Waits,
     pub(super) began: Instant,
+    /// It finds out whether the tool works again.
+    pub(super) probe: Option<Box<Probe>>,
     /// `None` once it is answered.
     pub(super) completer: Option<Completer>,
     pub(super) span: Span,
+    /// `None` for a call that runs at once and only once.
+    pub(super) care: Option<Box<Care>>,
 }
 
 impl Running {
-    /// Tells those who wait for the call, and the worker if it was the last of this one.
+    /// Tells those who wait for the call, and the worker what it has shown.
     pub(super) fn end(&mut self, outcome: Outcome) {
-        let Self { health, generation, waits, began, guard, .. } = self;
-        if let (OutcomeKind::Panicked, Some(problem)) = (outcome.kind, &outcome.problem) {
-            health.report_failure(*generation, &problem.message);
-        } else if let Some(cause) = guard.panicked_on_drop() {
-            health.report_failure(*generation, cause);
-        }
-        let (waits, ran, generation) = (*waits, began.elapsed(), *generation);
+        self.settle(&outcome);
+        self.complete(outcome);
+    }
+
+    /// Tells those who wait for the call.
+    pub(super) fn complete(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        let spent = self.care.as_ref().and_then(|care| care.context.spent(now));
+        let spent = spent.unwrap_or_else(|| Spent {
+            waits: self.waits,
+            ran: now.saturating_duration_since(self.began),
+            attempts: 1,
+            generation: self.generation,
+        });
         if let Some(completer) = self.completer.take() {
-            completer.complete(Ended { outcome, waits, ran, attempts: 1, generation });
+            completer.complete(Ended { outcome, spent });
+        }
+    }
+
+    /// Tells the worker, and the circuits if it was their probe, how a try of the call ended.
+    pub(super) fn settle(&mut self, outcome: &Outcome) {
+        let cause = outcome.problem.as_ref().map_or("", |problem| &problem.message);
+        match outcome.kind {
+            OutcomeKind::Panicked => self.tell_of_crash(cause),
+            OutcomeKind::TimedOut => self.tell(CallEnd::TimedOut, Probed::Badly),
+            _ if self.guard.panicked_on_drop().is_none() => {
+                self.tell(CallEnd::Answered, Probed::Well);
+            }
+            _ => {}
+        }
+        if outcome.kind != OutcomeKind::Panicked
+            && let Some(cause) = self.guard.panicked_on_drop().map(str::to_owned)
+        {
+            self.tell_of_crash(&cause);
+        }
+    }
+
+    fn tell_of_crash(&mut self, cause: &str) {
+        let arguments = fingerprint(&self.arguments);
+        self.tell(CallEnd::Crashed { cause, arguments }, Probed::Badly);
+    }
+
+    fn tell(&mut self, end: CallEnd<'_>, probed: Probed) {
+        let Assignment { health, terms, .. } = &*self.post;
+        health.on_end(self.generation, end, &terms.tolerance);
+        if let Some(probe) = self.probe.take() {
+            probe.end(probed);
+        }
+    }
+
+    /// Nobody waits any more: the time is over, or somebody cancelled it. The work is dropped with
+    /// the call.
+    fn on_given_up(&mut self) {
+        let runs = self.care.as_ref().is_none_or(|care| care.is_attempting());
+        if runs && self.guard.context().deadline() <= Instant::now() {
+            self.tell(CallEnd::TimedOut, Probed::Badly);
         }
     }
 }
@@ -62,25 +122,38 @@ impl Future for Running {
     /// Runs the call to its end. The work is dropped as soon as nobody waits for the answer.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let entered = this.span.enter();
-        let polled = this.guard.poll_work(cx);
+        let entered = this.span.clone().entered();
+        if this.care.is_some() {
+            let polled = this.poll_with_care(cx);
+            if polled.is_ready() && this.completer.is_some() {
+                this.on_given_up();
+            }
+            return polled;
+        }
+        let polled = this.guard.poll_work(cx, this.post.terms.max_result_bytes);
         drop(entered);
         match polled {
             Poll::Ready(outcome) => {
                 this.end(outcome);
                 Poll::Ready(())
             }
-            Poll::Pending => this.guard.poll_given_up(cx),
+            Poll::Pending => {
+                std::task::ready!(this.guard.poll_given_up(cx));
+                this.on_given_up();
+                Poll::Ready(())
+            }
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _entered = self.span.enter();
+        let _entered = self.span.clone().entered();
         self.guard.stop();
-        if let (Some(cause), Some(_)) = (self.guard.panicked_on_drop(), &self.completer) {
-            self.health.report_failure(self.generation, cause); // Given up, and bad at it.
+        if self.completer.is_some()
+            && let Some(cause) = self.guard.panicked_on_drop().map(str::to_owned)
+        {
+            self.tell_of_crash(&cause); // Given up, and bad at it.
         }
     }
 }

@@ -69,7 +69,7 @@ impl ToolSet {
         for tool in tools {
             set.add(tool)?;
         }
-        set.on_the_wire = set.describe()?;
+        set.on_the_wire = set.describe(&[])?;
         Ok(set)
     }
 
@@ -92,11 +92,16 @@ impl ToolSet {
         Ok(())
     }
 
-    fn describe(&self) -> Result<Vec<u8>, SetError> {
-        if self.tools.is_empty() {
+    /// The tools on the wire, but for those that `left_out` says of.
+    fn describe(&self, left_out: &[bool]) -> Result<Vec<u8>, SetError> {
+        let is_left_out = |place: usize| left_out.get(place).copied().unwrap_or_default();
+        let entries = self.tools.iter().enumerate();
+        let entries = entries.filter(|(place, _)| !is_left_out(*place)).map(|(_, entry)| entry);
+        let entries: Vec<&Entry> = entries.collect();
+        if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let raw = |entry: &Entry| {
+        let raw = |entry: &&Entry| {
             serde_json::value::to_raw_value(&entry.tool_type.parameters).map_err(|error| {
                 SetError::Schema {
                     name: entry.tool_type.name.to_string(),
@@ -104,9 +109,8 @@ impl ToolSet {
                 }
             })
         };
-        let parameters: Vec<Box<RawValue>> =
-            self.tools.iter().map(raw).collect::<Result<_, _>>()?;
-        let specs = self.tools.iter().zip(&parameters).map(|(entry, parameters)| chat::ToolSpec {
+        let parameters: Vec<Box<RawValue>> = entries.iter().map(raw).collect::<Result<_, _>>()?;
+        let specs = entries.iter().zip(&parameters).map(|(entry, parameters)| chat::ToolSpec {
             name: &entry.tool_type.name,
             description: &entry.tool_type.description,
             parameters,
@@ -120,6 +124,11 @@ impl ToolSet {
     #[must_use]
     pub fn on_the_wire(&self) -> &[u8] {
         &self.on_the_wire
+    }
+
+    /// As [`ToolSet::on_the_wire`], without the tools at the places that `left_out` says of.
+    pub(crate) fn without(&self, left_out: &[bool]) -> Vec<u8> {
+        self.describe(left_out).expect("they were described when the set was made")
     }
 
     /// The tools, in the order they were given.

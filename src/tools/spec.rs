@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
+use tokio::time::Instant;
 
-use super::{CallContext, Error};
+use super::shared::Shared;
+use super::threads::Function;
+use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth};
 use crate::conversation::Effects;
 
 /// The work of one call: the text that answers it, or the tool's own failure.
@@ -49,8 +52,19 @@ pub struct ToolType {
     pub(super) description: Arc<str>,
     pub(super) parameters: Value,
     pub(super) effects: Effects,
-    pub(super) time_limit: Option<Duration>,
-    pub(super) make: Make,
+    pub(super) limits: CallLimits,
+    pub(super) work: Work,
+    /// By all clones of it, in all sessions.
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What runs the calls.
+#[derive(Clone)]
+pub(super) enum Work {
+    /// A value per worker, on the session's own thread.
+    Async(Make),
+    /// A function, each call on a thread of its own.
+    Blocking(Arc<Function>),
 }
 
 impl ToolType {
@@ -63,14 +77,13 @@ impl ToolType {
         parameters: Value,
         make: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            description: description.into(),
-            parameters,
-            effects: Effects::default(),
-            time_limit: None,
-            make: Arc::new(move || Box::new(make())),
-        }
+        let make: Make = Arc::new(move || Box::new(make()));
+        Self::of(name.into(), description.into(), parameters, Work::Async(make))
+    }
+
+    pub(super) fn of(name: Arc<str>, description: Arc<str>, parameters: Value, work: Work) -> Self {
+        let (effects, limits, shared) = Default::default();
+        Self { name, description, parameters, effects, limits, work, shared }
     }
 
     /// Says what running the tool twice would do.
@@ -83,7 +96,81 @@ impl ToolType {
     /// Sets the time limit of one call, waiting included, in place of the session's.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.time_limit = Some(limit);
+        self.limits.time_limit = Some(limit);
+        self
+    }
+
+    /// Has a call that failed, panicked or took too long tried again, up to `retries` times, with
+    /// the same key, after a rest that grows (as that of workers does), and within the call's time
+    /// limit. Only for tools whose effects are [`Effects::None`] or [`Effects::Idempotent`]: a call
+    /// with effects [`Effects::Once`] that has begun is never run again. An [`Error::permanent`] is
+    /// not tried again, nor are arguments that crashed twice.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.limits.retries = retries;
+        self
+    }
+
+    /// Sets the time limit of one try, within that of the call.
+    #[must_use]
+    pub fn attempt_time_limit(mut self, limit: Duration) -> Self {
+        self.limits.attempt_time_limit = Some(limit);
+        self
+    }
+
+    /// Ends a try that has not reported progress for so long
+    /// ([`CallContext::report_progress`]): a tool that works for an hour and says so may, one that
+    /// hangs is found in seconds.
+    #[must_use]
+    pub fn silence_limit(mut self, limit: Duration) -> Self {
+        self.limits.silence_limit = Some(limit);
+        self
+    }
+
+    /// Lets so many calls run at a time, in all sessions of the process together; the others wait,
+    /// first come, first served. With 0 none would: it counts as 1.
+    #[must_use]
+    pub fn max_concurrency(mut self, calls: usize) -> Self {
+        self.limits.max_concurrency = Some(calls.max(1));
+        self.with_new_gate()
+    }
+
+    /// Lets one call run at a time in each session, in the order they were asked for. Calls of
+    /// other tools do not wait.
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.limits.exclusive = true;
+        self.with_new_gate()
+    }
+
+    /// Has calls with the same value of `argument` run one after the other, in all sessions of the
+    /// process together: two writes to one file, two bookings from one account. Calls without the
+    /// argument wait for nobody.
+    #[must_use]
+    pub fn serial_by(mut self, argument: impl Into<String>) -> Self {
+        self.limits.serial_by = Some(argument.into());
+        self.with_new_gate()
+    }
+
+    /// Lets so many calls begin in a time, in the whole process: all at once after a pause, then
+    /// evenly spread. The others wait.
+    #[must_use]
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.limits.rate = Some(limit);
+        self.with_new_gate()
+    }
+
+    /// Lets so many calls wait for their turn, in the whole process (1,000 if it is not said); one
+    /// more is answered `overloaded` at once.
+    #[must_use]
+    pub fn max_queue(mut self, calls: usize) -> Self {
+        self.limits.max_queue = calls;
+        self
+    }
+
+    /// What was made before this limit was set has its own.
+    fn with_new_gate(mut self) -> Self {
+        self.shared = Arc::default();
         self
     }
 
@@ -128,7 +215,24 @@ impl ToolType {
     /// The time limit of one call, if the tool sets one.
     #[must_use]
     pub fn declared_time_limit(&self) -> Option<Duration> {
-        self.time_limit
+        self.limits.time_limit
+    }
+
+    /// Says whether its calls run on threads of their own.
+    #[must_use]
+    pub fn is_blocking(&self) -> bool {
+        matches!(self.work, Work::Blocking(_))
+    }
+
+    /// What all workers of it share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Its condition in the whole process.
+    #[must_use]
+    pub fn health(&self) -> ToolHealth {
+        self.shared.health(&self.name, Instant::now())
     }
 }
 
@@ -137,7 +241,7 @@ impl fmt::Debug for ToolType {
         f.debug_struct("ToolType")
             .field("name", &self.name)
             .field("effects", &self.effects)
-            .field("time_limit", &self.time_limit)
+            .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
 }

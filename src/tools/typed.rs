@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::spec::Work;
 use super::{CallContext, Error, Tool, ToolFuture, ToolType};
 
 impl ToolType {
@@ -34,8 +35,11 @@ impl ToolType {
     /// assert_eq!(tool.parameters()["required"][0], "numbers");
     /// ```
     ///
+    /// Bytes (a `Vec<u8>`) are text, and must be UTF-8.
+    ///
     /// # Errors
-    /// What the function returns as its error is told to the model by its `Display`.
+    /// What the function returns as its error is told to the model by its `Display`. An [`Error`] of
+    /// this crate can say more: that the arguments are bad, or that another try is no use.
     pub fn typed<A, F, W, T, E>(
         name: impl Into<Arc<str>>,
         description: impl Into<Arc<str>>,
@@ -60,6 +64,35 @@ impl ToolType {
     }
 }
 
+impl ToolType {
+    /// A tool from a function that blocks its thread: files, a C library, heavy computing. As
+    /// [`ToolType::typed`], but each call runs on a thread of its own, away from the sessions.
+    ///
+    /// A thread cannot be stopped. A call that is cancelled or late is answered all the same, its
+    /// thread goes on until the function returns, and keeps the call's permits so long
+    /// ([`ToolType::max_concurrency`]); look at [`CallContext::is_over`] now and then in order to
+    /// end early. The number of threads is bounded ([`crate::session::RuntimeBuilder`]): when all of
+    /// them go on with calls that were given up, further calls are answered `overloaded`.
+    pub fn blocking<A, F, T, E>(
+        name: impl Into<Arc<str>>,
+        description: impl Into<Arc<str>>,
+        function: F,
+    ) -> Self
+    where
+        A: DeserializeOwned + JsonSchema + 'static,
+        F: Fn(A, CallContext) -> Result<T, E> + Send + Sync + 'static,
+        T: Serialize + 'static,
+        E: Display + 'static,
+    {
+        let call = move |arguments: &str, context: CallContext| {
+            let arguments = serde_json::from_str(arguments).map_err(Error::bad_arguments)?;
+            answer(function(arguments, context))
+        };
+        let work = Work::Blocking(Arc::new(call));
+        Self::of(name.into(), description.into(), schema_of::<A>(), work)
+    }
+}
+
 /// The same function for every worker: a tool without state of its own.
 struct Function<F>(Arc<F>);
 
@@ -78,17 +111,42 @@ where
     }
 }
 
-fn answer<T: Serialize + 'static, E: Display>(result: Result<T, E>) -> Result<String, Error> {
-    let mut value = Some(result.map_err(Error::new)?);
+fn answer<T, E>(result: Result<T, E>) -> Result<String, Error>
+where
+    T: Serialize + 'static,
+    E: Display + 'static,
+{
+    let mut value = Some(result.map_err(error_of)?);
     // Text goes as it is, without quotes.
     if let Some(text) = (&mut value as &mut dyn Any).downcast_mut::<Option<String>>() {
         return Ok(text.take().unwrap_or_default());
     }
-    let json = serde_json::to_string(&value).map_err(Error::new)?;
+    if let Some(bytes) = (&mut value as &mut dyn Any).downcast_mut::<Option<Vec<u8>>>() {
+        return text_of(bytes.take().unwrap_or_default());
+    }
+    let not_json = |error| Error::permanent(format!("the result cannot be told as JSON: {error}"));
+    let json = serde_json::to_string(&value).map_err(not_json)?;
     if json.starts_with('"') {
-        return serde_json::from_str(&json).map_err(Error::new);
+        return serde_json::from_str(&json).map_err(not_json);
     }
     Ok(json)
+}
+
+/// What the tool says of its failure.
+fn error_of<E: Display + 'static>(error: E) -> Error {
+    match (&error as &dyn Any).downcast_ref::<Error>() {
+        Some(own) => own.clone(),
+        None => Error::new(error),
+    }
+}
+
+fn text_of(bytes: Vec<u8>) -> Result<String, Error> {
+    String::from_utf8(bytes).map_err(|error| {
+        let (at, all) = (error.utf8_error().valid_up_to(), error.as_bytes().len());
+        Error::permanent(format!(
+            "the result is not text: it has {all} bytes and is not UTF-8 from byte {at} on"
+        ))
+    })
 }
 
 fn failed(error: Error) -> LocalBoxFuture<'static, Result<String, Error>> {

@@ -2,19 +2,26 @@
 //! supervisor's business.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, Supervised};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::guard::Guard;
+use super::care::Care;
+use super::guard::{Guard, message_of};
+use super::probe::{Probe, admit};
 use super::running::Running;
-use super::{Begun, CallContext, Completer, Health, Tool, ToolType};
-use crate::conversation::{Expired, Outcome, timed_out};
+use super::spec::Work;
+use super::terms::{Terms, permits};
+use super::tries::Spent;
+use super::{Begun, CallContext, Completer, Failure, Health, Tool, ToolType};
+use crate::conversation::{Expired, Outcome, OutcomeKind, timed_out};
 
 /// How soon a call is done that is worth no room among those that wait.
 const AT_ONCE: Duration = Duration::from_micros(20);
@@ -44,10 +51,7 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub outcome: Outcome,
-    pub waits: Waits,
-    pub ran: Duration,
-    pub attempts: u32,
-    pub generation: u32,
+    pub spent: Spent,
 }
 
 /// What a call waited for before it ran.
@@ -58,20 +62,10 @@ pub(crate) struct Waits {
     pub backoff: Duration,
 }
 
-/// News from a tool that says how far it is.
-#[derive(Debug)]
-pub(crate) struct CallProgressed {
-    pub round: u64,
-    pub ordinal: u32,
-    pub message: String,
-}
-
 /// Begins the calls of one tool type for one session. Those that wait are the session's to poll.
 #[derive(Default)]
 pub(crate) struct ToolWorker {
     post: Rc<Post>,
-    /// Made when the worker starts, and anew after each failure.
-    tool: Option<Box<dyn Tool>>,
     ready: Option<Instant>,
     /// The last call was done the first time it was looked at, and soon.
     answers_at_once: bool,
@@ -90,6 +84,43 @@ pub(crate) struct Assignment {
     pub begun: Begun,
     /// When somebody first wanted the worker.
     pub wanted: Instant,
+    pub terms: Rc<Terms>,
+    /// The turn of a tool whose calls run one at a time in each session.
+    pub own_turn: Option<Arc<Semaphore>>,
+    /// Made when the worker starts, and anew after each failure.
+    tool: RefCell<Option<Rc<dyn Tool>>>,
+}
+
+impl Assignment {
+    /// Work on the calls of `tool_type`, which somebody wants now.
+    pub fn new(tool_type: Arc<ToolType>, begun: Begun, terms: Rc<Terms>) -> Self {
+        let own_turn = tool_type.limits.exclusive.then(|| permits(1));
+        let (health, wanted, tool) = (Rc::default(), Instant::now(), RefCell::default());
+        Self { tool_type, health, begun, wanted, terms, own_turn, tool }
+    }
+
+    /// The tool, made now if there is none. If that panics, what the call is answered.
+    pub(super) fn tool(&self) -> Result<Rc<dyn Tool>, Outcome> {
+        if let Some(tool) = &*self.tool.borrow() {
+            return Ok(Rc::clone(tool));
+        }
+        let Work::Async(make) = &self.tool_type.work else {
+            return Err(Outcome::failed(OutcomeKind::ToolError, "it runs on threads"));
+        };
+        match catch_unwind(AssertUnwindSafe(|| make())) {
+            Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool.into()))),
+            Err(panic) => {
+                let message = format!("the tool could not be made: {}", message_of(panic));
+                Err(Outcome::failed(OutcomeKind::Panicked, message))
+            }
+        }
+    }
+
+    /// Throws the tool away. Running calls keep what they began with.
+    fn forget_tool(&self) {
+        let tool = self.tool.take();
+        drop(tool); // Not while it is borrowed.
+    }
 }
 
 impl Post {
@@ -115,7 +146,17 @@ impl Actor for ToolWorker {
 
     fn started(&mut self, _: &mut Context<Self>) {
         let Some(assignment) = self.post.get() else { return };
-        self.tool = Some((assignment.tool_type.make)());
+        let blocks = assignment.tool_type.is_blocking();
+        // A tool that is out of service is made for the call that finds out.
+        if !blocks && assignment.health.is_closed() {
+            let tool = assignment.tool();
+            if let Err(Outcome { problem, .. }) = tool {
+                let cause = problem.map_or_else(String::new, |problem| problem.message);
+                let failure = Failure::Crash { cause, arguments: None };
+                let Assignment { health, .. } = &*assignment;
+                health.report_failure(health.generation(), failure);
+            }
+        }
         if self.ready.is_none() {
             let first = assignment.health.generation() == 0;
             self.ready = Some(if first { Instant::now() } else { assignment.wanted });
@@ -129,9 +170,9 @@ impl Actor for ToolWorker {
 
 impl Supervised for ToolWorker {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        self.tool = None; // Made anew by `started`; running calls keep what they began with.
-        if self.post.get().is_none() {
-            *self = Self::new(Rc::clone(&self.post)); // The session is over.
+        match self.post.get() {
+            Some(assignment) => assignment.forget_tool(), // Made anew by `started`.
+            None => *self = Self::new(Rc::clone(&self.post)), // The session is over.
         }
     }
 }
@@ -147,41 +188,68 @@ impl Handler<RunCall> for ToolWorker {
 }
 
 impl ToolWorker {
-    fn run(&mut self, call: RunCall, assignment: &Assignment) {
+    fn run(&mut self, call: RunCall, assignment: &Rc<Assignment>) {
         if call.order.context.is_over() {
             return; // Given up while it was queued.
         }
-        let Assignment { tool_type, health, begun: others, wanted } = assignment;
-        if health.has_failed() {
+        let Assignment { tool_type, health, begun: others, wanted, .. } = &**assignment;
+        if health.is_down() {
             return self.held.push(call); // Not on the value that panicked.
         }
         let RunCall { order, completer, span } = call;
-        let _entered = span.enter();
-        let began = Instant::now();
+        let entered = span.clone().entered();
+        let (began, effects) = (Instant::now(), tool_type.declared_effects());
         let start = (*wanted, self.ready.unwrap_or(*wanted));
         let waits = waits(order.dispatched, start, health.down(), began);
         let generation = health.generation();
-        if order.context.deadline() <= began {
-            let (kind, message) = timed_out(order.expires);
-            let outcome = Outcome::broken_off(kind, &message, tool_type.effects, false);
+        let Order { context, arguments, expires, dispatched } = order;
+        let refused = match admit(assignment, &arguments, began) {
+            Ok(()) if context.deadline() <= began => {
+                let (kind, message) = timed_out(expires);
+                Some(Outcome::broken_off(kind, &message, effects, false))
+            }
+            admitted => admitted.err(),
+        };
+        if let Some(outcome) = refused {
             let ran = Duration::ZERO;
-            return completer.complete(Ended { outcome, waits, ran, attempts: 0, generation });
+            let spent = Spent { waits, ran, attempts: 0, generation };
+            return completer.complete(Ended { outcome, spent });
         }
-        let guard = self.begin(order, tool_type, began);
-        let health = Rc::clone(health);
-        let completer = Some(completer);
-        drop(_entered);
-        let running = Running { guard, health, generation, waits, began, completer, span };
+        let care = Care::of(assignment, &context, dispatched, start);
+        let mut running = Running {
+            guard: Guard::idle(context.clone(), effects),
+            post: Rc::clone(assignment),
+            arguments,
+            generation,
+            waits,
+            began,
+            probe: None,
+            completer: Some(completer),
+            span,
+            care,
+        };
+        if running.care.is_some() {
+            // It takes its place in line now; who polls it later is woken.
+            let polled = running.poll_with_care(&mut TaskContext::from_waker(Waker::noop()));
+            drop(entered);
+            if polled.is_pending() {
+                others.push(running);
+            }
+            return;
+        }
+        running.probe = Probe::begin(assignment, began);
+        context.begin(began);
+        match assignment.tool() {
+            Ok(tool) => {
+                let arguments = Arc::clone(&running.arguments);
+                running.guard.begin(&context, |context| tool.call(&arguments, context));
+            }
+            Err(outcome) => return running.end(outcome),
+        }
+        drop(entered);
         if let Some(running) = self.try_at_once(running) {
             others.push(running); // Not an actor future: a rebuilt worker spares its calls.
         }
-    }
-
-    fn begin(&self, order: Order, tool_type: &ToolType, now: Instant) -> Guard {
-        let Order { context, arguments, .. } = order;
-        context.begin(now);
-        let tool = self.tool.as_deref().expect("`started` made it before any message");
-        Guard::new(tool, &arguments, context, tool_type.effects)
     }
 
     /// Looks whether the call is done already, where the last one was: a call that never waits
@@ -192,7 +260,9 @@ impl ToolWorker {
         }
         // Whoever is polled again by another task forgets this one.
         let entered = running.span.enter();
-        let polled = running.guard.poll_work(&mut TaskContext::from_waker(Waker::noop()));
+        let max_bytes = running.post.terms.max_result_bytes;
+        let cx = &mut TaskContext::from_waker(Waker::noop());
+        let polled = running.guard.poll_work(cx, max_bytes);
         drop(entered);
         self.answers_at_once = polled.is_ready() && running.began.elapsed() < AT_ONCE;
         match polled {
@@ -206,7 +276,7 @@ impl ToolWorker {
 }
 
 /// Splits the time from dispatch to `now` by what the worker was doing meanwhile.
-fn waits(
+pub(super) fn waits(
     dispatched: Instant,
     start: (Instant, Instant),
     down: Option<(Instant, Instant)>,

@@ -118,10 +118,10 @@ fn calls_wait_in_the_queue_while_their_worker_rests() {
         );
         let began = Instant::now();
         let answer = stage.ask().await;
-        let rest = Duration::from_millis(100);
-        assert!(began.elapsed() >= rest && began.elapsed() < rest * 2, "{:?}", began.elapsed());
+        let rest = Duration::from_millis(80)..Duration::from_millis(122);
+        assert!(rest.contains(&began.elapsed()), "{:?}", began.elapsed());
         let call = &answer.report.rounds[1].calls[0];
-        assert!(call.backoff >= Duration::from_millis(99), "{call:?}");
+        assert!(call.backoff >= Duration::from_millis(79), "{call:?}");
         assert_eq!(call.worker_generation, 1);
     });
 }
@@ -134,13 +134,13 @@ fn a_tool_that_cannot_be_made_delays_nobody_else() {
             #[expect(unreachable_code, reason = "gives the closure its type")]
             Counting(0)
         })
-        .time_limit(seconds(3));
+        .time_limit(seconds(2));
         let calls = reply().call("broken", "{}").call("sleep", r#"{"s": 1}"#);
         let stage = stage([calls, reply().text("done")], [broken, sleeper()]);
         let began = Instant::now();
         let answer = stage.ask().await;
         assert_eq!(outcomes(&answer.report.rounds[0]), ["timed_out", "ok"]);
-        assert!(began.elapsed() < seconds(3) + Duration::from_millis(20), "{:?}", began.elapsed());
+        assert!(began.elapsed() < seconds(2) + Duration::from_millis(20), "{:?}", began.elapsed());
     });
 }
 

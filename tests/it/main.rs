@@ -1,7 +1,10 @@
 //! One binary for all integration tests; a module per behaviour.
 
 mod actix_facts;
+mod admission;
+mod blocking_tools;
 mod cancelling;
+mod circuits;
 #[cfg(feature = "cli")]
 mod commands;
 mod deadlines;
@@ -10,7 +13,7 @@ mod failing_tools;
 mod hard_cases;
 mod model_client;
 mod reports;
-
+mod retries;
 mod sessions;
 mod support;
 mod tracing_spans;

@@ -1,0 +1,188 @@
+//! What a call may have to wait for before it runs: its turn among the calls of its tool, of its
+//! session and of the process.
+//!
+//! The order is fixed (the tool's own bounds first, those of all tools last), so that no two calls
+//! wait for each other, and a tool whose turn is slow to come holds nothing that others need.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use super::terms::permits;
+use super::{CallLimits, RateLimit};
+
+/// The gate that the calls of one tool type go through, in the whole process.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    concurrency: Option<(usize, Arc<Semaphore>)>,
+    serial: Option<Serial>,
+    rate: Option<Arc<Rate>>,
+}
+
+/// The right to run. Dropping it lets others in.
+#[derive(Debug, Default)]
+pub(crate) struct Permits(Vec<OwnedSemaphorePermit>);
+
+impl Gate {
+    pub fn new(limits: &CallLimits) -> Self {
+        Self {
+            concurrency: limits.max_concurrency.map(|max| (max, permits(max))),
+            serial: limits.serial_by.clone().map(Serial::new),
+            rate: limits.rate.map(|rate| Arc::new(Rate::new(rate))),
+        }
+    }
+
+    /// How many calls run, where their number is limited.
+    pub fn running(&self) -> Option<usize> {
+        let (max, free) = self.concurrency.as_ref()?;
+        Some(max.saturating_sub(free.available_permits()))
+    }
+
+    /// What a call with these arguments has to wait for, in order. `own` is its session's.
+    pub fn queue(
+        &self,
+        arguments: &str,
+        own: Option<&Arc<Semaphore>>,
+        shared: impl IntoIterator<Item = Arc<Semaphore>>,
+    ) -> Queue {
+        let serial = self.serial.as_ref().and_then(|serial| serial.of(arguments));
+        let concurrency = self.concurrency.as_ref().map(|(_, permits)| Arc::clone(permits));
+        let first = own.cloned().into_iter().chain(serial).chain(concurrency).collect();
+        Queue { first, rate: self.rate.clone(), last: shared.into_iter().collect() }
+    }
+}
+
+/// What one call has to wait for.
+pub(crate) struct Queue {
+    first: Vec<Arc<Semaphore>>,
+    rate: Option<Arc<Rate>>,
+    last: Vec<Arc<Semaphore>>,
+}
+
+impl Queue {
+    /// Waits for the call's turn: first come, first served. Dropping the future leaves the queue.
+    pub async fn enter(self) -> Permits {
+        let mut permits = Permits::default();
+        for semaphore in self.first {
+            permits.add(semaphore).await;
+        }
+        if let Some(rate) = self.rate {
+            rate.wait().await;
+        }
+        for semaphore in self.last {
+            permits.add(semaphore).await;
+        }
+        permits
+    }
+}
+
+impl Permits {
+    async fn add(&mut self, semaphore: Arc<Semaphore>) {
+        let permit = semaphore.acquire_owned().await;
+        self.0.push(permit.expect("no semaphore is ever closed"));
+    }
+}
+
+/// Calls with the same value of an argument run one after the other.
+#[derive(Debug)]
+struct Serial {
+    argument: String,
+    /// By the value, as JSON.
+    turns: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// How many values there may be before those that nobody needs are forgotten.
+    full: AtomicUsize,
+}
+
+impl Serial {
+    fn new(argument: String) -> Self {
+        Self { argument, turns: Mutex::default(), full: AtomicUsize::new(64) }
+    }
+
+    /// Calls without the argument wait for nobody.
+    fn of(&self, arguments: &str) -> Option<Arc<Semaphore>> {
+        let arguments: Value = serde_json::from_str(arguments).ok()?;
+        let value = arguments.get(&self.argument)?.to_string();
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if turns.len() >= self.full.load(Ordering::Relaxed) {
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            self.full.store((turns.len() * 2).max(64), Ordering::Relaxed);
+        }
+        Some(Arc::clone(turns.entry(value).or_insert_with(|| permits(1))))
+    }
+}
+
+type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Since>>;
+
+/// So many calls in a time.
+#[derive(Debug)]
+struct Rate {
+    limiter: Limiter,
+    clock: TokioClock,
+    /// Whoever waits for time to pass, waits alone: the others stand in line behind.
+    turnstile: Semaphore,
+}
+
+impl Rate {
+    fn new(RateLimit { calls, per }: RateLimit) -> Self {
+        let clock = TokioClock { origin: Instant::now() };
+        let every = per / calls.get();
+        let quota = Quota::with_period(every.max(Duration::from_nanos(1)));
+        let quota = quota.unwrap_or(Quota::per_second(NonZeroU32::MAX)).allow_burst(calls);
+        let limiter = RateLimiter::direct_with_clock(quota, clock);
+        Self { limiter, clock, turnstile: Semaphore::new(1) }
+    }
+
+    async fn wait(&self) {
+        let _turn = self.turnstile.acquire().await;
+        while let Err(not_until) = self.limiter.check() {
+            tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
+        }
+    }
+}
+
+/// The time of tokio, which tests may pause.
+#[derive(Clone, Copy, Debug)]
+struct TokioClock {
+    origin: Instant,
+}
+
+/// Nanoseconds since the clock was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Since(u64);
+
+impl Clock for TokioClock {
+    type Instant = Since;
+
+    fn now(&self) -> Since {
+        Since(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl std::ops::Add<Nanos> for Since {
+    type Output = Self;
+
+    fn add(self, other: Nanos) -> Self {
+        Self(self.0.saturating_add(other.as_u64()))
+    }
+}
+
+impl Reference for Since {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_sub(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, duration: Nanos) -> Self {
+        Self(self.0.saturating_sub(duration.as_u64()))
+    }
+}

@@ -1,0 +1,61 @@
+//! The limits of one tool's calls.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How many calls of a tool may wait for their turn, where nothing else is said.
+const MAX_QUEUE: usize = 1000;
+
+/// How many calls of a tool may begin in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// So many, at once if it must be.
+    pub calls: NonZeroU32,
+    /// In this time.
+    pub per: Duration,
+}
+
+/// What a tool type says of its calls; see the methods of [`super::ToolType`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallLimits {
+    pub time_limit: Option<Duration>,
+    pub retries: u32,
+    pub attempt_time_limit: Option<Duration>,
+    pub silence_limit: Option<Duration>,
+    pub max_concurrency: Option<usize>,
+    pub exclusive: bool,
+    pub serial_by: Option<String>,
+    pub rate: Option<RateLimit>,
+    pub max_queue: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            time_limit: None,
+            retries: 0,
+            attempt_time_limit: None,
+            silence_limit: None,
+            max_concurrency: None,
+            exclusive: false,
+            serial_by: None,
+            rate: None,
+            max_queue: MAX_QUEUE,
+        }
+    }
+}
+
+impl CallLimits {
+    /// Says whether a call may have to wait for others before it runs.
+    pub fn has_gate(&self) -> bool {
+        self.max_concurrency.is_some()
+            || self.exclusive
+            || self.serial_by.is_some()
+            || self.rate.is_some()
+    }
+
+    /// Says whether a call may be tried twice, or end before its time limit.
+    pub fn has_tries(&self) -> bool {
+        self.retries > 0 || self.attempt_time_limit.is_some() || self.silence_limit.is_some()
+    }
+}

@@ -1,0 +1,374 @@
+//! What a call needs beyond being run: its turn among others, limits for one try, another try.
+//! Calls of tools that ask for none of it go without.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::admission::Permits;
+use super::probe::{Probe, admit};
+use super::running::Running;
+use super::shared::Shared;
+use super::spec::Work;
+use super::threads::Ticket;
+use super::worker::{Assignment, waits};
+use super::{CallContext, News};
+use crate::conversation::{Effects, Outcome, OutcomeKind};
+use crate::tools::failure::fingerprint;
+
+/// The state of a call that needs care.
+pub(super) struct Care {
+    /// The call's own; each try has another.
+    pub context: CallContext,
+    dispatched: Instant,
+    wanted_and_ready: (Instant, Instant),
+    stage: Stage,
+    /// What it may run with. Given back while it rests.
+    permits: Option<Arc<Permits>>,
+    /// The thread of the last try, where the tool blocks.
+    thread: Option<Arc<Ticket>>,
+    attempts: u32,
+    /// How the last try ended.
+    failed: Option<Outcome>,
+    /// The end of this try, if it has one of its own.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+enum Stage {
+    /// It would begin if it were let.
+    Entering(Option<Entering>),
+    Attempting,
+    Resting(Pin<Box<Sleep>>),
+}
+
+/// It stands in line.
+struct Entering {
+    turn: LocalBoxFuture<'static, Permits>,
+    place: Option<Place>,
+}
+
+/// A place among those that wait for their turn.
+struct Place(Arc<Shared>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Care {
+    /// Care for a call of `post` that was dispatched at `dispatched`, if it needs any.
+    pub fn of(
+        post: &Assignment,
+        context: &CallContext,
+        dispatched: Instant,
+        wanted_and_ready: (Instant, Instant),
+    ) -> Option<Box<Self>> {
+        let Assignment { tool_type, terms, .. } = post;
+        let needed = tool_type.limits.has_gate()
+            || tool_type.limits.has_tries()
+            || matches!(tool_type.work, Work::Blocking(_))
+            || terms.permits.is_some()
+            || terms.capacity.permits.is_some();
+        needed.then(|| {
+            context.keep_account(dispatched);
+            Box::new(Self {
+                context: context.clone(),
+                dispatched,
+                wanted_and_ready,
+                stage: Stage::Entering(None),
+                permits: None,
+                thread: None,
+                attempts: 0,
+                failed: None,
+                timer: None,
+            })
+        })
+    }
+
+    pub fn is_attempting(&self) -> bool {
+        matches!(self.stage, Stage::Attempting)
+    }
+
+    /// Ready with the reason if the try has taken too long, or was silent for too long.
+    fn poll_late(
+        &mut self,
+        post: &Assignment,
+        try_: &CallContext,
+        cx: &mut Context<'_>,
+    ) -> Poll<String> {
+        loop {
+            let Some(timer) = &mut self.timer else { return Poll::Pending };
+            ready!(timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let limits = &post.tool_type.limits;
+            let began = try_.began().unwrap_or(now);
+            if limits.attempt_time_limit.is_some_and(|limit| began + limit <= now) {
+                return Poll::Ready("no result within the time limit of one try".to_owned());
+            }
+            let sign = try_.last_sign().unwrap_or(began);
+            if let Some(limit) = limits.silence_limit.filter(|limit| sign + *limit <= now) {
+                return Poll::Ready(format!("no sign of life for {} ms", limit.as_millis()));
+            }
+            self.set_timer(post, began, sign);
+        }
+    }
+
+    fn set_timer(&mut self, post: &Assignment, began: Instant, sign: Instant) {
+        let limits = &post.tool_type.limits;
+        let attempt = limits.attempt_time_limit.and_then(|limit| began.checked_add(limit));
+        let silence = limits.silence_limit.and_then(|limit| sign.checked_add(limit));
+        let ends = [attempt, silence].into_iter().flatten().min();
+        self.timer = ends.map(|end| Box::pin(sleep_until(end)));
+    }
+}
+
+impl Running {
+    /// As [`Running::poll`], for a call with care.
+    pub(super) fn poll_with_care(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let max_result_bytes = self.post.terms.max_result_bytes;
+            let Some(care) = &mut self.care else { return Poll::Pending };
+            if let Stage::Attempting = care.stage
+                && let Poll::Ready(outcome) = self.guard.poll_work(cx, max_result_bytes)
+            {
+                if self.on_attempt_ended(outcome) {
+                    continue;
+                }
+                return Poll::Ready(());
+            }
+            if care.context.poll_over(cx).is_ready() {
+                return Poll::Ready(()); // Given up.
+            }
+            match &mut care.stage {
+                Stage::Attempting => {
+                    let late = care.poll_late(&self.post, self.guard.context(), cx);
+                    let message = ready!(late);
+                    self.guard.stop();
+                    let effects = self.post.tool_type.declared_effects();
+                    let kind = OutcomeKind::TimedOut;
+                    let outcome = Outcome::broken_off(kind, &message, effects, true);
+                    if !self.on_attempt_ended(outcome) {
+                        return Poll::Ready(());
+                    }
+                }
+                Stage::Resting(rest) => {
+                    ready!(rest.as_mut().poll(cx));
+                    care.stage = Stage::Entering(None);
+                }
+                Stage::Entering(_) => {
+                    if let Err(refused) = ready!(self.poll_enter(cx)) {
+                        // What came of the last try says more than why there is no other.
+                        let failed = self.care.as_mut().and_then(|care| care.failed.take());
+                        self.complete(failed.unwrap_or(refused));
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ready when the next try has begun, or will not.
+    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Outcome>> {
+        let Some(care) = &mut self.care else { return Poll::Pending };
+        let post = &self.post;
+        loop {
+            let now = Instant::now();
+            if let Err(refused) = admit(post, &self.arguments, now) {
+                return Poll::Ready(Err(refused));
+            }
+            if post.health.poll_down(cx.waker()) {
+                care.permits = None; // Others need not wait for this worker.
+                care.stage = Stage::Entering(None);
+                care.context.account(|tries| tries.rest(now));
+                return Poll::Pending;
+            }
+            if let Some(thread) = &care.thread {
+                ready!(thread.poll_ended(cx)); // One thread for one call.
+                care.thread = None;
+            }
+            if care.permits.is_some() {
+                break; // And all else holds at this moment.
+            }
+            care.context.account(|tries| tries.queue(now));
+            let permits = match ready!(care.poll_turn(post, &self.arguments, cx)) {
+                Ok(permits) => permits,
+                Err(refused) => return Poll::Ready(Err(refused)),
+            };
+            care.permits = Some(Arc::new(permits));
+        }
+        Poll::Ready(self.begin_attempt())
+    }
+
+    fn begin_attempt(&mut self) -> Result<(), Outcome> {
+        let (now, post) = (Instant::now(), Rc::clone(&self.post));
+        let Some(care) = &mut self.care else { return Ok(()) };
+        care.attempts += 1;
+        self.generation = post.health.generation();
+        let waits = waits(care.dispatched, care.wanted_and_ready, post.health.down(), now);
+        let generation = self.generation;
+        care.context.account(|tries| tries.begin(now, generation, waits));
+        care.context.begin(now);
+        self.probe = Probe::begin(&post, now);
+        let context = care.context.at_attempt(care.attempts);
+        context.begin(now);
+        care.set_timer(&post, now, now);
+        care.stage = Stage::Attempting;
+        match &post.tool_type.work {
+            Work::Async(_) => match post.tool() {
+                Ok(tool) => {
+                    self.guard.begin(&context, |context| tool.call(&self.arguments, context));
+                }
+                Err(outcome) => {
+                    self.settle(&outcome);
+                    return Err(outcome);
+                }
+            },
+            Work::Blocking(function) => {
+                let (threads, shared) = (&post.terms.capacity.threads, &post.tool_type.shared);
+                let permits = care.permits.clone();
+                let call =
+                    threads.begin(function, &self.arguments, context.clone(), permits, shared);
+                match call {
+                    Ok(call) => {
+                        care.thread = Some(call.ticket());
+                        self.guard.begin(&context, |_| Box::pin(call));
+                    }
+                    Err(error) => {
+                        let message = format!("no thread for the tool: {error}");
+                        return Err(Outcome::failed(OutcomeKind::Overloaded, message));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether the call goes on.
+    fn on_attempt_ended(&mut self, outcome: Outcome) -> bool {
+        let permanent = self.guard.is_permanent();
+        self.settle(&outcome);
+        let now = Instant::now();
+        let Some(care) = &mut self.care else { return false };
+        care.permits = None;
+        care.timer = None;
+        care.context.account(|tries| tries.rest(now));
+        let rest = match permanent {
+            true => None,
+            false => rest_before_another(&self.post, care, &self.arguments, outcome.kind, now),
+        };
+        let Some(rest) = rest else {
+            self.complete(outcome);
+            return false;
+        };
+        let (attempt, problem) = (care.attempts, &outcome.problem);
+        let cause = problem.as_ref().map_or_else(String::new, |problem| problem.message.clone());
+        care.context.tell(News::Retrying { attempt, cause, rest });
+        care.failed = Some(outcome);
+        care.stage = Stage::Resting(Box::pin(sleep_until(now + rest)));
+        true
+    }
+}
+
+impl Care {
+    /// Ready when it is the call's turn, or there is no room in the line.
+    fn poll_turn(
+        &mut self,
+        post: &Assignment,
+        arguments: &str,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Permits, Outcome>> {
+        let tool_type = &post.tool_type;
+        let Stage::Entering(entering) = &mut self.stage else { return Poll::Pending };
+        let entering = match entering {
+            Some(entering) => entering,
+            None => {
+                if let Some(refused) = no_thread_is_left(post) {
+                    return Poll::Ready(Err(refused));
+                }
+                let gate = tool_type.shared.gate(&tool_type.limits);
+                let capacity = &post.terms.capacity;
+                let threads = matches!(tool_type.work, Work::Blocking(_))
+                    .then(|| Arc::clone(&capacity.threads.permits));
+                let shared = post.terms.permits.iter().cloned();
+                let shared = shared.chain(capacity.permits.iter().cloned()).chain(threads);
+                let queue = gate.queue(arguments, post.own_turn.as_ref(), shared);
+                entering.insert(Entering { turn: Box::pin(queue.enter()), place: None })
+            }
+        };
+        if let Poll::Ready(permits) = entering.turn.as_mut().poll(cx) {
+            self.stage = Stage::Entering(None);
+            return Poll::Ready(Ok(permits));
+        }
+        if entering.place.is_none() {
+            let (shared, max) = (&tool_type.shared, tool_type.limits.max_queue);
+            let waiting = shared.waiting.fetch_add(1, Ordering::AcqRel);
+            entering.place = Some(Place(Arc::clone(shared)));
+            if waiting >= max {
+                self.stage = Stage::Entering(None);
+                let message = format!(
+                    "{max} calls of the tool `{}` wait already; not run, ask again later",
+                    tool_type.name()
+                );
+                return Poll::Ready(Err(Outcome::failed(OutcomeKind::Overloaded, message)));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// To wait for a thread would be to wait for those that nobody waits for any more.
+fn no_thread_is_left(post: &Assignment) -> Option<Outcome> {
+    let threads = &post.terms.capacity.threads;
+    let blocks = matches!(post.tool_type.work, Work::Blocking(_));
+    (blocks && threads.are_exhausted()).then(|| {
+        let message = format!(
+            "all {} threads for blocking tools are held by calls that were given up and do not end; \
+             not run",
+            threads.abandoned()
+        );
+        Outcome::failed(OutcomeKind::Overloaded, message)
+    })
+}
+
+/// How long to rest before the call is tried again; `None` if it is not.
+fn rest_before_another(
+    post: &Assignment,
+    care: &Care,
+    arguments: &str,
+    kind: OutcomeKind,
+    now: Instant,
+) -> Option<Duration> {
+    let Assignment { tool_type, health, terms, .. } = post;
+    let worth_it = match kind {
+        OutcomeKind::ToolError | OutcomeKind::Panicked | OutcomeKind::TimedOut => true,
+        OutcomeKind::Ok
+        | OutcomeKind::Cancelled
+        | OutcomeKind::UnknownTool
+        | OutcomeKind::BadArguments
+        | OutcomeKind::Truncated
+        | OutcomeKind::Unavailable
+        | OutcomeKind::Overloaded
+        | OutcomeKind::Denied
+        | OutcomeKind::UnknownOutcome => false,
+    };
+    let harmless = match tool_type.declared_effects() {
+        Effects::None | Effects::Idempotent => true,
+        Effects::Once => false, // It has begun.
+    };
+    let poison = kind == OutcomeKind::Panicked && health.is_poison(fingerprint(arguments));
+    if !worth_it || !harmless || poison || care.attempts > tool_type.limits.retries {
+        return None;
+    }
+    let key = care.context.key();
+    let seed = terms.session ^ key.round.rotate_left(24) ^ u64::from(key.ordinal).rotate_left(48);
+    let rest = terms.backoff.rest(care.attempts, seed);
+    // A try that would begin at the call's deadline is none.
+    now.checked_add(rest).filter(|again| *again < care.context.deadline()).map(|_| rest)
+}

@@ -1,0 +1,60 @@
+//! What can be wrong with a worker.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use serde_json::Value;
+
+/// Why a worker is to be rebuilt, or its tool to be withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// It, or a call of it, panicked.
+    Crash {
+        /// What it panicked with.
+        cause: String,
+        /// A number that stands for the call's arguments, if it was a call.
+        arguments: Option<u64>,
+    },
+    /// So many calls in a row had no result in time that it is taken for dead.
+    TimedOut {
+        /// How many.
+        cause: String,
+    },
+    /// Too many of its calls fail, though not one after the other.
+    TooMany {
+        /// How many.
+        cause: String,
+    },
+}
+
+impl Failure {
+    /// One line, lower case.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        match self {
+            Self::Crash { cause, .. } | Self::TimedOut { cause } | Self::TooMany { cause } => cause,
+        }
+    }
+}
+
+/// A number that stands for `arguments`, however the object is written.
+pub(super) fn fingerprint(arguments: &str) -> u64 {
+    let mut hasher = DefaultHasher::new(); // The same in every run.
+    match serde_json::from_str::<Value>(arguments) {
+        Ok(value) => value.to_string().hash(&mut hasher), // Keys in order, no white space.
+        Err(_) => arguments.hash(&mut hasher),
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_arguments_written_otherwise_are_the_same() {
+        assert_eq!(fingerprint(r#"{"a":1,"b":[2]}"#), fingerprint(r#" { "b" : [2], "a" : 1 } "#));
+        assert_ne!(fingerprint(r#"{"a":1}"#), fingerprint(r#"{"a":2}"#));
+    }
+}

@@ -1,0 +1,147 @@
+//! What all workers of a tool type share, in all sessions of the process.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::CallLimits;
+use super::admission::Gate;
+use super::circuit::{Circuit, Probed, Trip, Verdict};
+use super::crash_log::{Crash, CrashLog};
+
+/// The condition of a tool in the whole process. A session may have withdrawn it for itself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ToolHealth {
+    /// The tool's name.
+    pub tool: Arc<str>,
+    /// `closed`: it is offered; `open`: it is withdrawn everywhere; `half-open`: one call is just
+    /// finding out whether it works again.
+    pub circuit: &'static str,
+    /// For how long it stays withdrawn, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+    /// How often workers of it were rebuilt.
+    pub restarts: u64,
+    /// How often circuits of it opened, in sessions and everywhere.
+    pub withdrawals: u64,
+    /// The last failure of a worker.
+    pub last_failure: Option<Arc<str>>,
+    /// Calls that wait for their turn.
+    pub waiting: usize,
+    /// Calls that run, where their number is limited.
+    pub running: Option<usize>,
+    /// Threads that go on with calls that were given up.
+    pub abandoned_threads: usize,
+}
+
+/// What all workers of a tool type share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The circuit is not closed.
+    troubled: AtomicBool,
+    circuit: Mutex<Circuit>,
+    crashes: Mutex<CrashLog>,
+    gate: OnceLock<Gate>,
+    pub waiting: AtomicUsize,
+    pub abandoned: AtomicUsize,
+    restarts: AtomicU64,
+    withdrawals: AtomicU64,
+    last_failure: Mutex<Option<Arc<str>>>,
+}
+
+impl Shared {
+    /// The gate that all calls go through.
+    pub fn gate(&self, limits: &CallLimits) -> &Gate {
+        self.gate.get_or_init(|| Gate::new(limits))
+    }
+
+    /// Says whether the next call has to ask [`Shared::judge`].
+    pub fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
+    }
+
+    /// What the circuit makes of a call that would begin at `now`.
+    pub fn judge(&self, now: Instant) -> Verdict {
+        if self.is_troubled() { locked(&self.circuit).judge(now) } else { Verdict::Run }
+    }
+
+    /// Says whether no model should be offered the tool at `now`.
+    pub fn withdraws(&self, now: Instant) -> bool {
+        self.is_troubled() && locked(&self.circuit).withdraws(now)
+    }
+
+    /// Takes in a crash, and opens the circuit if `is_widespread` says so. Says whether it did.
+    pub fn on_crash(
+        &self,
+        crash: Crash,
+        trip: Trip,
+        within: Duration,
+        is_widespread: impl FnOnce(&CrashLog) -> bool,
+    ) -> bool {
+        let mut crashes = locked(&self.crashes);
+        crashes.add(crash, within);
+        let opens = self.judge(crash.at) == Verdict::Run && is_widespread(&crashes);
+        if opens {
+            crashes.clear();
+            locked(&self.circuit).open(crash.at, trip);
+            self.troubled.store(true, Ordering::Release);
+            self.withdrawals.fetch_add(1, Ordering::Relaxed);
+        }
+        opens
+    }
+
+    /// The arguments crashed again: they are to blame, and not the tool.
+    pub fn forget_poison(&self, session: u64, arguments: u64) {
+        locked(&self.crashes).forget(session, arguments);
+    }
+
+    /// Begins a probe if it is time for one. One caller of many is told so.
+    pub fn begin_probe(&self, now: Instant) -> bool {
+        let mut circuit = locked(&self.circuit);
+        let is_time = circuit.judge(now) == Verdict::Probe;
+        circuit.begin_probe();
+        is_time
+    }
+
+    /// The probe has ended.
+    pub fn end_probe(&self, now: Instant, probed: Probed) {
+        if locked(&self.circuit).end_probe(now, probed) {
+            self.troubled.store(false, Ordering::Release);
+        }
+    }
+
+    /// A worker failed, and is rebuilt or withdrawn.
+    pub fn on_failure(&self, cause: &str, withdrawn: bool) {
+        let count = if withdrawn { &self.withdrawals } else { &self.restarts };
+        count.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.last_failure) = Some(cause.into());
+    }
+
+    /// What there is to say of the tool `name` at `now`.
+    pub fn health(&self, name: &Arc<str>, now: Instant) -> ToolHealth {
+        let circuit = locked(&self.circuit).clone();
+        let retry_after_ms = match circuit.judge(now) {
+            Verdict::Refuse { retry_after: Some(after), .. } => {
+                u64::try_from(after.as_millis()).ok()
+            }
+            _ => None,
+        };
+        ToolHealth {
+            tool: Arc::clone(name),
+            circuit: circuit.as_str(),
+            retry_after_ms,
+            restarts: self.restarts.load(Ordering::Relaxed),
+            withdrawals: self.withdrawals.load(Ordering::Relaxed),
+            last_failure: locked(&self.last_failure).clone(),
+            waiting: self.waiting.load(Ordering::Relaxed),
+            running: self.gate.get().and_then(Gate::running),
+            abandoned_threads: self.abandoned.load(Ordering::Relaxed),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner) // Each change is one step.
+}

@@ -1,0 +1,120 @@
+//! The account of a call that may wait and be tried again: kept with the call, so that it is right
+//! also when the call is given up in the middle.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Waits;
+
+/// Where the time of one call went so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tries {
+    dispatched: Instant,
+    /// Before the first try.
+    startup: Duration,
+    backoff: Duration,
+    pub attempts: u32,
+    pub generation: u32,
+    ran: Duration,
+    rested: Duration,
+    phase: Phase,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Queued,
+    Running,
+    Resting,
+}
+
+/// The sums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    pub waits: Waits,
+    pub ran: Duration,
+    pub attempts: u32,
+    pub generation: u32,
+}
+
+impl Tries {
+    pub fn new(dispatched: Instant) -> Self {
+        let (startup, backoff, ran, rested) = Default::default();
+        let (phase, since) = (Phase::Queued, dispatched);
+        let (attempts, generation) = (0, 0);
+        Self { dispatched, startup, backoff, attempts, generation, ran, rested, phase, since }
+    }
+
+    /// The next try begins. Of what came before the first one, `waits` knows.
+    pub fn begin(&mut self, now: Instant, generation: u32, waits: Waits) {
+        if self.attempts == 0 {
+            (self.startup, self.backoff) = (waits.startup, waits.backoff);
+        }
+        self.turn_to(Phase::Running, now);
+        self.attempts += 1;
+        self.generation = generation;
+    }
+
+    /// A try has ended, or the wait for a place; now the call rests, or waits for its worker.
+    pub fn rest(&mut self, now: Instant) {
+        if self.attempts > 0 {
+            self.turn_to(Phase::Resting, now);
+        }
+    }
+
+    /// The call waits for its turn.
+    pub fn queue(&mut self, now: Instant) {
+        self.turn_to(Phase::Queued, now);
+    }
+
+    /// The account at `now`.
+    pub fn spent(&self, now: Instant) -> Spent {
+        let mut until_now = *self;
+        until_now.turn_to(Phase::Queued, now);
+        let Self { startup, backoff, ran, rested, attempts, generation, .. } = until_now;
+        let backoff = backoff + rested;
+        let all = now.saturating_duration_since(self.dispatched);
+        let queued = all.saturating_sub(startup + backoff + ran);
+        Spent { waits: Waits { queued, startup, backoff }, ran, attempts, generation }
+    }
+
+    fn turn_to(&mut self, phase: Phase, now: Instant) {
+        let passed = now.saturating_duration_since(self.since);
+        match self.phase {
+            Phase::Queued => {}
+            Phase::Running => self.ran += passed,
+            Phase::Resting => self.rested += passed,
+        }
+        (self.phase, self.since) = (phase, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_moment_is_spent_on_one_thing() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let secs = Duration::from_secs;
+        let mut tries = Tries::new(start);
+        let waits = Waits { queued: secs(1), startup: secs(1), backoff: secs(2) };
+        tries.begin(at(4), 3, waits);
+        tries.rest(at(9));
+        tries.queue(at(11));
+        tries.begin(at(12), 4, Waits::default());
+        let Spent { waits, ran, attempts, generation } = tries.spent(at(20));
+        assert_eq!(waits, Waits { queued: secs(2), startup: secs(1), backoff: secs(4) });
+        assert_eq!((ran, attempts, generation), (secs(13), 2, 4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_never_began_was_queued() {
+        let start = Instant::now();
+        let spent = Tries::new(start).spent(start + Duration::from_secs(7));
+        assert_eq!(spent.waits.queued, Duration::from_secs(7));
+        assert_eq!((spent.ran, spent.attempts), (Duration::ZERO, 0));
+    }
+}
