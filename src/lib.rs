@@ -27,6 +27,7 @@
 //! | [`supervision`] | the restart policy, the future that rebuilds workers, the round's report | tools' results |
 //! | [`store`] | `trait Journal` and its memory store | what events mean |
 //! | [`session`] | the coordinator actor, and the handles [`Runtime`] and [`Session`] | addresses outside |
+//! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
 //! | `cli`, `config` (feature `cli`) | the command and its settings | |
 //! | `testing` (feature) | a scripted model and the paused clock | |
@@ -45,6 +46,7 @@ pub mod conversation;
 #[cfg(feature = "mock-model")]
 pub mod mock_model;
 pub mod model;
+pub mod panic_hook;
 pub mod session;
 pub mod store;
 pub mod supervision;

@@ -1,4 +1,4 @@
-//! Where the spans and events of `tracing` go, and what becomes of a panic.
+//! Where the spans and events of `tracing` go.
 
 use std::io;
 
@@ -32,10 +32,6 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
     };
     // Another subscriber may be there already, in a program that calls this as a library.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
-    std::panic::set_hook(Box::new(|panic| {
-        // A tool's panic is answered and reported as an outcome; here it is only where it happened.
-        tracing::info!("{panic}");
-    }));
 }
 
 /// Standard error, with the lines of calls in flight out of the way of each line written.

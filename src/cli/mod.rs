@@ -21,6 +21,11 @@ use args::{Arguments, Command};
 use screen::Screen;
 use status::Status;
 
+use crate::panic_hook;
+
+/// How many panics are shown in a second: a storm of them is one to read about, not to scroll by.
+const PANICS_PER_SECOND: u32 = 5;
+
 /// Parses the process's arguments, runs the command, and says how the process ends.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -36,13 +41,13 @@ pub fn main() -> ExitCode {
         }
     };
     let screen = Screen::new(arguments.common.quiet, arguments.common.output());
-    match run(arguments, &screen) {
-        Ok(status) => status.into(),
-        Err(error) => {
-            screen.complain(&error);
-            Status::of(&error).into()
-        }
-    }
+    let panics = panic_hook::install(PANICS_PER_SECOND, screen.panics());
+    let status = run(arguments, &screen).unwrap_or_else(|error| {
+        screen.complain(&error);
+        Status::of(&error)
+    });
+    panics.tell_rest();
+    status.into()
 }
 
 fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {

@@ -98,12 +98,24 @@ impl Screen {
         self.error_lines(&text);
     }
 
-    fn error_lines(&self, text: &str) {
-        self.lines.suspend(|| {
-            // Nobody can be told that standard error is gone.
-            let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
-        });
+    /// What prints a panic to standard error, from whatever thread; also when it is to be quiet, for
+    /// a panic is no report.
+    pub fn panics(&self) -> impl Fn(&str) + Send + Sync + 'static {
+        let lines = self.lines.clone();
+        move |text| error_lines(&lines, &clean(text))
     }
+
+    fn error_lines(&self, text: &str) {
+        error_lines(&self.lines, text);
+    }
+}
+
+/// Prints `text`, whole lines, to standard error, with the lines of calls in flight out of the way.
+fn error_lines(lines: &MultiProgress, text: &str) {
+    lines.suspend(|| {
+        // Nobody can be told that standard error is gone.
+        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    });
 }
 
 fn advice(error: &anyhow::Error) -> Option<&'static str> {

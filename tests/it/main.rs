@@ -12,6 +12,8 @@ mod events;
 mod failing_tools;
 mod hard_cases;
 mod model_client;
+#[cfg(feature = "cli")]
+mod panics;
 mod reports;
 mod retries;
 mod sessions;
