@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
+use super::signals::Signals;
 use crate::conversation::{Limits, Mode};
 use crate::model::{Event, Events, Model, Request};
 use crate::session::{Cause, Error, FailedTurn, Runtime, SessionOptions};
@@ -41,6 +42,7 @@ impl FixedModel {
         tools: Arc<ToolSet>,
         limits: Limits,
         mode: Mode,
+        signals: &Signals,
     ) -> Result<(Arc<RoundReport>, Option<Cause>), Error> {
         let max_calls_per_round = u32::MAX; // Of a model's round; this one was asked for by a person.
         let limits = Limits { mode, max_calls_per_round, ..limits };
@@ -49,7 +51,7 @@ impl FixedModel {
             let mut asked = std::pin::pin!(session.ask("run the calls"));
             tokio::select! {
                 answer = &mut asked => answer,
-                () = super::commands::interrupted() => {
+                () = signals.interrupted() => {
                     session.cancel().await;
                     asked.await
                 }

@@ -11,6 +11,7 @@ mod logging;
 mod margin;
 mod screen;
 mod setup;
+mod signals;
 mod status;
 
 use std::process::ExitCode;

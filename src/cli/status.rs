@@ -56,17 +56,22 @@ impl Status {
             Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => Self::Failed,
         }
     }
+
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::KeyRefused => 4,
+            Self::Deadline => 124,
+            Self::Interrupted => 130,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        Self::from(match status {
-            Status::Done => 0,
-            Status::Failed => 1,
-            Status::Usage => 2,
-            Status::KeyRefused => 4,
-            Status::Deadline => 124,
-            Status::Interrupted => 130,
-        })
+        Self::from(status.code())
     }
 }

@@ -350,6 +350,7 @@ mod bad_input {
     #[cfg(unix)]
     #[test]
     fn an_interrupt_in_the_middle_of_a_round_stops_its_calls() {
+        use crate::support::cli::signal;
         let place = place();
         let hang = "tools[1].simulate.hang_rate=1";
         let mut command = place.command(&["ask", "--output", "jsonl", QUESTION, "--set", hang]);
@@ -357,10 +358,7 @@ mod bad_input {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let started = |line: &String| line.contains(r#""call_started""#) && line.contains("stock");
         lines.find(started).expect("the call starts");
-        // The shell's own `kill`: a bare machine has no other.
-        let mut kill = std::process::Command::new("sh");
-        kill.args(["-c", "kill -INT \"$0\"", &child.id().to_string()]);
-        assert!(kill.status().unwrap().success());
+        signal(&child, "INT");
         let events: Vec<Value> =
             lines.map(|line| serde_json::from_str(&line).expect("JSON")).collect();
         let mut stderr = String::new();

@@ -17,6 +17,8 @@ mod panics;
 mod reports;
 mod retries;
 mod sessions;
+#[cfg(all(feature = "cli", unix))]
+mod signals;
 mod support;
 mod tracing_spans;
 mod turns;

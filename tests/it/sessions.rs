@@ -1,8 +1,8 @@
 //! Sessions and the places they live in.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use callsheet::model::{self, Events, Model, Request};
 use callsheet::testing::{ScriptedModel, reply};
@@ -12,7 +12,7 @@ use callsheet::{CallContext, Error, RoundReport, Runtime, SessionOptions, ToolSe
 use futures_util::future::join_all;
 use futures_util::stream;
 
-use crate::support::{seconds, sleeper};
+use crate::support::{dynamic, seconds, sleeper};
 
 fn options(text: &str) -> SessionOptions {
     let model = ScriptedModel::new([reply().call("sleep", r#"{"s": 0}"#), reply().text(text)]);
@@ -179,4 +179,34 @@ fn a_session_that_is_dropped_in_the_middle_of_a_call_leaves_its_worker_fit_for_o
             session.cancel().await;
         }
     });
+}
+
+#[test]
+fn a_runtime_is_gone_at_once_although_a_tool_blocks_its_thread() {
+    let (tell_begun, begun) = std::sync::mpsc::channel();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let blocks = dynamic("block", serde_json::json!({"type": "object"}), move |_, _| {
+        let (begun, blocked) = (tell_begun.clone(), blocked.clone());
+        async move {
+            begun.send(()).unwrap();
+            let _ = blocked.lock().unwrap().recv();
+            Ok(String::new())
+        }
+    });
+    let model = ScriptedModel::new([reply().call("block", "{}"), reply().text("late")]);
+    let tools = Arc::new(ToolSet::new([blocks]).expect("well formed"));
+    let runtime = Runtime::builder().arbiters(1).start().expect("threads");
+    let session = runtime.session(SessionOptions::new(model, tools));
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let asked = tokio.expect("a thread").spawn(async move { session.ask("go").await });
+    begun.recv().expect("the call begins");
+    let (tell_gone, gone) = std::sync::mpsc::channel();
+    let leaving = std::thread::spawn(move || {
+        drop(runtime);
+        tell_gone.send(()).unwrap();
+    });
+    assert!(gone.recv_timeout(seconds(10)).is_ok(), "it waits for the tool");
+    drop((release, asked));
+    leaving.join().unwrap();
 }

@@ -9,6 +9,7 @@ use crate::cli::args::{Ask, Common, Output};
 use crate::cli::document::Document;
 use crate::cli::live::Live;
 use crate::cli::screen::Screen;
+use crate::cli::signals::Signals;
 use crate::cli::status::{Closed, Status, UsageError};
 use crate::cli::{logging, setup};
 use crate::conversation::{Event, Record};
@@ -29,7 +30,8 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let runtime = setup::runtime(&config)?;
     let session = runtime.session(options);
     let mut show = Show::new(screen);
-    let asked = setup::executor()?.block_on(converse(&session, prompt, &mut show))?;
+    let signals = Signals::listen();
+    let asked = setup::executor()?.block_on(converse(&session, prompt, &mut show, &signals))?;
     show.end(asked)
 }
 
@@ -55,15 +57,16 @@ fn prompt(typed: Option<String>) -> anyhow::Result<String> {
     Ok(parts.join("\n\n"))
 }
 
-/// Asks, shows what happens, and cancels the turn on Ctrl-C or when nobody reads on.
+/// Asks, shows what happens, and cancels the turn on a signal or when nobody reads on.
 async fn converse(
     session: &Session,
     prompt: String,
     show: &mut Show<'_>,
+    signals: &Signals,
 ) -> anyhow::Result<Result<Answer, Error>> {
     let mut events = session.events();
     let mut asked = pin!(session.ask(prompt));
-    let mut interrupted = pin!(super::interrupted());
+    let mut interrupted = pin!(signals.interrupted());
     let mut closed = None;
     let mut cancelling = false;
     let answer = loop {

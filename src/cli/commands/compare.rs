@@ -10,6 +10,7 @@ use crate::cli::document::millis;
 use crate::cli::draw::compare::compare;
 use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
+use crate::cli::signals::Signals;
 use crate::cli::status::Status;
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
@@ -29,6 +30,12 @@ struct Document {
     speedup: f64,
 }
 
+/// Where both runs take place, and what may interrupt them.
+struct Place<'a> {
+    runtime: &'a Runtime,
+    signals: &'a Signals,
+}
+
 /// The rounds of both runs.
 struct Runs {
     latency: Option<Duration>,
@@ -44,14 +51,16 @@ pub(in crate::cli) fn run(
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
     let runtime = setup::runtime(&config)?;
+    let signals = Signals::listen();
+    let place = Place { runtime: &runtime, signals: &signals };
     let runs = match (arguments.calls, arguments.latency_ms, &arguments.prompt) {
         (Some(calls), Some(latency_ms), _) => {
             let latency = Duration::from_millis(latency_ms);
-            setup::executor()?.block_on(tools_alone(&config, &runtime, calls, latency))?
+            setup::executor()?.block_on(tools_alone(&config, &place, calls, latency))?
         }
         (_, _, prompt) => {
             let prompt = prompt.clone().unwrap_or_default();
-            setup::executor()?.block_on(question(&config, &runtime, &arguments, prompt, screen))?
+            setup::executor()?.block_on(question(&config, &place, &arguments, prompt, screen))?
         }
     };
     let Some(runs) = runs else { return Ok(Status::Interrupted) };
@@ -62,7 +71,7 @@ pub(in crate::cli) fn run(
 /// Times calls of a tool that only waits. `None` if it was interrupted.
 async fn tools_alone(
     config: &Config,
-    runtime: &Runtime,
+    place: &Place<'_>,
     calls: u32,
     latency: Duration,
 ) -> anyhow::Result<Option<Runs>> {
@@ -79,7 +88,8 @@ async fn tools_alone(
     let model = FixedModel::new(calls, "wait", &Arguments::Object("{}".into()));
     let mut rounds = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
-        let run = model.clone().round(runtime, tools.clone(), limits.clone(), mode);
+        let run =
+            model.clone().round(place.runtime, tools.clone(), limits.clone(), mode, place.signals);
         match run.await? {
             (round, None) => rounds.push(vec![round]),
             (_, Some(_interrupted)) => return Ok(None),
@@ -93,7 +103,7 @@ async fn tools_alone(
 /// Asks the question twice. `None` if it was interrupted.
 async fn question(
     config: &Config,
-    runtime: &Runtime,
+    place: &Place<'_>,
     arguments: &Compare,
     prompt: String,
     screen: &Screen,
@@ -104,7 +114,7 @@ async fn question(
     let mut answers = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
         let limits = Limits { mode, ..setup::limits(config) };
-        match ask(runtime, options.clone().limits(limits), &prompt).await? {
+        match ask(place, options.clone().limits(limits), &prompt).await? {
             Some(answer) => answers.push(answer.report.rounds.to_vec()),
             None => return Ok(None),
         }
@@ -120,14 +130,14 @@ async fn question(
 }
 
 async fn ask(
-    runtime: &Runtime,
+    place: &Place<'_>,
     options: SessionOptions,
     prompt: &str,
 ) -> Result<Option<Answer>, Error> {
-    let session = runtime.session(options);
+    let session = place.runtime.session(options);
     tokio::select! {
         answer = session.ask(prompt) => answer.map(Some),
-        () = super::interrupted() => {
+        () = place.signals.interrupted() => {
             session.cancel().await;
             Ok(None)
         }

@@ -7,6 +7,7 @@ use anyhow::Context;
 use crate::cli::args::MockModel;
 use crate::cli::screen::Screen;
 use crate::cli::setup;
+use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
 use crate::mock_model::{Brain, Options, Script, Server};
 
@@ -24,30 +25,15 @@ pub(in crate::cli) fn run(arguments: &MockModel, screen: &Screen) -> anyhow::Res
     let pace = Duration::from_millis(arguments.pace_ms);
     let server = Server::start(Options { bind: arguments.bind, brain, pace })
         .with_context(|| format!("cannot listen on {}", arguments.bind))?;
+    let signals = Signals::listen();
     screen.data_line(&server.base_url())?;
     screen.note("serves until Ctrl-C or SIGTERM");
     setup::executor()?.block_on(async {
         tokio::select! {
-            () = ended() => {}
+            () = signals.interrupted() => {}
             () = server.stopped() => {}
         }
     });
     screen.note(&format!("{} requests served", server.requests()));
     Ok(Status::Done)
-}
-
-/// Waits for Ctrl-C or, where there is one, SIGTERM.
-async fn ended() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = super::interrupted() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    super::interrupted().await;
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::args::{Common, Output, Tools, ToolsCommand};
 use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
+use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
@@ -107,9 +108,10 @@ fn call(
         _ => return Err(UsageError("the arguments must be a JSON object".into()).into()),
     };
     let runtime = setup::runtime(config)?;
+    let signals = Signals::listen();
     let model = FixedModel::new(1, name, &arguments);
     let limits = setup::limits(config);
-    let round = model.round(&runtime, tools, limits, Mode::Parallel);
+    let round = model.round(&runtime, tools, limits, Mode::Parallel, &signals);
     let (round, cause) = setup::executor()?.block_on(round)?;
     let Some(call) = round.calls.first() else { return Ok(Status::Failed) };
     if screen.output == Output::Text {

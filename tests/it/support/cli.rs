@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -127,6 +128,31 @@ impl Ended {
     pub fn json_lines(&self) -> Vec<Value> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
+}
+
+/// Sends a signal, such as `INT`.
+#[cfg(unix)]
+pub fn signal(child: &Child, name: &str) {
+    // The shell's own `kill`: a bare machine has no other.
+    let mut kill = Command::new("sh");
+    kill.args(["-c", "kill -\"$1\" \"$0\"", &child.id().to_string(), name]);
+    assert!(kill.status().expect("a shell").success());
+}
+
+/// Waits for the end of a command that is to end soon; kills it if it does not.
+#[track_caller]
+pub fn ends_soon(mut child: Child) -> Ended {
+    let (tell, ended) = std::sync::mpsc::channel();
+    let id = child.id();
+    drop(child.stdin.take());
+    let waiter = std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(Duration::from_secs(20)) else {
+        let kill = format!("kill -KILL {id}");
+        let _ = Command::new("sh").args(["-c", &kill]).status();
+        panic!("it does not end");
+    };
+    drop(waiter.join());
+    Ended::of(output.expect("the binary runs"))
 }
 
 /// `callsheet mock-model` on a free port; ends with the test.
