@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::args::{Common, Output, Tools, ToolsCommand};
+use crate::cli::draw::list::columns;
 use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
@@ -68,16 +69,6 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
         screen.data_line(&line)?;
     }
     Ok(())
-}
-
-fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or_default()).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }
 
 fn seconds(duration: Duration) -> String {

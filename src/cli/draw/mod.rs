@@ -5,6 +5,7 @@ pub mod color;
 mod columns;
 pub mod compare;
 mod lane;
+pub mod list;
 pub mod render;
 pub mod table;
 mod width;
