@@ -85,7 +85,7 @@ impl Exchange {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
+    pub fn unreachable(&self, error: &reqwest::Error) -> Error {
         let url = self.shown.clone();
         if error.is_connect() && error.is_timeout() {
             let limit = self.time_limits.connect;

@@ -20,9 +20,9 @@ use crate::wire::chat;
 /// that one blocked arbiter does not stall the requests of another.
 pub struct HttpModel {
     endpoint: Endpoint,
-    url: Url,
+    pub(super) url: Url,
     headers: HeaderMap,
-    exchange: Arc<Exchange>,
+    pub(super) exchange: Arc<Exchange>,
     /// Few: one for each arbiter. Shared with the models at the same endpoint.
     clients: Arc<Mutex<Vec<(ThreadId, Client)>>>,
 }
@@ -77,7 +77,7 @@ impl HttpModel {
     }
 
     /// This thread's client.
-    fn client(&self) -> Result<Client, Error> {
+    pub(super) fn client(&self) -> Result<Client, Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let thread = std::thread::current().id();
         if let Some((_, client)) = clients.iter().find(|(owner, _)| *owner == thread) {

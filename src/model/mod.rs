@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod http;
 mod key;
+mod reach;
 mod streamed;
 
 use futures_util::stream::LocalBoxStream;

@@ -569,3 +569,19 @@ fn a_key_that_no_header_may_hold_is_not_shown() {
     assert!(!format!("{error} {error:?}").contains("very-secret"));
     assert!(error.to_string().ends_with("it has characters that no header may hold"));
 }
+
+#[tokio::test]
+async fn an_endpoint_is_reached_without_asking_a_model() {
+    let answer = |status| vec![response(status, "text/plain", "", "no")];
+    let peer = Peer::start([answer("200 OK"), answer("401 Unauthorized"), vec![Step::Stall]]);
+    let model = model(&peer, true);
+    assert_eq!(model.reach(Duration::from_secs(10)).await, Ok(200));
+    assert_eq!(model.reach(Duration::from_secs(10)).await, Ok(401));
+    let limit = Duration::from_millis(20);
+    let silent = model.reach(limit).await.expect_err("nobody answers");
+    let url = format!("{}/models", peer.base_url());
+    assert_eq!(silent, Error::TimedOut { url, stage: Stage::Connect, limit });
+    let heard = peer.heard();
+    assert!(heard.iter().all(|heard| heard.head.starts_with("GET /v1/models ")), "{heard:?}");
+    assert!(heard[0].head.contains(&format!("authorization: Bearer {KEY}\r\n")), "{heard:?}");
+}
