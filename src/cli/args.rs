@@ -69,6 +69,8 @@ pub(super) enum Command {
     Tools(Tools),
     /// Shows or checks the settings
     Config(Config),
+    /// Checks what a question needs, from the settings to the endpoint, without asking one
+    Doctor,
     /// Serves scripted or rule-made replies to programs that are tested
     MockModel(MockModel),
     /// Prints completions for a shell

@@ -58,6 +58,7 @@ fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
         Command::Compare(compare) => commands::compare::run(&common, compare, screen),
         Command::Tools(tools) => commands::tools::run(&common, tools, screen),
         Command::Config(config) => commands::config::run(&common, &config, screen),
+        Command::Doctor => commands::doctor::run(&common, screen),
         Command::MockModel(mock) => commands::mock_model::run(&mock, screen),
         Command::Completions(completions) => commands::completions::run(&completions, screen),
     }

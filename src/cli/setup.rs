@@ -8,7 +8,7 @@ use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
-use crate::model::{Endpoint, HttpModel, Model, TimeLimits};
+use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, Simulation, ToolSet, ToolType};
@@ -33,23 +33,12 @@ pub(super) fn answerer(
     screen: &Screen,
 ) -> anyhow::Result<Answerer> {
     let model = &config.model;
-    let time_limits = TimeLimits {
-        connect: model.connect_time_limit,
-        first_token: model.first_token_time_limit,
-        silence: model.silence_time_limit,
-    };
-    let endpoint = |base_url: &str, key| Endpoint {
-        base_url: base_url.to_owned(),
-        key,
-        stream: model.stream,
-        parallel_tool_calls: model.parallel_tool_calls,
-        time_limits,
-    };
     match config.resolved_provider()? {
         ResolvedProvider::OpenAi => {
             let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
-            let model = HttpModel::new(endpoint(model.base_url.as_str(), key), name)?;
+            let endpoint = endpoint(config, model.base_url.as_str(), key);
+            let model = HttpModel::new(endpoint, name)?;
             Ok(Answerer { model: Arc::new(model), _stand_in: None })
         }
         ResolvedProvider::Offline => {
@@ -63,9 +52,27 @@ pub(super) fn answerer(
                 "offline: a rule-based stand-in answers; for a model set {} or model.base_url",
                 model.api_key_env
             ));
-            let model = HttpModel::new(endpoint(&server.base_url(), None), "offline-stand-in")?;
+            let endpoint = endpoint(config, &server.base_url(), None);
+            let model = HttpModel::new(endpoint, "offline-stand-in")?;
             Ok(Answerer { model: Arc::new(model), _stand_in: Some(server) })
         }
+    }
+}
+
+/// What is at `base_url`, spoken to as the settings say.
+pub(super) fn endpoint(config: &Config, base_url: &str, key: Option<ApiKey>) -> Endpoint {
+    let model = &config.model;
+    let time_limits = TimeLimits {
+        connect: model.connect_time_limit,
+        first_token: model.first_token_time_limit,
+        silence: model.silence_time_limit,
+    };
+    Endpoint {
+        base_url: base_url.to_owned(),
+        key,
+        stream: model.stream,
+        parallel_tool_calls: model.parallel_tool_calls,
+        time_limits,
     }
 }
 

@@ -8,6 +8,8 @@ mod circuits;
 #[cfg(feature = "cli")]
 mod commands;
 mod deadlines;
+#[cfg(feature = "cli")]
+mod doctor;
 mod events;
 mod failing_tools;
 mod hard_cases;

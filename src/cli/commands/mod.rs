@@ -4,5 +4,6 @@ pub mod ask;
 pub mod compare;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod mock_model;
 pub mod tools;

@@ -1,0 +1,250 @@
+//! `doctor`: what a question needs, looked at piece by piece without asking one.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::args::{Common, Output};
+use crate::cli::draw::list::columns;
+use crate::cli::screen::Screen;
+use crate::cli::status::Status;
+use crate::cli::{logging, setup};
+use crate::config::{Config, Provider, ResolvedProvider, Source};
+use crate::model::{self, ApiKey, HttpModel};
+
+/// How long the endpoint may take to answer.
+const REACH: Duration = Duration::from_secs(3);
+
+/// What was looked at, and what was found: an element of `doctor --json`.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Check {
+    check: &'static str,
+    status: Finding,
+    message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Finding {
+    Ok,
+    /// It works, but perhaps not as was meant.
+    Warn,
+    Fail,
+}
+
+impl Finding {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+
+    fn of(self, check: &'static str, message: impl Into<String>) -> Check {
+        Check { check, status: self, message: message.into() }
+    }
+}
+
+pub(in crate::cli) fn run(common: &Common, screen: &Screen) -> anyhow::Result<Status> {
+    let mut checks = vec![panic_strategy(cfg!(panic = "abort"))];
+    let status = match setup::load(common) {
+        Ok(config) => {
+            logging::start(&config, common, screen);
+            checks.extend([settings(&config), arbiters(&config), tools(&config)]);
+            checks.extend(answerer(&config));
+            let failed = checks.iter().any(|check| check.status == Finding::Fail);
+            if failed { Status::Failed } else { Status::Done }
+        }
+        Err(error) => {
+            checks.push(failed("settings", error));
+            Status::Usage
+        }
+    };
+    show(&checks, screen)?;
+    Ok(status)
+}
+
+fn show(checks: &[Check], screen: &Screen) -> anyhow::Result<()> {
+    if screen.output != Output::Text {
+        screen.data_line(&serde_json::to_string(checks)?)?;
+        return Ok(());
+    }
+    let mut rows = vec![["CHECK", "STATUS", "MESSAGE"].map(str::to_owned)];
+    let row =
+        |check: &Check| [check.check, check.status.as_str(), &check.message].map(str::to_owned);
+    rows.extend(checks.iter().map(row));
+    for line in columns(&rows) {
+        screen.foreign_line(&line)?;
+    }
+    Ok(())
+}
+
+fn failed(check: &'static str, error: impl Into<anyhow::Error>) -> Check {
+    Finding::Fail.of(check, format!("{:#}", error.into()))
+}
+
+/// Whether a panic can be caught in this build.
+fn panic_strategy(aborts: bool) -> Check {
+    let (finding, message) = if aborts {
+        let message = "abort: a tool that panics ends the process; build with panic = \"unwind\"";
+        (Finding::Warn, message)
+    } else {
+        (Finding::Ok, "unwind: a tool that panics is answered for")
+    };
+    finding.of("panic_strategy", message)
+}
+
+/// Where the settings come from. That they can be read is known by now.
+fn settings(config: &Config) -> Check {
+    let mut sources: Vec<String> = Vec::new();
+    for row in config.rows() {
+        let source = match &row.source {
+            Source::Default => continue,
+            Source::File { path, .. } => path.display().to_string(),
+            source @ (Source::Environment(_) | Source::Set) => source.to_string(),
+        };
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
+    sources.push("the defaults".to_owned());
+    Finding::Ok.of("settings", format!("from {}", sources.join(", ")))
+}
+
+/// Whether the threads that run sessions can be had.
+fn arbiters(config: &Config) -> Check {
+    match setup::runtime(config) {
+        Ok(runtime) => {
+            let why =
+                if config.runtime.arbiters == 0 { "one for each core" } else { "runtime.arbiters" };
+            Finding::Ok.of("arbiters", format!("{} ({why})", runtime.arbiters()))
+        }
+        Err(error) => failed("arbiters", error),
+    }
+}
+
+fn tools(config: &Config) -> Check {
+    match setup::tools(config, None) {
+        Ok(tools) if tools.is_empty() => {
+            Finding::Warn.of("tools", "none: the model has nothing to call")
+        }
+        Ok(tools) => {
+            let names: Vec<_> = tools.iter().map(|tool| &**tool.name()).collect();
+            Finding::Ok.of("tools", format!("{}: {}", names.len(), names.join(", ")))
+        }
+        Err(error) => failed("tools", error),
+    }
+}
+
+/// Who answers, with which key, and whether anybody is there.
+fn answerer(config: &Config) -> [Check; 3] {
+    let variable = &config.model.api_key_env;
+    match config.resolved_provider() {
+        Ok(ResolvedProvider::Offline) => [
+            if config.model.provider == Provider::Offline {
+                Finding::Ok.of("provider", "the offline stand-in, as set")
+            } else {
+                let message = format!(
+                    "the offline stand-in, which is no model: set {variable} or model.base_url"
+                );
+                Finding::Warn.of("provider", message)
+            },
+            Finding::Ok.of("key", "the stand-in needs none"),
+            Finding::Ok.of("endpoint", "the stand-in is a part of this process"),
+        ],
+        Ok(ResolvedProvider::OpenAi) => {
+            let model = &config.model;
+            let provider = format!("{} at {}", model.name, model.base_url);
+            let (key, endpoint) = match config.api_key() {
+                Ok(key) => (key_in_place(config, key.as_ref()), endpoint(config, key)),
+                Err(error) => (failed("key", error), not_asked()),
+            };
+            [Finding::Ok.of("provider", provider), key, endpoint]
+        }
+        Err(error) => [
+            failed("provider", error),
+            Finding::Fail.of("key", format!("none in {variable}")),
+            not_asked(),
+        ],
+    }
+}
+
+/// Says where the key is, and never the key.
+fn key_in_place(config: &Config, key: Option<&ApiKey>) -> Check {
+    let model = &config.model;
+    let message = match (key, &model.api_key_file) {
+        (None, _) => "none, which a local endpoint may not need".to_owned(),
+        (Some(_), Some(path)) => format!("in {}", path.display()),
+        (Some(_), None) => format!("in {}", model.api_key_env),
+    };
+    Finding::Ok.of("key", message)
+}
+
+fn not_asked() -> Check {
+    Finding::Warn.of("endpoint", "not asked, for want of a key")
+}
+
+/// Whether the endpoint answers.
+fn endpoint(config: &Config, key: Option<ApiKey>) -> Check {
+    let (url, has_key) = (&config.model.base_url, key.is_some());
+    let endpoint = setup::endpoint(config, url.as_str(), key);
+    let reached = || {
+        let model = HttpModel::new(endpoint, &*config.model.name)?;
+        let executor = setup::executor()?;
+        let reached = executor.block_on(model.reach(REACH));
+        executor.shutdown_background(); // A name server that is slow is not waited for any longer.
+        Ok::<_, anyhow::Error>(reached?)
+    };
+    match reached() {
+        Ok(status) => {
+            let (finding, message) = judge(status, has_key);
+            finding.of("endpoint", format!("{url} {message}"))
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(model::Error::TimedOut { limit, .. }) => {
+                let message = format!("{url} does not answer within {} ms", limit.as_millis());
+                Finding::Fail.of("endpoint", message)
+            }
+            _ => failed("endpoint", error),
+        },
+    }
+}
+
+/// What an endpoint means by the HTTP status of its list of models.
+fn judge(status: u16, has_key: bool) -> (Finding, String) {
+    match status {
+        200..300 => (Finding::Ok, "answers".to_owned()),
+        401 | 403 if has_key => (Finding::Fail, format!("refuses the key ({status})")),
+        401 | 403 => (Finding::Fail, format!("wants a key ({status})")),
+        404 | 405 => (Finding::Warn, format!("answers, but has no list of models ({status})")),
+        _ => (Finding::Warn, format!("answers with {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_that_aborts_is_warned_of() {
+        let aborts = panic_strategy(true);
+        assert_eq!((aborts.check, aborts.status), ("panic_strategy", Finding::Warn));
+        assert!(aborts.message.starts_with("abort: "), "{aborts:?}");
+        assert_eq!(panic_strategy(false).status, Finding::Ok);
+    }
+
+    #[test]
+    fn an_endpoint_that_answers_badly_is_no_failure_unless_it_is_the_key() {
+        let check = |status, has_key, finding, message: &str| {
+            assert_eq!(judge(status, has_key), (finding, message.to_owned()));
+        };
+        check(200, false, Finding::Ok, "answers");
+        check(401, true, Finding::Fail, "refuses the key (401)");
+        check(403, true, Finding::Fail, "refuses the key (403)");
+        check(401, false, Finding::Fail, "wants a key (401)");
+        check(404, true, Finding::Warn, "answers, but has no list of models (404)");
+        check(302, true, Finding::Warn, "answers with 302");
+        check(503, true, Finding::Warn, "answers with 503");
+    }
+}
