@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+/// A question that needs each of the demo tools.
+const THREE_TOOLS: &str =
+    "What's the weather in Tokyo, what's AAPL's stock price, and what's the latest news about AI?";
+
 /// An actor runtime for an LLM's tool calls: parallel, supervised, timed.
 ///
 /// Exit codes: 0 done, 1 the turn failed, 2 usage or settings, 4 the provider refused the key,
@@ -65,6 +69,11 @@ pub(super) enum Command {
     Ask(Ask),
     /// Runs the same calls in parallel and in sequence, side by side
     Compare(Compare),
+    /// Puts load on a model: many sessions at once, timed, and checked for lost calls
+    ///
+    /// Exit code 1 if the endpoint refused a history (400, 422) or a call is unaccounted for; questions
+    /// that fail for other reasons are listed.
+    Bench(Bench),
     /// Lists, describes and calls the tools of the settings
     Tools(Tools),
     /// Shows or checks the settings
@@ -115,6 +124,21 @@ pub(super) struct Compare {
     #[arg(long, value_name = "MS", requires = "calls",
           value_parser = clap::value_parser!(u64).range(..=86_400_000))]
     pub latency_ms: Option<u64>,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// How many sessions ask at once
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub sessions: u32,
+    /// How many questions each of them asks, one after another
+    #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub questions: u32,
+    /// The question
+    #[arg(long, value_name = "TEXT", default_value = THREE_TOOLS)]
+    pub prompt: String,
     #[command(flatten)]
     pub choice: Choice,
 }

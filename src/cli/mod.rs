@@ -2,6 +2,7 @@
 //! error, and an exit code.
 
 mod args;
+mod bench;
 mod commands;
 mod document;
 mod draw;
@@ -56,6 +57,7 @@ fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
     match command {
         Command::Ask(ask) => commands::ask::run(&common, ask, screen),
         Command::Compare(compare) => commands::compare::run(&common, compare, screen),
+        Command::Bench(bench) => commands::bench::run(&common, &bench, screen),
         Command::Tools(tools) => commands::tools::run(&common, tools, screen),
         Command::Config(config) => commands::config::run(&common, &config, screen),
         Command::Doctor => commands::doctor::run(&common, screen),

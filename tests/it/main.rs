@@ -3,6 +3,8 @@
 mod actix_facts;
 mod admission;
 mod blocking_tools;
+#[cfg(feature = "cli")]
+mod bench_command;
 mod cancelling;
 mod circuits;
 #[cfg(feature = "cli")]

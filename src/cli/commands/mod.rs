@@ -1,6 +1,7 @@
 //! What each command does.
 
 pub mod ask;
+pub mod bench;
 pub mod compare;
 pub mod completions;
 pub mod config;

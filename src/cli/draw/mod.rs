@@ -1,5 +1,6 @@
 //! Drawing for people: text in, text out; nothing here prints.
 
+pub mod bench;
 pub mod clean;
 pub mod color;
 mod columns;

@@ -99,7 +99,7 @@ pub(super) fn short(time: Duration) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use std::sync::Arc;
 
     use super::*;
