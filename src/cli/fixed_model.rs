@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 
+use super::setup;
 use super::signals::Signals;
+use crate::config::Config;
 use crate::conversation::{Limits, Mode};
 use crate::model::{Event, Events, Model, Request};
-use crate::session::{Cause, Error, FailedTurn, Runtime, SessionOptions};
+use crate::session::{Cause, Error, FailedTurn, Runtime};
 use crate::supervision::RoundReport;
 use crate::tools::ToolSet;
 use crate::wire::{Arguments, Call, Extra, Finish, Reply};
@@ -38,6 +40,7 @@ impl FixedModel {
     /// Those of [`crate::Session::ask`], but for a round that was broken off and has a report.
     pub async fn round(
         self: Arc<Self>,
+        config: &Config,
         runtime: &Runtime,
         tools: Arc<ToolSet>,
         limits: Limits,
@@ -46,7 +49,8 @@ impl FixedModel {
     ) -> Result<(Arc<RoundReport>, Option<Cause>), Error> {
         let max_calls_per_round = u32::MAX; // Of a model's round; this one was asked for by a person.
         let limits = Limits { mode, max_calls_per_round, ..limits };
-        let session = runtime.session(SessionOptions::new(self, tools).limits(limits));
+        let options = setup::plain_options(config, self, tools).limits(limits);
+        let session = runtime.session(options);
         let asked = {
             let mut asked = std::pin::pin!(session.ask("run the calls"));
             tokio::select! {

@@ -11,7 +11,7 @@ use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
 use crate::supervision::{Backoff, RestartLimits};
-use crate::tools::{Demo, Simulation, ToolSet, ToolType};
+use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 
 /// Everything that can be set, from everywhere it can be set.
 pub(super) fn load(common: &Common) -> Result<Config, config::Error> {
@@ -104,11 +104,39 @@ fn demo_tool(tool: &config::Tool) -> ToolType {
     if let Some(limit) = tool.time_limit {
         made = made.time_limit(limit);
     }
+    made = limited(made, tool);
     if let Some(description) = &tool.description {
         made = made.with_description(&**description);
     }
     match &tool.parameters {
         Some(parameters) => made.with_parameters(parameters.clone()),
+        None => made,
+    }
+}
+
+/// Puts the limits of the settings on a tool.
+fn limited(mut made: ToolType, tool: &config::Tool) -> ToolType {
+    made = made.retries(tool.retries);
+    if let Some(limit) = tool.attempt_time_limit {
+        made = made.attempt_time_limit(limit);
+    }
+    if let Some(limit) = tool.silence_time_limit {
+        made = made.silence_limit(limit);
+    }
+    if let Some(calls) = tool.max_concurrency {
+        made = made.max_concurrency(usize::try_from(calls).unwrap_or(usize::MAX));
+    }
+    if tool.exclusive {
+        made = made.exclusive();
+    }
+    if let Some(argument) = &tool.serial_by {
+        made = made.serial_by(&**argument);
+    }
+    if let Some(config::Rate { calls, per }) = tool.rate_limit {
+        made = made.rate_limit(RateLimit { calls, per });
+    }
+    match tool.max_queue {
+        Some(calls) => made.max_queue(usize::try_from(calls).unwrap_or(usize::MAX)),
         None => made,
     }
 }
@@ -125,13 +153,37 @@ pub(super) fn options(
     model: Arc<dyn Model>,
     tools: Arc<ToolSet>,
 ) -> SessionOptions {
-    let backoff =
-        Backoff { min: config.supervision.backoff_min, max: config.supervision.backoff_max };
-    let supervision = RestartLimits { backoff, ..RestartLimits::default() };
-    let options = SessionOptions::new(model, tools).limits(limits(config)).supervision(supervision);
+    let options = plain_options(config, model, tools);
     match choice.system.as_ref().unwrap_or(&config.model.system) {
         system if system.is_empty() => options,
         system => options.system(&**system),
+    }
+}
+
+/// The same without a system prompt.
+pub(super) fn plain_options(
+    config: &Config,
+    model: Arc<dyn Model>,
+    tools: Arc<ToolSet>,
+) -> SessionOptions {
+    let supervision = &config.supervision;
+    let supervision = RestartLimits {
+        max_restarts: supervision.max_restarts,
+        within: supervision.within,
+        backoff: Backoff { min: supervision.backoff_min, max: supervision.backoff_max },
+        cool_down: supervision.cool_down,
+        max_time_outs: supervision.max_time_outs,
+        max_failure_rate: supervision.max_failure_rate,
+        failure_rate_min_calls: supervision.failure_rate_min_calls,
+    };
+    let session = &config.session;
+    let options = SessionOptions::new(model, tools)
+        .limits(limits(config))
+        .supervision(supervision)
+        .max_result_bytes(session.max_result_bytes);
+    match session.max_concurrency {
+        Some(calls) => options.max_concurrency(calls),
+        None => options,
     }
 }
 
@@ -159,8 +211,12 @@ pub(super) fn session_id(id: &str) -> Result<SessionId, UsageError> {
 
 /// A runtime of its own.
 pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
-    let arbiters = usize::try_from(config.runtime.arbiters)?;
-    Ok(Runtime::builder().arbiters(arbiters).start()?)
+    let config::Runtime { arbiters, max_concurrency, blocking_threads } = config.runtime;
+    let builder = Runtime::builder()
+        .arbiters(usize::try_from(arbiters)?)
+        .max_concurrency(usize::try_from(max_concurrency)?)
+        .blocking_threads(usize::try_from(blocking_threads)?);
+    Ok(builder.start()?)
 }
 
 /// The executor that waits for sessions and signals.

@@ -24,9 +24,9 @@ pub use endpoint::BaseUrl;
 pub use error::Error;
 pub use origin::{Row, Source};
 pub use secret::Variables;
-pub use sections::{Log, Model, Runtime, Store, Supervision, Turn};
+pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
 pub use sources::Sources;
-pub use tool::{Simulate, Tool};
+pub use tool::{Rate, Simulate, Tool};
 
 use layer::Layer;
 use reader::{Reader, Section};
@@ -43,6 +43,8 @@ pub struct Config {
     pub model: Model,
     /// `[turn]`: the course of a turn and its limits.
     pub turn: Turn,
+    /// `[session]`: what one session may do.
+    pub session: Session,
     /// `[supervision]`: what follows the failure of a worker.
     pub supervision: Supervision,
     /// `[runtime]`: where sessions run.
@@ -146,14 +148,19 @@ impl Config {
     }
 
     fn read(root: &mut Section<'_>) -> Result<Config, Error> {
+        let model = root.table("model", Model::read)?;
+        let turn = root.table("turn", Turn::read)?;
+        let session = root.table("session", Session::read)?;
+        let supervision = root.table("supervision", Supervision::read)?;
         Ok(Config {
-            model: root.table("model", Model::read)?,
-            turn: root.table("turn", Turn::read)?,
-            supervision: root.table("supervision", Supervision::read)?,
             runtime: root.table("runtime", Runtime::read)?,
             store: root.table("store", Store::read)?,
             log: root.table("log", Log::read)?,
-            tools: Tool::read_all(root)?,
+            tools: Tool::read_all(root, &turn, &supervision)?,
+            model,
+            turn,
+            session,
+            supervision,
             rows: Vec::new(),
             variables: Variables::default(),
             working_dir: PathBuf::new(),

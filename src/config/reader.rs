@@ -152,6 +152,16 @@ impl Section<'_> {
         self.reader.table_value(key, origin, value, read)
     }
 
+    /// Reads a table with `read`, if it is there.
+    pub(super) fn optional_table<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Section<'_>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let Some((key, origin, value)) = self.take(name) else { return Ok(None) };
+        self.reader.table_value(key, origin, value, read).map(Some)
+    }
+
     /// Reads an array of tables with `read`.
     pub(super) fn tables<T>(
         &mut self,

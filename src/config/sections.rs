@@ -56,13 +56,34 @@ pub struct Turn {
     pub turn_time_limit: Duration,
 }
 
+/// What one session may do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// Calls that run at a time, of all tools together; `None` = any number.
+    pub max_concurrency: Option<usize>,
+    /// How much of a result the model is told.
+    pub max_result_bytes: usize,
+}
+
 /// What follows the failure of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Supervision {
+    /// Rebuilds within `within`; at least 1.
+    pub max_restarts: u32,
+    /// What is longer ago does not count.
+    pub within: Duration,
     /// Before the first rebuild.
     pub backoff_min: Duration,
-    /// What the wait grows to; never below `backoff_min`.
+    /// What the wait grows to; never below `backoff_min`, never above `within`.
     pub backoff_max: Duration,
+    /// How long a tool is withdrawn.
+    pub cool_down: Duration,
+    /// Calls in a row without a result after which a worker is rebuilt; 0 = never.
+    pub max_time_outs: u32,
+    /// The share of calls that may panic or time out, 0 to 1.
+    pub max_failure_rate: f64,
+    /// Fewer calls say nothing of it; at least 1.
+    pub failure_rate_min_calls: u32,
 }
 
 /// Where sessions run.
@@ -70,6 +91,10 @@ pub struct Supervision {
 pub struct Runtime {
     /// Threads that run sessions; 0 = one per core.
     pub arbiters: u32,
+    /// Calls that run at a time, of all sessions together; 0 = any number.
+    pub max_concurrency: u32,
+    /// Threads for tools that block; at least 1.
+    pub blocking_threads: u32,
 }
 
 /// Where sessions are kept.
@@ -124,8 +149,21 @@ impl Turn {
     }
 }
 
+impl Session {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Session, Error> {
+        let max_concurrency = section.required("max_concurrency", kind::count(0..=1_000_000))?;
+        let bytes = section.required("max_result_bytes", kind::count(100..=u32::MAX))?;
+        Ok(Session {
+            max_concurrency: usize::try_from(max_concurrency).ok().filter(|calls| *calls > 0),
+            max_result_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+        })
+    }
+}
+
 impl Supervision {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Supervision, Error> {
+        let max_restarts = section.required("max_restarts", kind::count(1..=1_000_000))?;
+        let within = section.required("within_ms", kind::time_limit)?;
         let backoff_min = section.required("backoff_min_ms", kind::millis)?;
         let backoff_max = section.required("backoff_max_ms", kind::millis)?;
         if backoff_min > backoff_max {
@@ -133,13 +171,32 @@ impl Supervision {
             let expected = format!("at most `supervision.backoff_max_ms`, {most}");
             return Err(section.misfit("backoff_min_ms", expected));
         }
-        Ok(Supervision { backoff_min, backoff_max })
+        if backoff_max > within {
+            let most = within.as_millis();
+            let expected = format!("at most `supervision.within_ms`, {most}");
+            return Err(section.misfit("backoff_max_ms", expected));
+        }
+        Ok(Supervision {
+            max_restarts,
+            within,
+            backoff_min,
+            backoff_max,
+            cool_down: section.required("cool_down_ms", kind::time_limit)?,
+            max_time_outs: section.required("max_time_outs", kind::count(0..=1_000_000))?,
+            max_failure_rate: section.required("max_failure_rate", kind::rate)?,
+            failure_rate_min_calls: section
+                .required("failure_rate_min_calls", kind::count(1..=1000))?,
+        })
     }
 }
 
 impl Runtime {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Runtime, Error> {
-        Ok(Runtime { arbiters: section.required("arbiters", kind::count(0..=1024))? })
+        Ok(Runtime {
+            arbiters: section.required("arbiters", kind::count(0..=1024))?,
+            max_concurrency: section.required("max_concurrency", kind::count(0..=1_000_000))?,
+            blocking_threads: section.required("blocking_threads", kind::count(1..=10_000))?,
+        })
     }
 }
 

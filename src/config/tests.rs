@@ -86,9 +86,23 @@ fn the_defaults_are_those_of_the_design() {
             turn_time_limit: 10 * MINUTE,
         }
     );
-    let backoff = Supervision { backoff_min: Duration::from_millis(100), backoff_max: seconds(10) };
-    assert_eq!(config.supervision, backoff);
-    assert_eq!(config.runtime, Runtime { arbiters: 0 });
+    let session = Session { max_concurrency: None, max_result_bytes: 100_000 };
+    assert_eq!(config.session, session);
+    assert_eq!(
+        config.supervision,
+        Supervision {
+            max_restarts: 5,
+            within: seconds(30),
+            backoff_min: Duration::from_millis(100),
+            backoff_max: seconds(10),
+            cool_down: seconds(30),
+            max_time_outs: 3,
+            max_failure_rate: 0.5,
+            failure_rate_min_calls: 20,
+        }
+    );
+    let runtime = Runtime { arbiters: 0, max_concurrency: 0, blocking_threads: 64 };
+    assert_eq!(config.runtime, runtime);
     assert_eq!(config.store, Store { url: "memory:".to_owned() });
     assert_eq!(config.log, Log { level: LogLevel::Warn, format: LogFormat::Text });
     let tool = |name: &str| Tool {
@@ -98,6 +112,14 @@ fn the_defaults_are_those_of_the_design() {
         parameters: None,
         effects: Effects::None,
         time_limit: Some(seconds(5)),
+        retries: 0,
+        attempt_time_limit: None,
+        silence_time_limit: None,
+        max_concurrency: None,
+        exclusive: false,
+        serial_by: None,
+        rate_limit: None,
+        max_queue: None,
         simulate: Simulate { latency: Duration::from_millis(300), ..Simulate::default() },
     };
     let names = ["get_weather", "get_stock_price", "get_news_headlines"];
@@ -107,6 +129,8 @@ fn the_defaults_are_those_of_the_design() {
 #[test]
 fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
     let everything = r#"tools = [{ name = "x", description = "", parameters = {}, time_limit_ms = 1,
+        retries = 0, attempt_time_limit_ms = 1, silence_time_limit_ms = 1, max_concurrency = 1,
+        exclusive = true, serial_by = "a", rate_limit = { calls = 1, per_ms = 1 }, max_queue = 1,
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
         crash_after = 1, seed = 1 } }]"#;
     let config = load(everything, &[], &[]).unwrap();
@@ -114,8 +138,8 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
     for row in config.rows() {
         let name = row.key.rsplit('.').next().unwrap();
         let written = [format!("\n{name} = "), format!("# {name} = "), format!("{{ {name} = ")];
-        let spaced = format!("#   {name} = ");
-        let at = written.iter().chain([&spaced]).filter_map(|text| rest.find(text)).min();
+        let others = [format!("#   {name} = "), format!(", {name} = ")];
+        let at = written.iter().chain(&others).filter_map(|text| rest.find(text)).min();
         rest = &rest[at.unwrap_or_else(|| panic!("no `{name}` after the key before it"))..];
     }
 }
@@ -284,6 +308,42 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
         &[],
         &["supervision.backoff_min_ms=20000"],
         "`supervision.backoff_min_ms` in --set: expected at most `supervision.backoff_max_ms`, 10000, found 20000",
+    );
+    check_error(
+        "",
+        &[],
+        &["supervision.within_ms=5000"],
+        "`supervision.backoff_max_ms` in the defaults: expected at most `supervision.within_ms`, 5000, found 10000",
+    );
+    check_error(
+        "",
+        &[],
+        &["supervision.max_restarts=0"],
+        "`supervision.max_restarts` in --set: expected a whole number from 1 to 1000000, found \"0\"",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools[0].retries=2", "tools[0].attempt_time_limit_ms=2000"],
+        "`tools[0].retries` in --set: expected so few retries that they fit into `time_limit_ms`, 5000: they may take 6300 ms, found 2",
+    );
+    check_error(
+        "[[tools]]\nname = \"x\"\nretries = 9",
+        &[],
+        &["turn.call_time_limit_ms=1000"],
+        "`tools[0].retries` in my.toml:3: expected so few retries that they fit into `turn.call_time_limit_ms`, 1000: they may take 32700 ms, found 9",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools[0].attempt_time_limit_ms=6000"],
+        "`tools[0].attempt_time_limit_ms` in --set: expected at most `time_limit_ms`, 5000, found 6000",
+    );
+    check_error(
+        "",
+        &[],
+        &["tools[0].max_concurrency=0"],
+        "`tools[0].max_concurrency` in --set: expected a whole number from 1 to 1000000, found \"0\"",
     );
     check_error(
         "",

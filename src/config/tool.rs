@@ -1,5 +1,6 @@
 //! The settings of one tool: an entry of `[[tools]]`.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -8,6 +9,7 @@ use super::choice::ToolKind;
 use super::error::Error;
 use super::kind;
 use super::reader::Section;
+use super::sections::{Supervision, Turn};
 use crate::conversation::Effects;
 
 /// A tool that is offered to the model.
@@ -25,8 +27,33 @@ pub struct Tool {
     pub effects: Effects,
     /// The limit of one call; `None` = [`Turn::call_time_limit`](super::Turn::call_time_limit).
     pub time_limit: Option<Duration>,
+    /// Further tries of a call that failed.
+    pub retries: u32,
+    /// The limit of one try.
+    pub attempt_time_limit: Option<Duration>,
+    /// How long a try may go without a sign of progress.
+    pub silence_time_limit: Option<Duration>,
+    /// Calls that run at a time, in the whole process; `None` = any number.
+    pub max_concurrency: Option<u32>,
+    /// One call at a time in each session.
+    pub exclusive: bool,
+    /// Calls with the same value of this argument run one after another.
+    pub serial_by: Option<String>,
+    /// How many calls may begin in a time.
+    pub rate_limit: Option<Rate>,
+    /// Calls that may wait for their turn; `None` = the library's own number.
+    pub max_queue: Option<u32>,
     /// How a demo tool behaves.
     pub simulate: Simulate,
+}
+
+/// So many calls in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many.
+    pub calls: NonZeroU32,
+    /// The time.
+    pub per: Duration,
 }
 
 /// How long the calls of a demo tool take, and what goes wrong with them. The default: nothing.
@@ -50,10 +77,15 @@ pub struct Simulate {
 
 impl Tool {
     /// Reads `[[tools]]`.
-    pub(super) fn read_all(root: &mut Section<'_>) -> Result<Vec<Tool>, Error> {
+    pub(super) fn read_all(
+        root: &mut Section<'_>,
+        turn: &Turn,
+        supervision: &Supervision,
+    ) -> Result<Vec<Tool>, Error> {
         let mut places: Vec<(String, String)> = Vec::new();
         root.tables("tools", |section| {
             let tool = Tool::read(section)?;
+            tool.check_times(section, turn, supervision)?;
             let place = section.place("name");
             if let Some((name, first)) = places.iter().find(|(name, _)| *name == tool.name) {
                 let (name, first) = (name.clone(), first.clone());
@@ -72,8 +104,66 @@ impl Tool {
             parameters: section.optional("parameters", kind::schema)?,
             effects: section.or("effects", kind::choice, Effects::None)?,
             time_limit: section.optional("time_limit_ms", kind::time_limit)?,
+            retries: section.optional("retries", kind::count(0..=1000))?.unwrap_or_default(),
+            attempt_time_limit: section.optional("attempt_time_limit_ms", kind::time_limit)?,
+            silence_time_limit: section.optional("silence_time_limit_ms", kind::time_limit)?,
+            max_concurrency: section.optional("max_concurrency", kind::count(1..=1_000_000))?,
+            exclusive: section.optional("exclusive", kind::flag)?.unwrap_or_default(),
+            serial_by: section.optional("serial_by", kind::filled)?,
+            rate_limit: section.optional_table("rate_limit", Rate::read)?,
+            max_queue: section.optional("max_queue", kind::count(0..=1_000_000))?,
             simulate: section.table("simulate", Simulate::read)?,
         })
+    }
+}
+
+impl Tool {
+    /// Refuses limits that cannot be kept together.
+    fn check_times(
+        &self,
+        section: &Section<'_>,
+        turn: &Turn,
+        supervision: &Supervision,
+    ) -> Result<(), Error> {
+        let limit = self.time_limit.unwrap_or(turn.call_time_limit);
+        let (most, whose) = match self.time_limit {
+            Some(_) => (limit.as_millis(), "time_limit_ms"),
+            None => (limit.as_millis(), "turn.call_time_limit_ms"),
+        };
+        let within = [
+            ("attempt_time_limit_ms", self.attempt_time_limit),
+            ("silence_time_limit_ms", self.silence_time_limit),
+        ];
+        for (name, own) in within {
+            if own.is_some_and(|own| own > limit) {
+                return Err(section.misfit(name, format!("at most `{whose}`, {most}")));
+            }
+        }
+        if self.needed_time(supervision) > limit {
+            let needed = self.needed_time(supervision).as_millis();
+            let expected = format!(
+                "so few retries that they fit into `{whose}`, {most}: they may take {needed} ms"
+            );
+            return Err(section.misfit("retries", expected));
+        }
+        Ok(())
+    }
+
+    /// What all tries and the rests between them may take; of tries without a limit, nothing.
+    fn needed_time(&self, supervision: &Supervision) -> Duration {
+        let Supervision { backoff_min, backoff_max, .. } = *supervision;
+        let rest = |n: u32| backoff_min.saturating_mul(1 << n.min(20)).min(backoff_max);
+        let rests = (0..self.retries).map(rest).fold(Duration::ZERO, Duration::saturating_add);
+        let attempt = self.attempt_time_limit.unwrap_or_default();
+        attempt.saturating_mul(self.retries + 1).saturating_add(rests)
+    }
+}
+
+impl Rate {
+    fn read(section: &mut Section<'_>) -> Result<Rate, Error> {
+        let calls = section.required("calls", kind::count(1..=1_000_000))?;
+        let calls = NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN);
+        Ok(Rate { calls, per: section.required("per_ms", kind::time_limit)? })
     }
 }
 

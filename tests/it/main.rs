@@ -2,9 +2,9 @@
 
 mod actix_facts;
 mod admission;
-mod blocking_tools;
 #[cfg(feature = "cli")]
 mod bench_command;
+mod blocking_tools;
 mod cancelling;
 mod circuits;
 #[cfg(feature = "cli")]

@@ -14,6 +14,7 @@ use crate::cli::bench::tally::Tally;
 use crate::cli::bench::witness::Witness;
 use crate::cli::draw::bench::bench;
 use crate::cli::screen::Screen;
+use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
 use crate::cli::{logging, setup};
 use crate::config::{Config, ResolvedProvider};
@@ -33,7 +34,9 @@ pub(in crate::cli) fn run(
         return Err(UsageError("the question is empty".into()).into());
     }
     let runtime = setup::runtime(&config)?;
-    let report = setup::executor()?.block_on(measure(&config, &runtime, arguments, screen))?;
+    let signals = Signals::listen();
+    let report = measure(&config, &runtime, arguments, screen, &signals);
+    let report = setup::executor()?.block_on(report)?;
     show(&report, screen)?;
     Ok(match report {
         Report { interrupted: true, .. } => Status::Interrupted,
@@ -60,6 +63,7 @@ async fn measure(
     runtime: &Runtime,
     arguments: &Bench,
     screen: &Screen,
+    signals: &Signals,
 ) -> anyhow::Result<Report> {
     let Bench { sessions, questions, prompt, choice } = arguments;
     let stand_in = config.resolved_provider()? == ResolvedProvider::Offline;
@@ -75,7 +79,7 @@ async fn measure(
     let mut tally = Tally::default();
     let mut progress = Progress::new(screen, u64::from(*sessions) * u64::from(*questions));
     let (began, cpu_before) = (Instant::now(), process::cpu_time());
-    let interrupted = load(&askers, *questions, prompt, super::interrupted(), |ended| {
+    let interrupted = load(&askers, *questions, prompt, signals.interrupted(), |ended| {
         tally.on(ended);
         progress.show(&tally);
     });

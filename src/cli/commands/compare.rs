@@ -32,6 +32,7 @@ struct Document {
 
 /// Where both runs take place, and what may interrupt them.
 struct Place<'a> {
+    config: &'a Config,
     runtime: &'a Runtime,
     signals: &'a Signals,
 }
@@ -52,15 +53,15 @@ pub(in crate::cli) fn run(
     logging::start(&config, common, screen);
     let runtime = setup::runtime(&config)?;
     let signals = Signals::listen();
-    let place = Place { runtime: &runtime, signals: &signals };
+    let place = Place { config: &config, runtime: &runtime, signals: &signals };
     let runs = match (arguments.calls, arguments.latency_ms, &arguments.prompt) {
         (Some(calls), Some(latency_ms), _) => {
             let latency = Duration::from_millis(latency_ms);
-            setup::executor()?.block_on(tools_alone(&config, &place, calls, latency))?
+            setup::executor()?.block_on(tools_alone(&place, calls, latency))?
         }
         (_, _, prompt) => {
             let prompt = prompt.clone().unwrap_or_default();
-            setup::executor()?.block_on(question(&config, &place, &arguments, prompt, screen))?
+            setup::executor()?.block_on(question(&place, &arguments, prompt, screen))?
         }
     };
     let Some(runs) = runs else { return Ok(Status::Interrupted) };
@@ -70,11 +71,11 @@ pub(in crate::cli) fn run(
 
 /// Times calls of a tool that only waits. `None` if it was interrupted.
 async fn tools_alone(
-    config: &Config,
     place: &Place<'_>,
     calls: u32,
     latency: Duration,
 ) -> anyhow::Result<Option<Runs>> {
+    let Place { config, runtime, signals } = *place;
     let simulation = Simulation { latency, ..Simulation::default() };
     let tool = Demo::Anything.tool_type("wait", simulation).effects(Effects::None);
     let tools = Arc::new(ToolSet::new([tool])?);
@@ -88,8 +89,8 @@ async fn tools_alone(
     let model = FixedModel::new(calls, "wait", &Arguments::Object("{}".into()));
     let mut rounds = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
-        let run =
-            model.clone().round(place.runtime, tools.clone(), limits.clone(), mode, place.signals);
+        let (model, tools, limits) = (model.clone(), tools.clone(), limits.clone());
+        let run = model.round(config, runtime, tools, limits, mode, signals);
         match run.await? {
             (round, None) => rounds.push(vec![round]),
             (_, Some(_interrupted)) => return Ok(None),
@@ -102,12 +103,12 @@ async fn tools_alone(
 
 /// Asks the question twice. `None` if it was interrupted.
 async fn question(
-    config: &Config,
     place: &Place<'_>,
     arguments: &Compare,
     prompt: String,
     screen: &Screen,
 ) -> anyhow::Result<Option<Runs>> {
+    let config = place.config;
     let tools = setup::tools(config, arguments.choice.tools.as_deref())?;
     let answerer = setup::answerer(config, &arguments.choice, screen)?;
     let options = setup::options(config, &arguments.choice, answerer.model.clone(), tools);

@@ -102,7 +102,7 @@ fn call(
     let signals = Signals::listen();
     let model = FixedModel::new(1, name, &arguments);
     let limits = setup::limits(config);
-    let round = model.round(&runtime, tools, limits, Mode::Parallel, &signals);
+    let round = model.round(config, &runtime, tools, limits, Mode::Parallel, &signals);
     let (round, cause) = setup::executor()?.block_on(round)?;
     let Some(call) = round.calls.first() else { return Ok(Status::Failed) };
     if screen.output == Output::Text {
