@@ -98,6 +98,11 @@ impl Coordinator {
             self.finish();
             return Step::Over;
         }
+        if !turn.news.is_empty() {
+            let news = std::mem::take(&mut turn.news);
+            self.record(news); // It came during the last append: it waits for nothing else.
+            return Step::GoOn;
+        }
         let rang = turn.rings(woken, cx);
         let mut landed = std::mem::take(&mut turn.landed);
         if turn.cancelled || rang || turn.model.is_none() {

@@ -10,7 +10,9 @@ use callsheet::supervision::{RoundReported, Rounds};
 use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::{CallContext, Event, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
 
-use crate::support::{bomb, seconds, sleeper, stage};
+use serde_json::json;
+
+use crate::support::{bomb, dynamic, seconds, sleeper, stage};
 
 fn name(record: &Record) -> String {
     let json = serde_json::to_value(record).expect("an event is JSON");
@@ -47,6 +49,29 @@ fn every_step_is_heard_in_order() {
                 "turn_ended",
             ]
         );
+    });
+}
+
+#[test]
+fn workers_that_fail_together_are_heard_of_at_once() {
+    testing::run(async {
+        let other = dynamic("other", json!({"type": "object"}), |_, _| async { panic!("too") });
+        let calls = reply().call("bomb", "{}").call("other", "{}").call("sleep", r#"{"s": 9}"#);
+        let stage = stage([calls, reply().text("done")], [bomb(), other, sleeper()]);
+        let mut events = stage.session.events();
+        stage.ask().await;
+        let (mut failed_at, mut heard_at) = (Vec::new(), Vec::new());
+        while heard_at.len() < 2 {
+            let record = events.next().await.expect("the session lives");
+            match &record.event {
+                Event::CallEnded { outcome, .. } if !outcome.is_ok() => {
+                    failed_at.push(record.at_us);
+                }
+                Event::WorkerRestarted { .. } => heard_at.push(record.at_us),
+                _ => {}
+            }
+        }
+        assert_eq!(heard_at, failed_at);
     });
 }
 
