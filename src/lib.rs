@@ -47,6 +47,7 @@ pub mod conversation;
 pub mod mock_model;
 pub mod model;
 pub mod panic_hook;
+mod sabotage;
 pub mod session;
 pub mod store;
 pub mod supervision;

@@ -43,6 +43,8 @@ use actix_rt::System;
 use futures_util::{StreamExt, stream};
 
 use crate::model::{Error, Event, Events, Model, Request};
+#[doc(hidden)]
+pub use crate::sabotage::Sabotage;
 use crate::session::{Clock, Runtime};
 use crate::wire::chat::{self, Message, Role};
 
@@ -70,6 +72,12 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 pub fn runtime() -> Runtime {
     let clock = Clock::at(Duration::from_secs(1_000_000_000));
     Runtime::builder().clock(clock).in_current_system().expect("within `testing::run`")
+}
+
+/// Breaks the runtime on this thread from now on, to see whether a test notices; `None` mends it.
+#[doc(hidden)]
+pub fn sabotage(sabotage: Option<Sabotage>) {
+    crate::sabotage::set(sabotage);
 }
 
 /// One reply of a script. Begin with [`reply`], [`failure`] or [`silence`].

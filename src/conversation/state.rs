@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{AskedCall, Event, Mode, Outcome, OutcomeKind, Problem, Transcript, TurnEnd};
+use crate::sabotage::{self, Sabotage};
 use crate::wire::Usage;
 
 /// Something to do. The coordinator carries it out; nothing else has effects.
@@ -232,6 +233,9 @@ impl SessionState {
             return Action::Wait; // Answered already.
         };
         *slot = Some(outcome.clone());
+        if sabotage::is(Sabotage::CompletionOrder) {
+            self.transcript.push_tool_result(&round.calls[ordinal as usize].id, &outcome.content);
+        }
         round.unanswered -= 1;
         match (round.unanswered, round.mode) {
             (0, _) => self.end_round(),
@@ -263,6 +267,9 @@ impl SessionState {
             return Action::Wait;
         };
         for (call, outcome) in round.calls.iter().zip(&round.outcomes) {
+            if is_left_out(call, outcome.as_ref()) {
+                continue;
+            }
             let content = outcome.as_ref().map_or("", |outcome| &outcome.content);
             self.transcript.push_tool_result(&call.id, content);
         }
@@ -286,6 +293,13 @@ impl SessionState {
 pub fn timed_out(whose: Expired) -> (OutcomeKind, String) {
     let message = format!("no result within the {}'s time limit", whose.as_str());
     (OutcomeKind::TimedOut, message)
+}
+
+/// Says whether sabotage keeps the answer out of the history, or has put it there already.
+fn is_left_out(call: &AskedCall, outcome: Option<&Outcome>) -> bool {
+    let is_ok = outcome.is_some_and(Outcome::is_ok);
+    (sabotage::is(Sabotage::AnswerMissing) && !is_ok)
+        || (sabotage::is(Sabotage::CompletionOrder) && call.refused.is_none())
 }
 
 fn count(calls: &[AskedCall]) -> u32 {

@@ -8,6 +8,7 @@ use super::clock::{later, micros};
 use super::coordinator::Coordinator;
 use super::flight::InFlight;
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
+use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
 use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent, Waits};
 
@@ -92,6 +93,7 @@ impl Coordinator {
     pub(super) fn on_landed(&mut self, landed: Vec<Completion>) {
         let Some(turn) = &self.turn else { return };
         let mut draft = self.draft(landed.len() + 1); // And what they lead to.
+        let mut gives_siblings_up = false;
         for Completion { place, ended } in landed {
             let call = turn.flight.call(place);
             let Some(call) = call.filter(|call| self.state.is_unanswered(call.ordinal)) else {
@@ -107,7 +109,13 @@ impl Coordinator {
                     (outcome, self.times_until_now(call))
                 }
             };
+            gives_siblings_up |= sabotage::is(Sabotage::SiblingsCancelled)
+                && matches!(outcome.kind, OutcomeKind::Panicked | OutcomeKind::ToolError);
             draft.push(self.call_ended(ordinal, outcome, times));
+        }
+        if let Some(turn) = self.turn.as_mut().filter(|_| gives_siblings_up) {
+            turn.flight.stop();
+            turn.ring_again();
         }
         self.record_draft(draft);
     }
