@@ -23,6 +23,7 @@ mod retries;
 mod sessions;
 #[cfg(all(feature = "cli", unix))]
 mod signals;
+mod simulation;
 mod support;
 mod tracing_spans;
 mod turns;

@@ -1,0 +1,102 @@
+//! What a call is to do. It is written into the call's arguments, so that the tools need to know
+//! nothing else and the oracle reads it off the record.
+
+use callsheet::OutcomeKind;
+use serde::{Deserialize, Serialize};
+
+/// The name of a tool that is never there.
+pub const UNKNOWN_TOOL: &str = "nobody";
+
+/// What a call is to do. Times are in milliseconds since it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Behaviour {
+    /// Answers.
+    Succeed { ms: u64 },
+    /// Says so many times how far it is, then answers.
+    Report { ms: u64, steps: u64 },
+    /// Says that it failed.
+    Fail { ms: u64 },
+    /// Panics before there is a future.
+    PanicInCall,
+    /// Panics when it is first polled.
+    PanicAtOnce,
+    /// Panics after a while.
+    PanicLate { ms: u64 },
+    /// Answers; its future panics when it is dropped, before its end or after it.
+    PanicInDrop { ms: u64 },
+    /// Works until it is told that it is over, and answers then: too late.
+    Hang,
+    /// Leaves its work to a task that never looks whether anybody waits.
+    HangDeaf,
+    /// Asks for a tool that is not there.
+    UnknownTool,
+    /// Breaks the schema.
+    BreakSchema,
+    /// Writes no JSON.
+    Malformed,
+    /// Did not arrive whole.
+    Truncated,
+}
+
+/// How long the work of [`Behaviour::HangDeaf`] goes on: longer than any turn.
+pub const DEAF_MS: u64 = 60_000;
+
+/// The JSON Schema of every scripted tool.
+pub fn schema() -> serde_json::Value {
+    serde_json::json!({"type": "object", "required": ["do"], "properties": {
+        "do": {"type": "string"}, "ms": {"type": "integer"}, "steps": {"type": "integer"}}})
+}
+
+impl Behaviour {
+    /// The arguments that ask for it.
+    pub fn arguments(self) -> String {
+        match self {
+            Self::BreakSchema => r#"{"do": 1}"#.to_owned(),
+            Self::Malformed => r#"{"do" "succeed"}"#.to_owned(),
+            Self::Truncated => r#"{"do": "succ"#.to_owned(),
+            runs => serde_json::to_string(&runs).expect("an enum of numbers is JSON"),
+        }
+    }
+
+    /// Reads it off a call.
+    pub fn read(tool: &str, arguments: &str) -> Self {
+        let special = [Self::BreakSchema, Self::Malformed, Self::Truncated];
+        if let Some(special) = special.into_iter().find(|it| it.arguments() == arguments) {
+            return special;
+        }
+        if tool == UNKNOWN_TOOL {
+            return Self::UnknownTool;
+        }
+        serde_json::from_str(arguments).expect("a scenario writes no other arguments")
+    }
+
+    /// How it ends if nobody breaks it off, and when; `None` if it never does.
+    pub fn natural_end(self) -> Option<(OutcomeKind, u64)> {
+        match self {
+            Self::Succeed { ms } | Self::Report { ms, .. } | Self::PanicInDrop { ms } => {
+                Some((OutcomeKind::Ok, ms))
+            }
+            Self::Fail { ms } => Some((OutcomeKind::ToolError, ms)),
+            Self::PanicInCall | Self::PanicAtOnce => Some((OutcomeKind::Panicked, 0)),
+            Self::PanicLate { ms } => Some((OutcomeKind::Panicked, ms)),
+            Self::Hang | Self::HangDeaf => None,
+            Self::UnknownTool | Self::BreakSchema | Self::Malformed | Self::Truncated => None,
+        }
+    }
+
+    /// How it is refused, if it may not run whatever the limits are.
+    pub fn refusal(self) -> Option<OutcomeKind> {
+        match self {
+            Self::UnknownTool => Some(OutcomeKind::UnknownTool),
+            Self::BreakSchema | Self::Malformed => Some(OutcomeKind::BadArguments),
+            Self::Truncated => Some(OutcomeKind::Truncated),
+            _ => None,
+        }
+    }
+
+    /// Says whether the worker is lost when the call has ended as `kind`.
+    pub fn crashes_its_worker(self, kind: OutcomeKind) -> bool {
+        kind == OutcomeKind::Panicked || matches!(self, Self::PanicInDrop { .. })
+    }
+}

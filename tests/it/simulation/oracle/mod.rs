@@ -1,0 +1,103 @@
+//! What must hold of every session, whatever its seed. A rule is a small function that says what it
+//! finds wrong; [`RULES`] lists them under the promises they hold.
+
+mod answers;
+mod course;
+mod ends;
+mod rebuilds;
+mod reports;
+
+use super::ledger::Ledger;
+use super::scenario::Scenario;
+use super::world::Run;
+
+/// The promises of the runtime, as far as a simulation can hold them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// 1.
+    OneCallOneAnswer,
+    /// 2.
+    SiblingsAreStrangers,
+    /// 3.
+    NothingIsLostOrRunAgain,
+    /// 4.
+    EverythingEnds,
+    /// 5.
+    WhatFailsIsReplaced,
+    /// 6.
+    TruncatedNeverRuns,
+    /// 8.
+    EveryMillisecondHasAnOwner,
+    NothingLeaks,
+    SameSeedSameTrace,
+}
+
+/// A promise that was broken, and how.
+#[derive(Debug)]
+pub struct Violation {
+    pub promise: Promise,
+    pub what: String,
+}
+
+/// A session to judge.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    run: &'a Run,
+    ledger: &'a Ledger,
+}
+
+/// Says what is wrong in a session.
+type Rule = fn(&Case<'_>) -> Vec<String>;
+
+const RULES: [(Promise, Rule); 19] = [
+    (Promise::OneCallOneAnswer, answers::every_event_has_its_place),
+    (Promise::OneCallOneAnswer, answers::every_call_ends_once),
+    (Promise::OneCallOneAnswer, answers::the_model_saw_whole_histories),
+    (Promise::OneCallOneAnswer, answers::an_answer_belongs_to_its_call),
+    (Promise::SiblingsAreStrangers, course::every_call_takes_its_course),
+    (Promise::SiblingsAreStrangers, course::progress_is_heard_in_order),
+    (Promise::NothingIsLostOrRunAgain, answers::the_journal_has_what_was_heard),
+    (Promise::NothingIsLostOrRunAgain, answers::calls_ran_as_the_record_says),
+    (Promise::NothingIsLostOrRunAgain, answers::what_may_have_happened_is_said),
+    (Promise::EverythingEnds, ends::every_turn_ends_by_its_limit),
+    (Promise::EverythingEnds, ends::a_cancel_ends_the_turn_at_once),
+    (Promise::EverythingEnds, ends::a_question_about_the_status_is_answered_at_once),
+    (Promise::WhatFailsIsReplaced, rebuilds::a_call_waits_only_while_its_worker_is_down),
+    (Promise::WhatFailsIsReplaced, rebuilds::a_call_is_served_by_the_generation_of_its_time),
+    (Promise::WhatFailsIsReplaced, rebuilds::every_crash_leads_to_a_rebuild),
+    (Promise::WhatFailsIsReplaced, rebuilds::every_rebuild_has_a_cause),
+    (Promise::TruncatedNeverRuns, answers::what_may_not_run_is_refused),
+    (Promise::EveryMillisecondHasAnOwner, reports::the_times_of_a_round_add_up),
+    (Promise::NothingLeaks, ends::nothing_is_left),
+];
+
+/// Judges one session.
+pub fn judge(scenario: &Scenario, run: &Run) -> Vec<Violation> {
+    let ledger = Ledger::new(&run.heard);
+    let case = Case { scenario, run, ledger: &ledger };
+    let broken = |(promise, rule): (Promise, Rule)| {
+        rule(&case).into_iter().map(move |what| Violation { promise, what })
+    };
+    RULES.into_iter().flat_map(broken).collect()
+}
+
+/// Judges two runs of the same session.
+pub fn compare(first: &Run, second: &Run) -> Vec<Violation> {
+    let trace = |run: &Run| {
+        run.heard
+            .iter()
+            .map(|record| serde_json::to_string(record).expect("a record is JSON"))
+            .chain(run.sightings.iter().map(|sighting| format!("{sighting:?}")))
+            .collect::<Vec<_>>()
+    };
+    if first.heard == second.heard && first.sightings == second.sightings {
+        return Vec::new();
+    }
+    let (first, second) = (trace(first), trace(second));
+    let differs = first.iter().zip(&second).find(|(left, right)| left != right);
+    let what = match differs {
+        Some((left, right)) => format!("first `{left}`, then `{right}`"),
+        None => format!("first {} events, then {}", first.len(), second.len()),
+    };
+    vec![Violation { promise: Promise::SameSeedSameTrace, what }]
+}

@@ -1,0 +1,208 @@
+//! The scripted tools: they do what their arguments say, and a witness sees when each call comes
+//! and goes.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use callsheet::session::Clock;
+use callsheet::tools::{self, Tool, ToolFuture};
+use callsheet::{CallContext, CallKey, ToolSet, ToolType};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::behaviour::{Behaviour, DEAF_MS, schema};
+use super::scenario::ToolPlan;
+
+/// What the panics of scripted tools begin with.
+const SCRIPTED: &str = "scripted panic";
+
+/// Keeps the panics of scripted tools off the screen; all others are shown as before.
+pub fn silence_scripted_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !panic.payload_as_str().is_some_and(|text| text.starts_with(SCRIPTED)) {
+                others(panic);
+            }
+        }));
+    });
+}
+
+/// Sees what tools really do, whatever the record says.
+pub struct Witness {
+    clock: Clock,
+    sightings: Mutex<Vec<Sighting>>,
+    tools: AtomicUsize,
+}
+
+/// A call that a tool was given. Times as in the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    pub round: u64,
+    pub ordinal: u32,
+    pub began_at: u64,
+    /// When its future was dropped.
+    pub gone_at: Option<u64>,
+}
+
+impl Witness {
+    pub fn new(clock: Clock) -> Arc<Self> {
+        Arc::new(Self { clock, sightings: Mutex::default(), tools: AtomicUsize::new(0) })
+    }
+
+    /// All calls so far, in the order in which they began.
+    pub fn sightings(&self) -> Vec<Sighting> {
+        self.locked().clone()
+    }
+
+    /// How many calls are not gone.
+    pub fn calls_alive(&self) -> usize {
+        self.locked().iter().filter(|sighting| sighting.gone_at.is_none()).count()
+    }
+
+    /// How many tools are made and not dropped.
+    pub fn tools_alive(&self) -> usize {
+        self.tools.load(Ordering::Relaxed)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Sighting>> {
+        self.sightings.lock().expect("nobody panics with the lock")
+    }
+
+    fn see(self: &Arc<Self>, key: &CallKey) -> Seen {
+        let mut sightings = self.locked();
+        let CallKey { round, ordinal, .. } = *key;
+        let began_at = self.clock.micros_at(Instant::now());
+        sightings.push(Sighting { round, ordinal, began_at, gone_at: None });
+        Seen { witness: Arc::clone(self), place: sightings.len() - 1 }
+    }
+}
+
+/// A call while it is there.
+struct Seen {
+    witness: Arc<Witness>,
+    place: usize,
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        let now = self.witness.clock.micros_at(Instant::now());
+        self.witness.locked()[self.place].gone_at = Some(now);
+    }
+}
+
+/// The tools of a scenario.
+pub fn tool_set(plans: &[ToolPlan], witness: &Arc<Witness>) -> ToolSet {
+    let tool = |plan: &ToolPlan| {
+        let (witness, failed_makes) = (Arc::clone(witness), plan.failed_makes);
+        let made = AtomicU32::new(0);
+        let make = move || {
+            let is_made = made.fetch_add(1, Ordering::Relaxed) >= failed_makes;
+            assert!(is_made, "{SCRIPTED}: it cannot be made");
+            witness.tools.fetch_add(1, Ordering::Relaxed);
+            ScriptedTool(Arc::clone(&witness))
+        };
+        let tool = ToolType::new(plan.name, "for a test", schema(), make).effects(plan.effects);
+        match plan.time_limit {
+            Some(limit) => tool.time_limit(limit),
+            None => tool,
+        }
+    };
+    ToolSet::new(plans.iter().map(tool)).expect("the tools are well formed")
+}
+
+struct ScriptedTool(Arc<Witness>);
+
+impl Drop for ScriptedTool {
+    fn drop(&mut self) {
+        self.0.tools.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Tool for ScriptedTool {
+    fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
+        let _seen = self.0.see(context.key());
+        let behaviour = Behaviour::read("", arguments);
+        assert!(behaviour != Behaviour::PanicInCall, "{SCRIPTED}");
+        let explodes = matches!(behaviour, Behaviour::PanicInDrop { .. });
+        Box::pin(Work { act: Box::pin(act(behaviour, context)), explodes, _seen })
+    }
+}
+
+/// The future of a call.
+struct Work {
+    act: ToolFuture,
+    explodes: bool,
+    _seen: Seen,
+}
+
+impl Future for Work {
+    type Output = Result<String, tools::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.act.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        assert!(!self.explodes || std::thread::panicking(), "{SCRIPTED} in drop");
+    }
+}
+
+/// What an answer to the call says.
+pub fn answer(round: u64, ordinal: u32) -> String {
+    format!("answer to {round}/{ordinal}")
+}
+
+/// What a failed call says.
+pub fn failure(round: u64, ordinal: u32) -> String {
+    format!("no luck with {round}/{ordinal}")
+}
+
+async fn act(behaviour: Behaviour, context: CallContext) -> Result<String, tools::Error> {
+    let CallKey { round, ordinal, .. } = *context.key();
+    match behaviour {
+        Behaviour::Succeed { ms } | Behaviour::PanicInDrop { ms } => rest(ms).await,
+        Behaviour::Report { ms, steps } => {
+            for step in 0..steps {
+                rest(ms * (step + 1) / steps - ms * step / steps).await;
+                context.report_progress(step.to_string());
+            }
+        }
+        Behaviour::Fail { ms } => {
+            rest(ms).await;
+            return Err(tools::Error::new(failure(round, ordinal)));
+        }
+        Behaviour::PanicAtOnce => panic!("{SCRIPTED}"),
+        Behaviour::PanicLate { ms } => {
+            rest(ms).await;
+            panic!("{SCRIPTED}");
+        }
+        Behaviour::Hang => context.over().await,
+        Behaviour::HangDeaf => {
+            let (keep, never) = oneshot::channel::<()>();
+            actix_rt::spawn(async move {
+                sleep(Duration::from_millis(DEAF_MS)).await;
+                drop(keep);
+            });
+            drop(never.await);
+        }
+        Behaviour::PanicInCall
+        | Behaviour::UnknownTool
+        | Behaviour::BreakSchema
+        | Behaviour::Malformed
+        | Behaviour::Truncated => unreachable!("{behaviour:?} was to be refused"),
+    }
+    Ok(answer(round, ordinal))
+}
+
+async fn rest(ms: u64) {
+    if ms > 0 {
+        sleep(Duration::from_millis(ms)).await;
+    }
+}

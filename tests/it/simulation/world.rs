@@ -1,0 +1,225 @@
+//! Runs one session of a scenario through the real actors, and writes down what it came to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use callsheet::model::{Error, Events, Model, Request};
+use callsheet::session::{Clock, Status};
+use callsheet::store::{Journal, MemoryStore};
+use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
+use callsheet::wire::chat::Message;
+use callsheet::{Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::behaviour::{Behaviour, DEAF_MS};
+use super::scenario::{Meddle, Meddling, ReplyPlan, Says, Scenario, TurnPlan};
+use super::tools::{Sighting, Witness, tool_set};
+
+/// Longer than any session takes that does not hang.
+const FOR_EVER: Duration = Duration::from_secs(10 * 3600);
+
+/// What a session came to. Times in microseconds, as in the record.
+#[derive(Debug)]
+pub struct Run {
+    /// What a subscriber heard.
+    pub heard: Vec<Arc<Record>>,
+    /// What the journal has.
+    pub kept: Vec<Record>,
+    pub turns: Vec<TurnRun>,
+    /// What a last plain question came to.
+    pub last_words: String,
+    /// What the model was sent with it.
+    pub history: Vec<Message>,
+    /// What a strict provider would have refused on the way.
+    pub wire_violations: Vec<String>,
+    /// What tools saw of calls.
+    pub sightings: Vec<Sighting>,
+    /// What is still there when all is over.
+    pub left: Vec<String>,
+}
+
+/// A turn as the one who asked saw it.
+#[derive(Debug)]
+pub struct TurnRun {
+    pub asked_at: u64,
+    pub answered_at: u64,
+    /// The code of the turn's failure; `None` if it was answered.
+    pub failed: Option<String>,
+    pub rounds: Vec<Arc<RoundReport>>,
+    pub meddled: Vec<Meddled>,
+    /// Calls that were still there when the turn was over.
+    pub still_working: usize,
+}
+
+/// Something done from outside, and what came of it.
+#[derive(Debug)]
+pub struct Meddled {
+    pub at: u64,
+    /// How long it waited for its answer.
+    pub took: Duration,
+    pub answer: Response,
+}
+
+#[derive(Debug)]
+pub enum Response {
+    Cancelled(bool),
+    Status(Option<Status>),
+}
+
+/// Runs the session to its end; `None` if it hangs.
+pub fn run(scenario: &Scenario) -> Option<Run> {
+    testing::run(async { timeout(FOR_EVER, live(scenario)).await.ok() })
+}
+
+/// Says what the script of the turn says that is under way.
+struct Scripts {
+    turns: Vec<Arc<ScriptedModel>>,
+    current: AtomicUsize,
+}
+
+impl Model for Scripts {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn ask(&self, request: Request<'_>) -> Events {
+        self.turns[self.current.load(Ordering::Relaxed)].ask(request)
+    }
+}
+
+impl Scripts {
+    /// A script for each turn, and one for a plain question behind them.
+    fn new(turns: &[TurnPlan]) -> Arc<Self> {
+        let script = |turn: &TurnPlan| ScriptedModel::new(turn.replies.iter().map(scripted));
+        let last = ScriptedModel::new([reply().text("all is well")]);
+        let turns = turns.iter().map(script).chain([last]).collect();
+        Arc::new(Self { turns, current: AtomicUsize::new(0) })
+    }
+
+    fn next_turn(&self) {
+        self.current.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The history that came with the last request.
+    fn last_history(&self) -> Vec<Message> {
+        self.turns.last().and_then(|model| model.requests().pop()).unwrap_or_default()
+    }
+
+    fn violations(&self) -> Vec<String> {
+        self.turns.iter().flat_map(|model| model.violations()).collect()
+    }
+}
+
+fn scripted(plan: &ReplyPlan) -> Scripted {
+    let said = match &plan.says {
+        Says::Calls(calls) => {
+            let cut = calls.iter().any(|call| call.behaviour == Behaviour::Truncated);
+            let reply = if cut { reply().finish("length") } else { reply() };
+            calls
+                .iter()
+                .fold(reply, |reply, call| reply.call(call.tool, &call.behaviour.arguments()))
+        }
+        Says::Text => reply().text("done"),
+        Says::Failure => failure(Error::Cut { url: "x".into(), reason: "as planned".into() }),
+        Says::Silence => silence(),
+    };
+    said.after(plan.delay)
+}
+
+async fn live(scenario: &Scenario) -> Run {
+    let clock = Clock::at(Duration::from_secs(1_000_000_000));
+    let journal = Arc::new(MemoryStore::keeping());
+    let runtime = Runtime::builder().clock(clock).journal(journal.clone());
+    let runtime = runtime.in_current_system().expect("within `testing::run`");
+    sleep(Duration::from_millis(1)).await; // The runtime's own actors begin.
+
+    let (witness, model) = (Witness::new(clock), Scripts::new(&scenario.turns));
+    let tools = Arc::new(tool_set(&scenario.tools, &witness));
+    let name: Arc<str> = "simulated".into();
+    let id = SessionId::new(Arc::clone(&name));
+    let options = SessionOptions::new(model.clone(), Arc::clone(&tools));
+    let options = options.id(id.clone()).limits(scenario.limits.clone()).backoff(scenario.backoff);
+    let session = runtime.session(options);
+    let mut events = session.events();
+
+    let mut turns = Vec::new();
+    for plan in &scenario.turns {
+        turns.push(turn(&session, plan, clock, &witness).await);
+        model.next_turn();
+    }
+    let last_words = match session.ask("is all well?").await {
+        Ok(answer) => answer.text.to_string(),
+        Err(error) => error.to_string(),
+    };
+    drop(session);
+    sleep(Duration::from_millis(DEAF_MS)).await; // Deaf work ends.
+
+    let mut heard = Vec::new();
+    while let Ok(Some(record)) = timeout(Duration::from_secs(1), events.next()).await {
+        heard.push(record);
+    }
+    let kept = journal.read(&id, 0).await.expect("memory does not fail");
+    journal.remove(&id).await.expect("memory does not fail");
+    // tokio does not count the tasks of an arbiter. But each actor of a session knows its id, and
+    // so does whatever a call leaves behind.
+    let known_here = 2 + heard.len() + kept.len(); // `name` and `id`, and the records.
+    let left = [
+        ("who know the session", Arc::strong_count(&name) - known_here),
+        ("who hold its model", Arc::strong_count(&model) - 1),
+        ("who hold its tools", Arc::strong_count(&tools) - 1),
+        ("calls", witness.calls_alive()),
+        ("tools", witness.tools_alive()),
+    ];
+    let left = left.into_iter().filter(|(_, count)| *count > 0);
+    Run {
+        kept,
+        heard,
+        turns,
+        last_words,
+        history: model.last_history(),
+        wire_violations: model.violations(),
+        sightings: witness.sightings(),
+        left: left.map(|(what, count)| format!("{count} {what}")).collect(),
+    }
+}
+
+async fn turn(session: &Session, plan: &TurnPlan, clock: Clock, witness: &Witness) -> TurnRun {
+    let asked = Instant::now();
+    let ask = async {
+        let answer = session.ask("go").await;
+        let answered_at = clock.micros_at(Instant::now());
+        // Those who were told to stop have their turn, but no time to wait.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        (answer, answered_at, witness.calls_alive())
+    };
+    let meddling = async {
+        let mut meddled = Vec::new();
+        for meddling in &plan.meddling {
+            sleep_until(asked + meddling.after).await;
+            meddled.push(meddle(session, *meddling, clock).await);
+        }
+        meddled
+    };
+    let ((answer, answered_at, still_working), meddled) = tokio::join!(ask, meddling);
+    let (failed, rounds) = match answer {
+        Ok(answer) => (None, answer.report.rounds.to_vec()),
+        Err(callsheet::Error::Turn(failed)) => {
+            (Some(failed.cause.code().to_owned()), failed.report.rounds.to_vec())
+        }
+        Err(error) => (Some(error.to_string()), Vec::new()),
+    };
+    let asked_at = clock.micros_at(asked);
+    TurnRun { asked_at, answered_at, failed, rounds, meddled, still_working }
+}
+
+async fn meddle(session: &Session, meddling: Meddling, clock: Clock) -> Meddled {
+    let began = Instant::now();
+    let answer = match meddling.what {
+        Meddle::Cancel => Response::Cancelled(session.cancel().await),
+        Meddle::AskForStatus => Response::Status(session.status().await.ok()),
+    };
+    Meddled { at: clock.micros_at(began), took: began.elapsed(), answer }
+}
