@@ -208,7 +208,7 @@ impl SessionState {
         let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
         let started = vec![false; calls.len()];
         turn.round = Some(Round { mode, calls: Arc::clone(calls), outcomes, started, unanswered });
-        if unanswered == 0 { self.end_round() } else { self.run_next(0) }
+        if unanswered == 0 { self.end_round() } else { self.run_next() }
     }
 
     fn on_call_started(&mut self, number: u64, ordinal: u32) -> Action {
@@ -240,12 +240,14 @@ impl SessionState {
         match (round.unanswered, round.mode) {
             (0, _) => self.end_round(),
             (_, Mode::Parallel) => Action::Wait,
-            (_, Mode::Sequential) => self.run_next(ordinal + 1),
+            // A call was answered before its turn came: another one still runs.
+            (_, Mode::Sequential) if round.is_running() => Action::Wait,
+            (_, Mode::Sequential) => self.run_next(),
         }
     }
 
-    /// In parallel mode all calls, in sequential mode the first unanswered one from `from` on.
-    fn run_next(&self, from: u32) -> Action {
+    /// In parallel mode all calls, in sequential mode the first unanswered one.
+    fn run_next(&self) -> Action {
         let Some(round) = self.round() else {
             return Action::Wait;
         };
@@ -253,7 +255,7 @@ impl SessionState {
             Mode::Parallel => Action::RunCalls(0..count(&round.calls)),
             Mode::Sequential => self
                 .unanswered()
-                .find(|ordinal| *ordinal >= from)
+                .next()
                 .map_or(Action::Wait, |ordinal| Action::RunCalls(ordinal..ordinal + 1)),
         }
     }
@@ -285,6 +287,14 @@ impl SessionState {
 
     fn round(&self) -> Option<&Round> {
         self.turn.as_ref()?.round.as_ref()
+    }
+}
+
+impl Round {
+    /// Says whether a call has started and waits for its answer.
+    fn is_running(&self) -> bool {
+        let mut calls = self.started.iter().zip(&self.outcomes);
+        calls.any(|(started, outcome)| *started && outcome.is_none())
     }
 }
 
@@ -375,6 +385,22 @@ mod tests {
         let (state, actions) = state(&events);
         assert_eq!(actions[2], Action::Wait);
         assert_eq!(state.unanswered().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn in_sequence_a_call_answered_before_its_turn_starts_no_other() {
+        let started_call =
+            Event::CallStarted { round: 1, ordinal: 0, id: "call_0".into(), tool: "t".into() };
+        let events = [
+            started(),
+            replied(3, Mode::Sequential),
+            started_call,
+            ended(1, "cancelled"),
+            ended(0, "done"),
+        ];
+        let (_, actions) = state(&events);
+        assert_eq!(actions[1], Action::RunCalls(0..1));
+        assert_eq!(actions[3..], [Action::Wait, Action::RunCalls(2..3)]);
     }
 
     #[test]

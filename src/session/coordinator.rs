@@ -45,6 +45,14 @@ pub(super) struct Ask {
 #[rtype(result = "bool")]
 pub(super) struct Cancel;
 
+/// Ends the call `id` of the round that is under way. `reply` says whether it was still to be had.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct CancelCall {
+    pub id: Arc<str>,
+    pub reply: oneshot::Sender<bool>,
+}
+
 /// Asks what the session is doing.
 #[derive(Message)]
 #[rtype(result = "Status")]
@@ -217,6 +225,17 @@ impl Handler<Cancel> for Coordinator {
             turn.cancelled = true;
             true
         })
+    }
+}
+
+impl Handler<CancelCall> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, cancel: CancelCall, _: &mut Context<Self>) {
+        // `Drive` is polled after the mailbox and acts on it.
+        if let Some(turn) = &mut self.turn {
+            turn.to_cancel.push(cancel);
+        }
     }
 }
 

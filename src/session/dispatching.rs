@@ -55,6 +55,9 @@ impl Coordinator {
         let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
         turn.flight.reserve(records.len());
         for ordinal in ordinals {
+            if turn.cancelled_calls.contains(&ordinal) {
+                continue; // Before it could begin.
+            }
             let call = &calls[ordinal as usize];
             let Some(index) = self.options.tools.index_of(&call.tool) else {
                 continue;

@@ -105,21 +105,25 @@ impl Coordinator {
         }
         let rang = turn.rings(woken, cx);
         let mut landed = std::mem::take(&mut turn.landed);
-        if turn.cancelled || rang || turn.model.is_none() {
+        if turn.cancelled || rang || turn.model.is_none() || !turn.to_cancel.is_empty() {
             // What has come back in time counts, however late we look.
             self.crew.poll(cx);
             self.pass_progress_on(cx);
             let Some(turn) = &mut self.turn else { return Step::Over };
             landed.append(&mut turn.flight.take_landed(cx));
+            self.stop_cancelled_calls();
         }
         let Some(turn) = &mut self.turn else { return Step::Over };
+        let cancels = !turn.cancelled_calls.is_empty();
+        if rang && (!landed.is_empty() || cancels) {
+            turn.ring_again(); // It is looked at next time.
+        }
         if !landed.is_empty() {
-            if rang {
-                turn.ring_again(); // It is looked at next time.
-            }
             self.on_landed(landed);
         } else if std::mem::take(&mut turn.cancelled) {
             self.break_off(Cause::Cancelled);
+        } else if cancels {
+            self.end_cancelled_calls();
         } else if rang {
             self.expire();
         } else if turn.asks {
@@ -183,12 +187,14 @@ impl Coordinator {
     fn while_appending(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         let rang = turn.rings(woken, cx);
-        if !turn.cancelled && !rang {
+        if !turn.cancelled && !rang && turn.to_cancel.is_empty() {
             return Step::Wait;
         }
         self.crew.poll(cx);
         let Some(turn) = &mut self.turn else { return Step::Over };
         turn.landed.append(&mut turn.flight.take_landed(cx));
+        self.stop_cancelled_calls();
+        let Some(turn) = &mut self.turn else { return Step::Over };
         if turn.cancelled {
             turn.model = None;
             turn.flight.stop();

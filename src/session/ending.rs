@@ -54,20 +54,28 @@ impl Coordinator {
             turn.flight.all().map(|call| (call.ordinal, call)).collect();
         let end = |ordinal: u32| {
             let call = in_flight.get(&ordinal).copied();
-            if !which(call) {
-                return None;
-            }
-            let Some(call) = call else {
-                // Not handed to its worker yet.
-                let outcome = Outcome::broken_off(kind, message, Effects::None, false);
-                return Some(self.call_ended(ordinal, outcome, CallTimes::default()));
-            };
-            let began = call.context.began().is_some();
-            let outcome = Outcome::broken_off(kind, message, call.effects, began);
-            let times = self.times_until_now(call);
-            Some(self.call_ended(ordinal, outcome, times))
+            which(call).then(|| self.end_of_unanswered(ordinal, call, kind, message))
         };
         self.state.unanswered().filter_map(end).collect()
+    }
+
+    /// The end of the call `ordinal`, that nobody waits for any more; `call` is what its worker has.
+    pub(super) fn end_of_unanswered(
+        &self,
+        ordinal: u32,
+        call: Option<&InFlight>,
+        kind: OutcomeKind,
+        message: &str,
+    ) -> Event {
+        let Some(call) = call else {
+            // Not handed to its worker yet.
+            let outcome = Outcome::broken_off(kind, message, Effects::None, false);
+            return self.call_ended(ordinal, outcome, CallTimes::default());
+        };
+        let began = call.context.began().is_some();
+        let outcome = Outcome::broken_off(kind, message, call.effects, began);
+        let times = self.times_until_now(call);
+        self.call_ended(ordinal, outcome, times)
     }
 
     /// Ends the turn now: stops what runs, answers every call, and records the end.

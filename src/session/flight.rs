@@ -82,6 +82,15 @@ impl Flight {
         self.calls.iter_mut().for_each(InFlight::give_up);
     }
 
+    /// Gives up the call `ordinal`, and says whether somebody still waited for it; `None` if no
+    /// worker has it.
+    pub fn give_up(&mut self, ordinal: u32) -> Option<bool> {
+        let call = self.calls.iter_mut().find(|call| call.ordinal == ordinal)?;
+        let was_awaited = call.awaited;
+        call.give_up();
+        Some(was_awaited)
+    }
+
     /// Gives up the calls whose deadline has come by `now`.
     pub fn give_up_late(&mut self, now: Instant) {
         let late = self.calls.iter_mut().filter(|call| call.context.deadline() <= now);

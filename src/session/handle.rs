@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::{Addr, Recipient};
 use tokio::sync::{mpsc, oneshot};
 
-use super::coordinator::{Ask, Cancel, Coordinator, GetStatus, Listen, Subscribe};
+use super::coordinator::{Ask, Cancel, CancelCall, Coordinator, GetStatus, Listen, Subscribe};
 use super::subscribers::Subscriber;
 use super::{Answer, Error, EventStream, SessionEvent};
 use crate::conversation::SessionId;
@@ -107,6 +107,19 @@ impl Session {
     /// has ended.
     pub async fn cancel(&self) -> bool {
         self.coordinator.send(Cancel).await.unwrap_or(false)
+    }
+
+    /// Cancels one call of the round that is under way, by its id on the wire: it stops within
+    /// milliseconds and is answered `cancelled`; its siblings and the turn go on. A call that had
+    /// begun and has effects is told to the model as one that may have happened.
+    ///
+    /// Says whether there was such a call to cancel. A result that has come back by now counts: then
+    /// it is false, as it is for a call that was cancelled or given up before. Dropping the future
+    /// does not take the wish back.
+    pub async fn cancel_call(&self, id: &str) -> bool {
+        let (reply, stopped) = oneshot::channel();
+        self.coordinator.do_send(CancelCall { id: id.into(), reply });
+        stopped.await.unwrap_or(false)
     }
 
     /// What the session is doing. Answers at once, also in the middle of a round.

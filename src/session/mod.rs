@@ -5,6 +5,7 @@
 
 mod answer;
 mod asking;
+mod cancelling;
 mod clock;
 mod coordinator;
 mod dispatching;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::clock::later;
+use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
 use super::flight::Flight;
 use super::{Answer, Cause, Error};
@@ -42,6 +43,10 @@ pub(super) struct Turn {
     pub flight: Flight,
     pub append: Option<Append>,
     pub cancelled: bool,
+    /// Calls that somebody asked to cancel since this was last looked at.
+    pub to_cancel: Vec<CancelCall>,
+    /// The ordinals of calls that were cancelled, and are answered as soon as that can be recorded.
+    pub cancelled_calls: Vec<u32>,
     /// The timer rang while an append was under way: what is due is looked at after it.
     pub postponed: bool,
     /// Calls that came back while an append was under way and some were given up.
@@ -98,6 +103,8 @@ impl Turn {
             flight: Flight::default(),
             append: None,
             cancelled: false,
+            to_cancel: Vec::new(),
+            cancelled_calls: Vec::new(),
             postponed: false,
             landed: Vec::new(),
             progress: None,

@@ -7,6 +7,7 @@ mod bench_command;
 mod blocking_tools;
 mod cancelling;
 mod circuits;
+mod cancelling_one_call;
 #[cfg(feature = "cli")]
 mod commands;
 mod deadlines;

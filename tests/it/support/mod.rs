@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod journal;
 pub mod peer;
 
 use std::sync::Arc;

@@ -1,0 +1,131 @@
+//! A journal that does as a test says.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use callsheet::conversation::{Batch, Record};
+use callsheet::store::{Error, Journal, MemoryStore, Pending};
+use callsheet::{Runtime, SessionId};
+use tokio::time::sleep;
+
+/// What the journal is asked for.
+pub enum Asked<'a> {
+    Open,
+    Read,
+    Append(&'a [Record]),
+}
+
+/// What it does then.
+#[derive(Clone, Copy, Debug)]
+pub enum Does {
+    AsAsked,
+    AsAskedAfter(Duration),
+    Refuses,
+    Panics,
+    /// Keeps what it is given, and panics.
+    PanicsAfterwards,
+    /// Panics when it is waited for.
+    PanicsLater,
+    /// And once more when what is waited for is dropped.
+    PanicsTwice,
+}
+
+/// Keeps records in memory, or does what its judge says in place of that.
+pub struct Rigged {
+    pub inner: Arc<MemoryStore>,
+    judge: Box<dyn Fn(Asked<'_>) -> Does + Send + Sync>,
+}
+
+/// A runtime on a journal with this judge, and what the journal keeps.
+pub fn rigged(
+    judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
+) -> (Runtime, Arc<MemoryStore>) {
+    let inner = Arc::new(MemoryStore::keeping());
+    let journal = Rigged { inner: Arc::clone(&inner), judge: Box::new(judge) };
+    let runtime = Runtime::builder().journal(Arc::new(journal)).in_current_system();
+    (runtime.expect("within `testing::run`"), inner)
+}
+
+/// Panics when it is polled, and when it is dropped.
+struct Bomb<T>(PhantomData<T>);
+
+impl<T> Future for Bomb<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        panic!("the journal panics when it is waited for")
+    }
+}
+
+impl<T> Drop for Bomb<T> {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "the journal panics when it is dropped");
+    }
+}
+
+impl Rigged {
+    fn answer<T: 'static>(
+        &self,
+        asked: Asked<'_>,
+        session: &SessionId,
+        act: impl FnOnce(&MemoryStore) -> Pending<Result<T, Error>> + 'static,
+    ) -> Pending<Result<T, Error>>
+    where
+        Result<T, Error>: Unpin,
+    {
+        let inner = Arc::clone(&self.inner);
+        match (self.judge)(asked) {
+            Does::AsAsked => act(&inner),
+            Does::AsAskedAfter(delay) => Pending::Later(Box::pin(async move {
+                sleep(delay).await;
+                act(&inner).await
+            })),
+            Does::Refuses => Pending::ready(Err(Error::Fenced { session: session.clone() })),
+            Does::Panics => panic!("the journal panics"),
+            Does::PanicsAfterwards => {
+                drop(act(&inner));
+                panic!("the journal panics afterwards")
+            }
+            Does::PanicsLater => Pending::Later(Box::pin(async move {
+                tokio::task::yield_now().await;
+                panic!("the journal panics later")
+            })),
+            Does::PanicsTwice => Pending::Later(Box::pin(Bomb(PhantomData))),
+        }
+    }
+}
+
+impl Journal for Rigged {
+    fn open(&self, session: &SessionId) -> Pending<Result<u64, Error>> {
+        let id = session.clone();
+        self.answer(Asked::Open, session, move |inner| inner.open(&id))
+    }
+
+    fn append(
+        &self,
+        session: &SessionId,
+        expected_seq: u64,
+        epoch: u64,
+        records: Batch,
+    ) -> Pending<Result<(), Error>> {
+        let (id, kept) = (session.clone(), Arc::clone(&records));
+        let act = move |inner: &MemoryStore| inner.append(&id, expected_seq, epoch, kept);
+        self.answer(Asked::Append(&records), session, act)
+    }
+
+    fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>> {
+        let id = session.clone();
+        self.answer(Asked::Read, session, move |inner| inner.read(&id, after))
+    }
+
+    fn close(&self, session: &SessionId, epoch: u64) {
+        self.inner.close(session, epoch);
+    }
+
+    fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>> {
+        self.inner.remove(session)
+    }
+}
