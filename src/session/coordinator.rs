@@ -18,6 +18,7 @@ use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
+use super::line::Line;
 use super::opening::Opening;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
@@ -37,6 +38,8 @@ const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 pub(super) struct Ask {
     pub prompt: Arc<str>,
     pub typed: Option<TypedContext>,
+    /// In line, where another turn is under way.
+    pub waits: bool,
     pub reply: oneshot::Sender<Result<Answer, Error>>,
 }
 
@@ -82,9 +85,9 @@ pub(super) struct Coordinator {
     pub(super) told: u64,
     /// The session has been taken over and rebuilt.
     pub(super) opened: bool,
-    /// Questions that came before.
-    pub(super) waiting: Vec<Ask>,
-    /// How long they wait.
+    /// Questions that came while another turn was under way, or before the session was open.
+    pub(super) waiting: Line,
+    /// How long they wait for the session to open.
     pub(super) patience: Option<Pin<Box<Sleep>>>,
     pub(super) state: SessionState,
     pub(super) seat: Rc<Seat>,
@@ -134,7 +137,7 @@ impl Coordinator {
             seq: 0,
             told: 0,
             opened: false,
-            waiting: Vec::new(),
+            waiting: Line::default(),
             patience: None,
             subscribers: Subscribers::default(),
             turn: None,
@@ -184,24 +187,33 @@ impl Handler<Ask> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) {
-        if self.opened {
-            self.begin(ask);
-        } else {
-            self.waiting.push(ask);
+        let is_first = self.waiting.len() == 0;
+        if self.opened && self.turn.is_none() && is_first {
+            return self.begin(ask);
+        }
+        let opens_with_it = !self.opened && is_first;
+        let refused = if ask.waits || opens_with_it { self.waiting.push(ask) } else { Err(ask) };
+        if let Err(ask) = refused {
+            drop(ask.reply.send(Err(Error::Busy)));
         }
     }
 }
 
 impl Coordinator {
-    /// Begins a turn, or says why not.
-    pub(super) fn begin(&mut self, ask: Ask) {
-        let Ask { prompt, typed, reply } = ask;
+    /// Begins the turn of the first in line; where there will be no more turns, tells all of them.
+    pub(super) fn begin_next(&mut self) {
+        while self.turn.is_none()
+            && let Some(ask) = self.waiting.take_first()
+        {
+            self.begin(ask);
+        }
+    }
+
+    /// Begins a turn, or says why not. No other may be under way.
+    fn begin(&mut self, ask: Ask) {
+        let Ask { prompt, typed, reply, .. } = ask;
         if let Some(error) = &self.lost {
             drop(reply.send(Err(Error::Store(error.clone()))));
-            return;
-        }
-        if self.turn.is_some() {
-            drop(reply.send(Err(Error::Busy)));
             return;
         }
         let turn = self.state.turns() + 1;
@@ -245,6 +257,7 @@ impl Handler<GetStatus> for Coordinator {
     fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
         MessageResult(Status {
             busy: self.turn.is_some(),
+            waiting: self.waiting.len(),
             turns: self.state.turns(),
             rounds: self.state.rounds(),
             calls_in_flight: self.turn.as_ref().map_or(0, |turn| turn.flight.awaited().count()),

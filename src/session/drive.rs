@@ -44,7 +44,8 @@ enum Step {
     Over,
 }
 
-/// Keeps the session going as long as somebody can reach it or a turn is under way.
+/// Keeps the session going as long as somebody can reach it, a turn is under way, or one is to
+/// come.
 pub(super) struct Drive;
 
 impl ActorFuture<Coordinator> for Drive {
@@ -61,8 +62,15 @@ impl ActorFuture<Coordinator> for Drive {
             let _entered = turn.span.clone().entered();
             this.drive(cx);
         }
+        if this.opened && this.turn.is_none() {
+            this.begin_next();
+            if this.turn.is_some() {
+                cx.waker().wake_by_ref(); // Others have their turn first.
+            }
+        }
         // The context wakes when the last handle goes, and ends when nothing is left to be polled.
-        let goes_on = ctx.connected() || this.turn.is_some() || !this.opened;
+        let is_awaited = this.turn.is_some() || this.waiting.len() > 0;
+        let goes_on = ctx.connected() || is_awaited || !this.opened;
         if goes_on { Poll::Pending } else { Poll::Ready(()) }
     }
 }

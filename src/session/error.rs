@@ -7,7 +7,8 @@ use crate::{model, store};
 /// Why [`super::Session::ask`] has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another turn is under way. Ask again when it has ended, or cancel it.
+    /// Another turn is under way, or the line is full. Ask again when it has ended, cancel it, or
+    /// [wait in line](super::Question::wait_in_line).
     #[error("the session is busy with another question")]
     Busy,
     /// The question has no text.

@@ -27,12 +27,22 @@ pub struct Session {
 pub struct Question {
     prompt: Arc<str>,
     typed: Option<TypedContext>,
+    waits: bool,
 }
 
 impl Question {
     /// Asks `prompt`.
     pub fn new(prompt: impl Into<Arc<str>>) -> Self {
-        Self { prompt: prompt.into(), typed: None }
+        Self { prompt: prompt.into(), typed: None, waits: false }
+    }
+
+    /// Waits in line while another turn is under way, in place of being refused with
+    /// [`Error::Busy`]. First come, first served; whoever drops its future leaves the line. A line
+    /// of 64 is full, and the next question is refused all the same.
+    #[must_use]
+    pub fn wait_in_line(mut self) -> Self {
+        self.waits = true;
+        self
     }
 
     /// Hands `value` to every call of this turn ([`crate::CallContext::get`]).
@@ -66,6 +76,8 @@ impl From<String> for Question {
 pub struct Status {
     /// A turn is under way.
     pub busy: bool,
+    /// Questions in line that have not begun.
+    pub waiting: usize,
     /// Turns that have begun, one whose beginning the store is still taking included.
     pub turns: u64,
     /// Rounds that have begun, counted in the same way.
@@ -88,21 +100,23 @@ impl Session {
     /// begun; [`Session::cancel`] does.
     ///
     /// # Errors
-    /// [`Error::Busy`] while another turn runs; [`Error::EmptyPrompt`] for a question without
+    /// [`Error::Busy`] while another turn runs, unless the question is to
+    /// [wait in line](Question::wait_in_line); [`Error::EmptyPrompt`] for a question without
     /// text; [`Error::Closed`] once the session has ended; [`Error::Turn`] if the turn ended
     /// without an answer: the conversation is whole, and asking again is safe.
     pub async fn ask(&self, question: impl Into<Question>) -> Result<Answer, Error> {
-        let Question { prompt, typed } = question.into();
+        let Question { prompt, typed, waits } = question.into();
         if prompt.trim().is_empty() {
             return Err(Error::EmptyPrompt);
         }
         let (reply, answer) = oneshot::channel();
-        self.coordinator.do_send(Ask { prompt, typed, reply });
+        self.coordinator.do_send(Ask { prompt, typed, waits, reply });
         answer.await.map_err(|_| Error::Closed)?
     }
 
     /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
-    /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Says whether there was
+    /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Questions in line go on
+    /// with theirs. Says whether there was
     /// a turn to cancel: false between turns, once the answer is on its way, and of a session that
     /// has ended.
     pub async fn cancel(&self) -> bool {

@@ -15,6 +15,7 @@ mod error;
 mod flight;
 mod handle;
 mod host;
+mod line;
 mod opening;
 mod options;
 mod recording;

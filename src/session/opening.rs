@@ -84,7 +84,7 @@ impl ActorFuture<Coordinator> for Opening {
 impl Coordinator {
     /// Ready when a question has waited for its whole time limit.
     fn poll_patience(&mut self, cx: &mut TaskContext<'_>) -> Poll<store::Error> {
-        if self.waiting.is_empty() {
+        if self.waiting.len() == 0 && self.patience.is_none() {
             return Poll::Pending;
         }
         let limit = self.options.limits.turn_time_limit;
@@ -108,9 +108,7 @@ impl Coordinator {
             }
             Err(error) => self.lost = Some(error),
         }
-        for ask in std::mem::take(&mut self.waiting) {
-            self.begin(ask);
-        }
+        self.begin_next();
     }
 
     /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go

@@ -28,3 +28,4 @@ mod simulation;
 mod support;
 mod tracing_spans;
 mod turns;
+mod waiting_in_line;
