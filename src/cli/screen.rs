@@ -125,7 +125,11 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     match error.downcast_ref::<Error>()? {
         Error::Turn(failed) => match &failed.cause {
             Cause::Model(error) => Some(error.advice()),
-            Cause::Cancelled | Cause::TimedOut | Cause::MaxRounds { .. } | Cause::Store(_) => None,
+            Cause::Cancelled
+            | Cause::TimedOut
+            | Cause::MaxRounds { .. }
+            | Cause::Store(_)
+            | Cause::Crashed => None,
         },
         Error::Busy | Error::EmptyPrompt | Error::Closed | Error::Store(_) => None,
     }

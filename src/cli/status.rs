@@ -53,7 +53,9 @@ impl Status {
             Cause::Model(model::Error::KeyRefused { .. }) => Self::KeyRefused,
             Cause::Cancelled => Self::Interrupted,
             Cause::TimedOut => Self::Deadline,
-            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => Self::Failed,
+            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
+                Self::Failed
+            }
         }
     }
 

@@ -13,18 +13,20 @@ use actix::{
     Actor, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
 };
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
+use super::keeper::Panics;
 use super::line::Line;
 use super::opening::Opening;
+use super::recovery::Asker;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
-use crate::store::{self, Journal};
+use crate::store::{self, Journal, Pending};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
 use crate::tools::{Capacity, Terms, Tolerance, TypedContext, permits};
@@ -83,8 +85,12 @@ pub(super) struct Coordinator {
     pub(super) seq: u64,
     /// The last event that took effect.
     pub(super) told: u64,
+    /// The last round whose account was given.
+    pub(super) reported: u64,
     /// The session has been taken over and rebuilt.
     pub(super) opened: bool,
+    /// It was so before, and a panic undid it.
+    pub(super) was_open: bool,
     /// Questions that came while another turn was under way, or before the session was open.
     pub(super) waiting: Line,
     /// How long they wait for the session to open.
@@ -92,6 +98,7 @@ pub(super) struct Coordinator {
     pub(super) state: SessionState,
     pub(super) seat: Rc<Seat>,
     pub(super) subscribers: Subscribers,
+    pub(super) asker: Option<Asker>,
     /// Boxed: a session between turns is small.
     pub(super) turn: Option<Box<Turn>>,
     /// What the first turn's record begins with: a session without a turn leaves no trace.
@@ -101,6 +108,9 @@ pub(super) struct Coordinator {
     pub(super) heartbeat: Duration,
     /// Set when the store refuses this owner.
     pub(super) lost: Option<store::Error>,
+    pub(super) panics: Panics,
+    /// Where the crew's workers come from and go to.
+    pub(super) idle: IdleWorkers,
     /// Goes last: its workers may go to other sessions, and what is left in their queues is given
     /// up by then.
     pub(super) crew: Crew,
@@ -136,13 +146,18 @@ impl Coordinator {
             epoch: 0,
             seq: 0,
             told: 0,
+            reported: 0,
             opened: false,
+            was_open: false,
             waiting: Line::default(),
             patience: None,
             subscribers: Subscribers::default(),
+            asker: None,
             turn: None,
             lost: None,
-            crew: Crew::new(idle),
+            panics: Panics::default(),
+            crew: Crew::new(idle.clone()),
+            idle,
         }
     }
 }
@@ -169,7 +184,10 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let opening = Opening::Epoch(self.journal.open(&self.id));
+        let opening = Opening::Epoch(match &self.lost {
+            Some(error) => Pending::ready(Err(error.clone())),
+            None => self.journal.open(&self.id),
+        });
         if let Some(opening) = opening.at_once(self, ctx) {
             ctx.spawn(opening); // Not `wait`: a store that hangs must not hold the mailbox.
         }
@@ -217,10 +235,11 @@ impl Coordinator {
             return;
         }
         let turn = self.state.turns() + 1;
+        self.asker = Some(Asker { reply, turn, after: self.seq, began: Instant::now() });
         let typed = typed.or_else(|| self.options.typed.clone());
         let span = telemetry::turn(&self.span, turn);
         let time_limit = self.options.limits.turn_time_limit;
-        self.turn = Some(Box::new(Turn::new(reply, span, typed, time_limit, self.heartbeat)));
+        self.turn = Some(Box::new(Turn::new(span, typed, time_limit, self.heartbeat)));
         let mut events = std::mem::take(&mut self.unrecorded);
         events.push(Event::TurnStarted { turn, prompt });
         self.record(events);
@@ -256,7 +275,7 @@ impl Handler<GetStatus> for Coordinator {
 
     fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
         MessageResult(Status {
-            busy: self.turn.is_some(),
+            busy: self.asker.is_some(),
             waiting: self.waiting.len(),
             turns: self.state.turns(),
             rounds: self.state.rounds(),

@@ -82,15 +82,17 @@ impl Coordinator {
     pub(super) fn break_off(&mut self, cause: Cause) {
         let (kind, message) = match &cause {
             Cause::TimedOut => timed_out(Expired::Turn),
-            Cause::Cancelled | Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => {
-                (OutcomeKind::Cancelled, "the turn was cancelled".to_owned())
-            }
+            Cause::Cancelled
+            | Cause::Model(_)
+            | Cause::MaxRounds { .. }
+            | Cause::Store(_)
+            | Cause::Crashed => (OutcomeKind::Cancelled, "the turn was cancelled".to_owned()),
         };
         let mut events = self.ends_of_unanswered(kind, &message, &|_| true);
         let end = match &cause {
             Cause::Cancelled => TurnEnd::Cancelled,
             Cause::TimedOut => TurnEnd::TimedOut,
-            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) => {
+            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
                 TurnEnd::Failed { problem: cause.problem() }
             }
         };
@@ -156,7 +158,10 @@ impl Coordinator {
         let kept = turn.records[turn.reported..].iter().flat_map(|records| records.iter());
         let kept = kept.map(|record| (record.at_us, &record.event));
         turn.reported = turn.records.len();
-        kept.chain(unkept).filter_map(|(at_us, event)| turn.rounds.on(at_us, event)).collect()
+        let reports: Vec<_> =
+            kept.chain(unkept).filter_map(|(at_us, event)| turn.rounds.on(at_us, event)).collect();
+        self.reported = reports.last().map_or(self.reported, |report| report.round);
+        reports
     }
 
     /// Answers the one who asked.
@@ -182,6 +187,8 @@ impl Coordinator {
                 Err(Error::Turn(Box::new(FailedTurn { cause, report })))
             }
         };
-        drop(turn.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+        if let Some(asker) = self.asker.take() {
+            drop(asker.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+        }
     }
 }

@@ -55,6 +55,10 @@ pub enum Cause {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The session's own code panicked in the middle of the turn. Every call is answered on record;
+    /// one that was running may have taken effect.
+    #[error("the session's coordinator panicked and was rebuilt from its record")]
+    Crashed,
 }
 
 impl Cause {
@@ -67,6 +71,7 @@ impl Cause {
             Self::TimedOut => "turn_timed_out",
             Self::MaxRounds { .. } => "max_rounds",
             Self::Store(_) => "store_failed",
+            Self::Crashed => "coordinator_crashed",
         }
     }
 

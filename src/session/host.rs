@@ -10,6 +10,7 @@ use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
 use actix_rt::ArbiterHandle;
 
 use super::coordinator::Coordinator;
+use super::keeper::Keeper;
 use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::Journal;
@@ -104,7 +105,7 @@ impl Place {
         let (idle, journal) = (self.idle.clone(), Arc::clone(&self.journal));
         let capacity = Arc::clone(&self.capacity);
         let coordinator = Coordinator::new(id, own, idle, capacity, options, journal, self.clock);
-        actix_rt::spawn(Context::with_receiver(mailbox).into_future(coordinator));
+        actix_rt::spawn(Keeper::new(mailbox, coordinator));
     }
 }
 

@@ -1,13 +1,13 @@
 //! How a coordinator begins: it takes the session over and rebuilds what it was.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use actix::Context;
 use actix::fut::ActorFuture;
 use tokio::time::{Instant, sleep_until};
 
+use super::Cause;
 use super::clock::later;
 use super::coordinator::Coordinator;
 use crate::conversation::{
@@ -20,7 +20,7 @@ use crate::telemetry;
 pub(super) enum Opening {
     Epoch(Pending<Result<u64, store::Error>>),
     Reading(Pending<Result<Vec<Record>, store::Error>>),
-    Writing(Pending<Result<(), store::Error>>, Batch),
+    Writing { pending: Pending<Result<(), store::Error>>, written: Batch, news: Vec<Record> },
 }
 
 impl Opening {
@@ -60,19 +60,21 @@ impl ActorFuture<Coordinator> for Opening {
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
                         let events = this.rebuild(&records);
+                        let news = this.not_made_known(records);
                         if events.is_empty() {
-                            break Ok(None);
+                            break Ok(news);
                         }
                         let mut draft = this.draft(events.len());
                         draft.extend(events);
-                        let (pending, records) = this.write(draft);
-                        *self = Self::Writing(pending, records);
+                        let (pending, written) = this.write(draft);
+                        *self = Self::Writing { pending, written, news };
                     }
                     Err(error) => break Err(error),
                 },
-                Self::Writing(pending, records) => {
+                Self::Writing { pending, written, news } => {
                     let kept = ready!(Pin::new(pending).poll(cx));
-                    break kept.map(|()| Some(Arc::clone(records)));
+                    news.extend(written.iter().cloned());
+                    break kept.map(|()| std::mem::take(news));
                 }
             }
         };
@@ -82,9 +84,11 @@ impl ActorFuture<Coordinator> for Opening {
 }
 
 impl Coordinator {
-    /// Ready when a question has waited for its whole time limit.
+    /// Ready when a question, or whoever asked the one that was cut, has waited for its whole time
+    /// limit.
     fn poll_patience(&mut self, cx: &mut TaskContext<'_>) -> Poll<store::Error> {
-        if self.waiting.len() == 0 && self.patience.is_none() {
+        let nobody_waits = self.waiting.len() == 0 && self.asker.is_none();
+        if nobody_waits && self.patience.is_none() {
             return Poll::Pending;
         }
         let limit = self.options.limits.turn_time_limit;
@@ -95,19 +99,26 @@ impl Coordinator {
     }
 
     /// Takes the questions that waited, or lets them know why there will be no answer.
-    fn open(&mut self, ended: Result<Option<Batch>, store::Error>) {
-        self.opened = true;
+    fn open(&mut self, ended: Result<Vec<Record>, store::Error>) {
         self.patience = None;
-        self.told = self.seq;
-        match ended {
-            Ok(records) => {
-                for record in records.iter().flat_map(|records| records.iter()) {
-                    telemetry::step(&self.span, &record.event);
-                    self.subscribers.tell(record.clone());
-                }
+        let news = match ended {
+            Ok(news) => news,
+            Err(error) => {
+                self.lost = Some(error);
+                Vec::new()
             }
-            Err(error) => self.lost = Some(error),
+        };
+        for record in &news {
+            if record.seq > self.told {
+                self.told = record.seq;
+                telemetry::step(&self.span, &record.event);
+                self.subscribers.tell(record.clone());
+            }
         }
+        self.told = self.seq;
+        self.answer_cut_turn(news);
+        self.opened = true;
+        self.panics.forget();
         self.begin_next();
     }
 
@@ -127,10 +138,14 @@ impl Coordinator {
             self.unrecorded.push(Event::SessionOpened { system });
         }
         if self.state.is_busy() {
+            let cut = match self.is_cut_by_panic() {
+                true => TurnEnd::Failed { problem: Cause::Crashed.problem() },
+                false => TurnEnd::Cancelled,
+            };
             events.extend(self.state.unanswered().map(|ordinal| self.lost_call(ordinal)));
             let end = match wish {
                 Action::EndTurn(end) => end, // Only its last step was missing.
-                Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => TurnEnd::Cancelled,
+                Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => cut,
             };
             events.push(Event::TurnEnded { turn: self.state.turns(), end });
         }
@@ -140,17 +155,21 @@ impl Coordinator {
         events
     }
 
-    /// The end of a call that the last process left open.
+    /// The end of a call that the last process, or a panic in this one, left open.
     fn lost_call(&self, ordinal: u32) -> Event {
         let call = self.state.calls().and_then(|calls| calls.get(ordinal as usize));
         let tool = call.and_then(|call| self.options.tools.get(&call.tool));
         let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
         let started = self.state.has_started(ordinal);
-        let (kind, message) = match started {
-            true => (OutcomeKind::UnknownOutcome, "the process ended while the call ran"),
-            false => (OutcomeKind::Cancelled, "the process ended before the call began"),
+        let what = match self.is_cut_by_panic() {
+            true => "the session's coordinator panicked",
+            false => "the process ended",
         };
-        let outcome = Outcome::broken_off(kind, message, effects, started);
+        let (kind, when) = match started {
+            true => (OutcomeKind::UnknownOutcome, "while the call ran"),
+            false => (OutcomeKind::Cancelled, "before the call began"),
+        };
+        let outcome = Outcome::broken_off(kind, &format!("{what} {when}"), effects, started);
         self.call_ended(ordinal, outcome, CallTimes::default())
     }
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
+use super::Cause;
 use super::clock::later;
 use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
 use super::flight::Flight;
-use super::{Answer, Cause, Error};
 use crate::conversation::{Batch, Event, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
@@ -24,7 +24,6 @@ use crate::wire::Usage;
 
 /// What a turn holds besides the session's state: the work that is under way.
 pub(super) struct Turn {
-    pub reply: oneshot::Sender<Result<Answer, Error>>,
     pub span: Span,
     /// The round within it that is under way.
     pub round_span: Span,
@@ -78,7 +77,6 @@ pub(super) struct Append {
 
 impl Turn {
     pub fn new(
-        reply: oneshot::Sender<Result<Answer, Error>>,
         span: Span,
         typed: Option<TypedContext>,
         time_limit: Duration,
@@ -87,7 +85,6 @@ impl Turn {
         let began = Instant::now();
         let deadline = later(began, time_limit);
         Self {
-            reply,
             round_span: span.clone(),
             span,
             typed,

@@ -10,6 +10,7 @@ mod circuits;
 mod cancelling_one_call;
 #[cfg(feature = "cli")]
 mod commands;
+mod crashes;
 mod deadlines;
 #[cfg(feature = "cli")]
 mod doctor;
