@@ -18,7 +18,6 @@ use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
-use super::keeper::Panics;
 use super::line::Line;
 use super::opening::Opening;
 use super::recovery::Asker;
@@ -108,7 +107,6 @@ pub(super) struct Coordinator {
     pub(super) heartbeat: Duration,
     /// Set when the store refuses this owner.
     pub(super) lost: Option<store::Error>,
-    pub(super) panics: Panics,
     /// Where the crew's workers come from and go to.
     pub(super) idle: IdleWorkers,
     /// Goes last: its workers may go to other sessions, and what is left in their queues is given
@@ -155,7 +153,6 @@ impl Coordinator {
             asker: None,
             turn: None,
             lost: None,
-            panics: Panics::default(),
             crew: Crew::new(idle.clone()),
             idle,
         }

@@ -5,10 +5,8 @@
 //! queue) is held by tests in `tests/it/actix_facts.rs`.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::dev::ContextFut;
@@ -19,36 +17,14 @@ use tracing::{Span, error, warn};
 
 use super::clock::later;
 use super::coordinator::Coordinator;
-use crate::supervision::{Decision, RestartPolicy};
+use crate::supervision::{Decision, Failure, RestartPolicy};
 use crate::tools::message_of;
-
-/// After so many panics without an open session in between, nothing is tried any more: the record,
-/// or its store, cannot be read back.
-const MAX_IN_A_ROW: u32 = 5;
-
-/// How often a coordinator has panicked since its session was last open. Cheap to clone: the keeper
-/// counts, and the coordinator begins anew.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Panics(Rc<Cell<u32>>);
-
-impl Panics {
-    /// The session is open.
-    pub fn forget(&self) {
-        self.0.set(0);
-    }
-
-    fn count(&self) -> u32 {
-        self.0.set(self.0.get() + 1);
-        self.0.get()
-    }
-}
 
 /// Polls a coordinator as long as its session lives. When it is given up its mailbox goes with it,
 /// and whoever asked learns that the session is closed.
 pub(super) struct Keeper {
     watched: Option<ContextFut<Coordinator, Context<Coordinator>>>,
     span: Span,
-    panics: Panics,
     policy: RestartPolicy,
     rest: Option<Rest>,
 }
@@ -65,23 +41,25 @@ impl Keeper {
     /// polled.
     pub fn new(mailbox: AddressReceiver<Coordinator>, coordinator: Coordinator) -> Self {
         let span = coordinator.span.clone();
-        let panics = coordinator.panics.clone();
-        let policy = RestartPolicy::new(coordinator.options.backoff);
+        let limits = coordinator.options.supervision.clone();
+        let policy = RestartPolicy::new(limits, coordinator.seat.terms().session);
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
-        Self { watched, span, panics, policy, rest: None }
+        Self { watched, span, policy, rest: None }
     }
 
     /// Has the coordinator rest, or gives it up.
     fn on_panic(&mut self, panic: Box<dyn Any + Send>) {
-        let (cause, in_a_row, now) = (message_of(panic), self.panics.count(), Instant::now());
-        self.rest = match (self.policy.on_failure(now), &self.watched) {
-            (Decision::RebuildAfter(rest), Some(watched)) if in_a_row <= MAX_IN_A_ROW => {
+        let (cause, now) = (message_of(panic), Instant::now());
+        let failure = Failure::Crash { cause, arguments: None };
+        let cause = failure.cause();
+        self.rest = match (self.policy.on_failure(now, &failure), &self.watched) {
+            (Decision::RebuildAfter(rest), Some(watched)) => {
                 warn!(parent: &self.span, %cause, ?rest, "coordinator panicked, rebuilding");
                 let over = Box::pin(sleep_until(later(now, rest)));
                 Some(Rest { over, _address: watched.address() })
             }
             _ => {
-                error!(parent: &self.span, %cause, in_a_row, "coordinator panicked, given up");
+                error!(parent: &self.span, %cause, "coordinator panicked too often, given up");
                 None
             }
         };

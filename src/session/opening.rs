@@ -118,7 +118,6 @@ impl Coordinator {
         self.told = self.seq;
         self.answer_cut_turn(news);
         self.opened = true;
-        self.panics.forget();
         self.begin_next();
     }
 

@@ -53,7 +53,6 @@ impl Supervised for Coordinator {
             unrecorded: Vec::new(),
             heartbeat: self.heartbeat,
             lost: self.lost.take(), // Whoever was refused does not come back as the owner.
-            panics: self.panics.clone(),
             idle: self.idle.clone(),
             crew: Crew::new(self.idle.clone()),
         };

@@ -1,7 +1,7 @@
 //! What happens to a worker that failed, and the account of each round.
 //!
 //! The policy and the report are pure; [`Supervisor`] carries out the one and tells the other.
-//! `rebuild` is the one place that catches an actor's panic.
+//! `rebuild` catches a worker's panic; the coordinator's is its keeper's, in `session`.
 
 mod crew;
 mod policy;

@@ -216,6 +216,10 @@ impl Health {
 
     /// The probe has ended.
     pub fn end_probe(&self, now: Instant, probed: Probed) {
+        if probed == Probed::Badly {
+            let cause = "the call that was to find out had no result in time".to_owned();
+            self.report_failure(self.generation.get(), Failure::TooMany { cause }); // If not a crash.
+        }
         if self.circuit.borrow_mut().end_probe(now, probed) {
             self.recovered.set(true);
             self.look_for_trouble();

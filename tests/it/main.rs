@@ -6,8 +6,8 @@ mod admission;
 mod bench_command;
 mod blocking_tools;
 mod cancelling;
-mod circuits;
 mod cancelling_one_call;
+mod circuits;
 #[cfg(feature = "cli")]
 mod commands;
 mod crashes;

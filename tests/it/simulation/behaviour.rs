@@ -49,20 +49,24 @@ pub fn schema() -> serde_json::Value {
 }
 
 impl Behaviour {
-    /// The arguments that ask for it.
-    pub fn arguments(self) -> String {
+    /// The arguments that ask for it. Those of calls with another `number` are others.
+    pub fn arguments(self, number: u64) -> String {
         match self {
             Self::BreakSchema => r#"{"do": 1}"#.to_owned(),
             Self::Malformed => r#"{"do" "succeed"}"#.to_owned(),
             Self::Truncated => r#"{"do": "succ"#.to_owned(),
-            runs => serde_json::to_string(&runs).expect("an enum of numbers is JSON"),
+            runs => {
+                let mut runs = serde_json::to_value(runs).expect("an enum of numbers is JSON");
+                runs["number"] = number.into();
+                runs.to_string()
+            }
         }
     }
 
     /// Reads it off a call.
     pub fn read(tool: &str, arguments: &str) -> Self {
         let special = [Self::BreakSchema, Self::Malformed, Self::Truncated];
-        if let Some(special) = special.into_iter().find(|it| it.arguments() == arguments) {
+        if let Some(special) = special.into_iter().find(|it| it.arguments(0) == arguments) {
             return special;
         }
         if tool == UNKNOWN_TOOL {

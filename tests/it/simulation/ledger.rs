@@ -12,6 +12,7 @@ use super::behaviour::Behaviour;
 pub struct Ledger {
     pub turns: Vec<Turn>,
     pub rebuilds: Vec<Rebuild>,
+    pub withdrawals: Vec<Withdrawal>,
     /// Events that came where nothing like it was to come.
     pub strays: Vec<String>,
 }
@@ -60,6 +61,14 @@ pub struct Rebuild {
     pub generation: u32,
     pub failed_at: u64,
     pub back_at: u64,
+}
+
+/// A tool was taken out of service.
+#[derive(Debug)]
+pub struct Withdrawal {
+    pub tool: Arc<str>,
+    pub at: u64,
+    pub until: u64,
 }
 
 impl Ledger {
@@ -124,10 +133,20 @@ impl Ledger {
                 let back_at = at + backoff_us;
                 self.rebuilds.push(Rebuild { tool, generation, failed_at: at, back_at });
             }
+            Event::CallRetried { round, ordinal, .. } => {
+                let call = self.call(*round, *ordinal)?;
+                return call.ends.is_empty().then_some(());
+            }
+            Event::CircuitOpened { tool, cool_down_us, .. } => {
+                let (tool, until) = (Arc::clone(tool), at + cool_down_us);
+                self.withdrawals.push(Withdrawal { tool, at, until });
+            }
+            Event::CircuitClosed { .. } => {}
             Event::TurnEnded { end, .. } => {
                 self.end_round(at)?;
                 self.open_turn()?.ended = Some((at, end.clone()));
             }
+            _ => return None,
         }
         Some(())
     }

@@ -104,7 +104,7 @@ fn every_promise_holds_in_every_session() {
 fn sessions_come_to_every_kind_of_end() {
     tools::silence_scripted_panics();
     let (mut calls, mut turns, mut rebuilds, mut waits) = (Vec::new(), Vec::new(), 0, 0);
-    for scenario in (0..60).map(Scenario::new) {
+    for scenario in (0..100).map(Scenario::new) {
         let run = world::run(&scenario).expect("it does not hang");
         turns.extend(run.turns.iter().map(|turn| turn.failed.clone().unwrap_or_default()));
         let rounds = run.turns.iter().flat_map(|turn| &turn.rounds);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use callsheet::supervision::Backoff;
+use callsheet::supervision::{Backoff, RestartLimits};
 use callsheet::{Effects, Limits, Mode};
 
 use super::behaviour::{Behaviour, UNKNOWN_TOOL};
@@ -13,7 +13,7 @@ use super::dice::Dice;
 pub struct Scenario {
     pub tools: Vec<ToolPlan>,
     pub limits: Limits,
-    pub backoff: Backoff,
+    pub supervision: RestartLimits,
     pub turns: Vec<TurnPlan>,
 }
 
@@ -54,6 +54,8 @@ pub enum Says {
 pub struct CallPlan {
     pub tool: &'static str,
     pub behaviour: Behaviour,
+    /// Makes its arguments its own.
+    pub number: u64,
 }
 
 /// Something done from outside, so long after the question.
@@ -97,7 +99,15 @@ impl Scenario {
         let min = millis(dice, 10, 300);
         let backoff = Backoff { min, max: min + millis(dice, 0, 3_000) };
         let turns = (0..dice.between(1, 4)).map(|_| TurnPlan::new(dice)).collect();
-        Self { tools: tools.into(), limits, backoff, turns }
+        // As if there were no circuits.
+        let supervision = RestartLimits {
+            max_restarts: u32::MAX,
+            max_time_outs: 0,
+            max_failure_rate: 1.0,
+            backoff,
+            ..RestartLimits::default()
+        };
+        Self { tools: tools.into(), limits, supervision, turns }
     }
 }
 
@@ -127,7 +137,7 @@ impl TurnPlan {
 fn calls(dice: &mut Dice) -> Says {
     let mut calls: Vec<_> = (0..dice.between(1, 10)).map(|_| CallPlan::new(dice)).collect();
     if dice.percent(5) {
-        calls.push(CallPlan { tool: "read", behaviour: Behaviour::Truncated }); // Always the last.
+        calls.push(CallPlan { tool: "read", behaviour: Behaviour::Truncated, number: 0 }); // Always the last.
     }
     Says::Calls(calls)
 }
@@ -153,7 +163,7 @@ impl CallPlan {
             Behaviour::UnknownTool => UNKNOWN_TOOL,
             _ => dice.one_of(&TOOLS).0,
         };
-        Self { tool, behaviour }
+        Self { tool, behaviour, number: dice.between(0, 1 << 40) }
     }
 }
 

@@ -116,9 +116,9 @@ fn scripted(plan: &ReplyPlan) -> Scripted {
         Says::Calls(calls) => {
             let cut = calls.iter().any(|call| call.behaviour == Behaviour::Truncated);
             let reply = if cut { reply().finish("length") } else { reply() };
-            calls
-                .iter()
-                .fold(reply, |reply, call| reply.call(call.tool, &call.behaviour.arguments()))
+            calls.iter().fold(reply, |reply, call| {
+                reply.call(call.tool, &call.behaviour.arguments(call.number))
+            })
         }
         Says::Text => reply().text("done"),
         Says::Failure => failure(Error::Cut { url: "x".into(), reason: "as planned".into() }),
@@ -139,7 +139,8 @@ async fn live(scenario: &Scenario) -> Run {
     let name: Arc<str> = "simulated".into();
     let id = SessionId::new(Arc::clone(&name));
     let options = SessionOptions::new(model.clone(), Arc::clone(&tools));
-    let options = options.id(id.clone()).limits(scenario.limits.clone()).backoff(scenario.backoff);
+    let options = options.id(id.clone()).limits(scenario.limits.clone());
+    let options = options.supervision(scenario.supervision.clone());
     let session = runtime.session(options);
     let mut events = session.events();
 

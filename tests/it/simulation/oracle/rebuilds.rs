@@ -74,8 +74,10 @@ pub fn every_crash_leads_to_a_rebuild(case: &Case<'_>) -> Vec<String> {
 /// A worker is rebuilt when a call crashed or it could not be made; slow is not dead. Generations
 /// are counted, and rest as long as they may.
 pub fn every_rebuild_has_a_cause(case: &Case<'_>) -> Vec<String> {
-    let backoff = &case.scenario.backoff;
-    let rests = backoff.min.as_micros() as u64..=backoff.max.as_micros() as u64;
+    let backoff = &case.scenario.supervision.backoff;
+    let fifth = |rest: u128, fifths: u128| (rest * fifths / 5) as u64;
+    let rests =
+        fifth(backoff.min.as_micros(), 4).saturating_sub(1_000)..=fifth(backoff.max.as_micros(), 6);
     let mut found = Vec::new();
     for tool in &case.scenario.tools {
         let calls = dispatched(case).filter(|(call, ..)| *call.asked.tool == *tool.name);
