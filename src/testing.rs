@@ -64,14 +64,16 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     system.block_on(test)
 }
 
-/// A runtime within [`run`], with a clock that begins in 2001.
+/// A runtime within [`run`], with a clock that begins in 2001 and without a watchdog, whose time
+/// would be the machine's.
 ///
 /// # Panics
 /// Outside of an actix System.
 #[must_use]
 pub fn runtime() -> Runtime {
     let clock = Clock::at(Duration::from_secs(1_000_000_000));
-    Runtime::builder().clock(clock).in_current_system().expect("within `testing::run`")
+    let builder = Runtime::builder().clock(clock).watchdog(None);
+    builder.in_current_system().expect("within `testing::run`")
 }
 
 /// Breaks the runtime on this thread from now on, to see whether a test notices; `None` mends it.

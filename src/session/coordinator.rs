@@ -18,8 +18,10 @@ use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
+use super::host::Premises;
 use super::line::Line;
 use super::opening::Opening;
+use super::pulse::Pulse;
 use super::recovery::Asker;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
@@ -118,12 +120,10 @@ impl Coordinator {
     pub fn new(
         id: SessionId,
         own: WeakAddr<Self>,
-        idle: IdleWorkers,
-        capacity: Arc<Capacity>,
         options: SessionOptions,
-        journal: Arc<dyn Journal>,
-        clock: Clock,
+        premises: Premises,
     ) -> Self {
+        let Premises { journal, clock, idle, capacity, pulse } = premises;
         let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
@@ -131,7 +131,7 @@ impl Coordinator {
             seat: Seat::new(
                 id.clone(),
                 options.supervision.clone(),
-                terms(&id, &options, capacity),
+                terms(&id, &options, capacity, &pulse),
                 own.recipient(),
             ),
             id,
@@ -160,7 +160,12 @@ impl Coordinator {
 }
 
 /// On which terms the calls of the session `id` run.
-fn terms(id: &SessionId, options: &SessionOptions, capacity: Arc<Capacity>) -> Terms {
+fn terms(
+    id: &SessionId,
+    options: &SessionOptions,
+    capacity: Arc<Capacity>,
+    pulse: &Pulse,
+) -> Terms {
     let mut hasher = DefaultHasher::new(); // The same in every run.
     id.hash(&mut hasher);
     let limits = &options.supervision;
@@ -174,6 +179,7 @@ fn terms(id: &SessionId, options: &SessionOptions, capacity: Arc<Capacity>) -> T
         max_result_bytes: options.max_result_bytes,
         permits: options.max_concurrency.map(permits),
         capacity,
+        breadcrumb: Arc::clone(&pulse.breadcrumb),
     }
 }
 

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
@@ -11,6 +12,7 @@ use actix_rt::ArbiterHandle;
 
 use super::coordinator::Coordinator;
 use super::keeper::Keeper;
+use super::pulse::Pulse;
 use super::{Clock, Session, SessionOptions};
 use crate::conversation::SessionId;
 use crate::store::Journal;
@@ -34,16 +36,28 @@ struct OpenSession {
     mailbox: AddressReceiver<Coordinator>,
 }
 
+/// Asks for a sign of life.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Ping;
+
 /// Begins sessions on its arbiter.
 pub(super) struct Host(Rc<RefCell<Place>>);
 
+/// What the sessions of one arbiter share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Premises {
+    pub journal: Arc<dyn Journal>,
+    pub clock: Clock,
+    /// Workers that sessions have left.
+    pub idle: IdleWorkers,
+    pub capacity: Arc<Capacity>,
+    pub pulse: Arc<Pulse>,
+}
+
 /// Where sessions begin.
 struct Place {
-    journal: Arc<dyn Journal>,
-    clock: Clock,
-    /// Workers that sessions have left.
-    idle: IdleWorkers,
-    capacity: Arc<Capacity>,
+    premises: Premises,
     /// How many sessions have begun since others last had their turn.
     begun: usize,
     /// Those that wait for that.
@@ -57,11 +71,13 @@ impl Host {
         journal: Arc<dyn Journal>,
         clock: Clock,
         capacity: Arc<Capacity>,
+        pulse: Arc<Pulse>,
     ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
-            let (idle, waiting) = (IdleWorkers::default(), VecDeque::new());
-            let place = Place { journal, clock, idle, capacity, begun: 0, waiting };
+            let idle = IdleWorkers::default();
+            let premises = Premises { journal, clock, idle, capacity, pulse };
+            let place = Place { premises, begun: 0, waiting: VecDeque::new() };
             Self(Rc::new(RefCell::new(place)))
         })
     }
@@ -98,13 +114,19 @@ impl Handler<OpenSession> for Host {
     }
 }
 
+impl Handler<Ping> for Host {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
+        self.0.borrow().premises.pulse.beat(Instant::now());
+    }
+}
+
 impl Place {
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
-        let (idle, journal) = (self.idle.clone(), Arc::clone(&self.journal));
-        let capacity = Arc::clone(&self.capacity);
-        let coordinator = Coordinator::new(id, own, idle, capacity, options, journal, self.clock);
+        let coordinator = Coordinator::new(id, own, options, self.premises.clone());
         actix_rt::spawn(Keeper::new(mailbox, coordinator));
     }
 }

@@ -4,18 +4,24 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle, System};
 
 use super::host::Host;
-use super::{Clock, Session, SessionOptions};
+use super::pulse::Pulse;
+use super::watchdog::Watchdog;
+use super::{Clock, Session, SessionOptions, StuckArbiter};
 use crate::conversation::SessionId;
 use crate::store::{Journal, MemoryStore};
 use crate::tools::Capacity;
 
 /// How many threads there may be for tools that block, where nothing else is said.
 const BLOCKING_THREADS: usize = 64;
+
+/// How long an arbiter may not answer, unless the builder is told otherwise.
+const WATCHDOG_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a runtime did not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +48,12 @@ pub struct Runtime {
 struct Inner {
     /// One for each arbiter.
     hosts: Vec<Addr<Host>>,
+    /// As the hosts: how each arbiter is.
+    pulses: Vec<Arc<Pulse>>,
     next: AtomicUsize,
     own: Option<OwnSystem>,
+    /// Held, and so running.
+    watchdog: Option<Watchdog>,
 }
 
 /// A System on a thread of the runtime's own.
@@ -59,24 +69,41 @@ pub struct RuntimeBuilder {
     blocking_threads: usize,
     journal: Option<Arc<dyn Journal>>,
     clock: Option<Clock>,
+    watchdog: Option<Duration>,
 }
 
 impl Runtime {
-    /// A builder with the usual settings: one arbiter per core, records kept in memory.
+    /// A builder with the usual settings: one arbiter per core, records kept in memory, arbiters
+    /// watched.
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
         let (arbiters, max_concurrency, blocking_threads) = (0, 0, BLOCKING_THREADS);
-        let (journal, clock) = (None, None);
-        RuntimeBuilder { arbiters, max_concurrency, blocking_threads, journal, clock }
+        let (journal, clock, watchdog) = (None, None, Some(WATCHDOG_LIMIT));
+        RuntimeBuilder { arbiters, max_concurrency, blocking_threads, journal, clock, watchdog }
     }
 
-    /// Makes a session on the next arbiter in turn, or goes on with one that the store knows.
-    /// Returns at once.
+    /// Makes a session on the next arbiter in turn that is not stuck, or goes on with one that the
+    /// store knows. Returns at once. Where all are stuck, it waits on one of them.
     #[must_use]
     pub fn session(&self, options: SessionOptions) -> Session {
         let id = options.id.clone().unwrap_or_else(SessionId::random);
-        let place = self.inner.next.fetch_add(1, Ordering::Relaxed) % self.inner.hosts.len();
-        Host::open(&self.inner.hosts[place], id, options)
+        Host::open(&self.inner.hosts[self.inner.next_place()], id, options)
+    }
+
+    /// The arbiters that do not answer, by what the watchdog found: something blocks their threads.
+    /// A tool that does so cannot be ended; its sessions go on when it comes back. Empty without a
+    /// watchdog.
+    #[must_use]
+    pub fn stuck_arbiters(&self) -> Vec<StuckArbiter> {
+        let pulses = self.inner.pulses.iter().enumerate();
+        let stuck = pulses.filter(|(_, pulse)| pulse.is_stuck());
+        stuck
+            .map(|(arbiter, pulse)| StuckArbiter {
+                arbiter,
+                tool: pulse.breadcrumb.tool(),
+                silent_for: pulse.heard().elapsed(),
+            })
+            .collect()
     }
 
     /// How many arbiters share the sessions.
@@ -86,9 +113,28 @@ impl Runtime {
     }
 }
 
+impl Inner {
+    /// The next arbiter in turn among those that are not stuck, or among all if all are.
+    fn next_place(&self) -> usize {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        let sound = || (0..self.pulses.len()).filter(|place| !self.pulses[*place].is_stuck());
+        match sound().count() {
+            0 => next % self.pulses.len(),
+            // Meanwhile another may have become stuck.
+            count => sound().nth(next % count).unwrap_or(next % self.pulses.len()),
+        }
+    }
+}
+
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("arbiters", &self.arbiters()).finish_non_exhaustive()
+    }
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Runtime::builder()
     }
 }
 
@@ -130,6 +176,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long an arbiter may not answer before it is stuck: it is logged with the tool that it is
+    /// in, and new sessions are placed elsewhere ([`Runtime::stuck_arbiters`]). A second unless
+    /// set; `None` watches nothing. The time is the machine's, also where tokio's clock is paused.
+    #[must_use]
+    pub fn watchdog(mut self, limit: Option<Duration>) -> Self {
+        self.watchdog = limit;
+        self
+    }
+
     /// Starts a System on a thread of its own. Works with any runtime round it, or none.
     ///
     /// # Errors
@@ -152,26 +207,48 @@ impl RuntimeBuilder {
         let (system, arbiters) = started.recv().map_err(|_| {
             StartError::Thread(std::io::Error::other("the thread ended while it started"))
         })?;
-        Ok(self.build(&arbiters, Some(OwnSystem { system, thread: Some(thread) })))
+        self.build(&arbiters, Some(OwnSystem { system, thread: Some(thread) }))
     }
 
     /// Uses the actix System of this thread: sessions live on the current arbiter.
     ///
     /// # Errors
-    /// [`StartError::NoSystem`] outside of a System.
+    /// [`StartError::NoSystem`] outside of a System; [`StartError::Thread`] if the operating system
+    /// gives no thread for the watchdog.
     pub fn in_current_system(self) -> Result<Runtime, StartError> {
         let arbiter = Arbiter::try_current().ok_or(StartError::NoSystem)?;
-        Ok(self.build(&[arbiter], None))
+        self.build(&[arbiter], None)
     }
 
-    fn build(self, arbiters: &[ArbiterHandle], own: Option<OwnSystem>) -> Runtime {
+    fn build(
+        self,
+        arbiters: &[ArbiterHandle],
+        own: Option<OwnSystem>,
+    ) -> Result<Runtime, StartError> {
         let journal = self.journal.unwrap_or_else(|| Arc::new(MemoryStore::new()));
         let clock = self.clock.unwrap_or_else(Clock::system);
         let capacity = Capacity::new(self.max_concurrency, self.blocking_threads);
-        let host =
-            |arbiter| Host::start(arbiter, Arc::clone(&journal), clock, Arc::clone(&capacity));
-        let (hosts, next) = (arbiters.iter().map(host).collect(), AtomicUsize::new(0));
-        Runtime { inner: Arc::new(Inner { hosts, next, own }) }
+        let (mut hosts, mut pulses, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+        for arbiter in arbiters {
+            let pulse = Arc::new(Pulse::new(Instant::now()));
+            let host = Host::start(
+                arbiter,
+                Arc::clone(&journal),
+                clock,
+                Arc::clone(&capacity),
+                Arc::clone(&pulse),
+            );
+            watched.push((host.downgrade(), Arc::clone(&pulse)));
+            hosts.push(host);
+            pulses.push(pulse);
+        }
+        // Before the watchdog, so that the System stops if it does not start.
+        let mut inner = Inner { hosts, pulses, next: AtomicUsize::new(0), own, watchdog: None };
+        if let Some(limit) = self.watchdog {
+            let watchdog = Watchdog::start(watched, limit).map_err(StartError::Thread)?;
+            inner.watchdog = Some(watchdog);
+        }
+        Ok(Runtime { inner: Arc::new(inner) })
     }
 }
 

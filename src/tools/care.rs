@@ -133,16 +133,14 @@ impl Running {
     /// As [`Running::poll`], for a call with care.
     pub(super) fn poll_with_care(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let max_result_bytes = self.post.terms.max_result_bytes;
-            let Some(care) = &mut self.care else { return Poll::Pending };
-            if let Stage::Attempting = care.stage
-                && let Poll::Ready(outcome) = self.guard.poll_work(cx, max_result_bytes)
-            {
+            let is_attempting = self.care.as_ref().is_some_and(|care| care.is_attempting());
+            if is_attempting && let Poll::Ready(outcome) = self.poll_work(cx) {
                 if self.on_attempt_ended(outcome) {
                     continue;
                 }
                 return Poll::Ready(());
             }
+            let Some(care) = &mut self.care else { return Poll::Pending };
             if care.context.poll_over(cx).is_ready() {
                 return Poll::Ready(()); // Given up.
             }
@@ -150,7 +148,8 @@ impl Running {
                 Stage::Attempting => {
                     let late = care.poll_late(&self.post, self.guard.context(), cx);
                     let message = ready!(late);
-                    self.guard.stop();
+                    let Self { guard, post, .. } = self;
+                    post.inside(|| guard.stop());
                     let effects = self.post.tool_type.declared_effects();
                     let kind = OutcomeKind::TimedOut;
                     let outcome = Outcome::broken_off(kind, &message, effects, true);
@@ -223,7 +222,8 @@ impl Running {
         match &post.tool_type.work {
             Work::Async(_) => match post.tool() {
                 Ok(tool) => {
-                    self.guard.begin(&context, |context| tool.call(&self.arguments, context));
+                    let call = |context| tool.call(&self.arguments, context);
+                    post.inside(|| self.guard.begin(&context, call));
                 }
                 Err(outcome) => {
                     self.settle(&outcome);

@@ -7,6 +7,7 @@
 
 mod admission;
 mod backoff;
+mod breadcrumb;
 mod call_limits;
 mod care;
 mod circuit;
@@ -43,6 +44,7 @@ pub use shared::ToolHealth;
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
 pub(crate) use backoff::uniform;
+pub(crate) use breadcrumb::{Breadcrumb, Mark};
 pub(crate) use call_limits::CallLimits;
 pub(crate) use circuit::Trip;
 pub(crate) use completion::{Completer, Completion, Completions};

@@ -54,6 +54,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What the tool says; pending while it works.
+    pub(super) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let Self { guard, post, .. } = self;
+        post.inside(|| guard.poll_work(cx, post.terms.max_result_bytes))
+    }
+
     /// Tells those who wait for the call, and the worker what it has shown.
     pub(super) fn end(&mut self, outcome: Outcome) {
         self.settle(&outcome);
@@ -130,7 +136,7 @@ impl Future for Running {
             }
             return polled;
         }
-        let polled = this.guard.poll_work(cx, this.post.terms.max_result_bytes);
+        let polled = this.poll_work(cx);
         drop(entered);
         match polled {
             Poll::Ready(outcome) => {
@@ -149,7 +155,8 @@ impl Future for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _entered = self.span.clone().entered();
-        self.guard.stop();
+        let Self { guard, post, .. } = self;
+        post.inside(|| guard.stop());
         if self.completer.is_some()
             && let Some(cause) = self.guard.panicked_on_drop().map(str::to_owned)
         {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::threads::Threads;
-use super::{Backoff, Tolerance};
+use super::{Backoff, Breadcrumb, Tolerance};
 
 /// On which terms the calls of one session run.
 pub(crate) struct Terms {
@@ -17,6 +17,8 @@ pub(crate) struct Terms {
     /// How many calls of the session may run at a time; `None` = any number.
     pub permits: Option<Arc<Semaphore>>,
     pub capacity: Arc<Capacity>,
+    /// Of the thread that the session lives on.
+    pub breadcrumb: Arc<Breadcrumb>,
 }
 
 /// What the sessions of one runtime share.

@@ -20,7 +20,7 @@ use super::running::Running;
 use super::spec::Work;
 use super::terms::{Terms, permits};
 use super::tries::Spent;
-use super::{Begun, CallContext, Completer, Failure, Health, Tool, ToolType};
+use super::{Begun, CallContext, Completer, Failure, Health, Mark, Tool, ToolType};
 use crate::conversation::{Expired, Outcome, OutcomeKind, timed_out};
 
 /// How soon a call is done that is worth no room among those that wait.
@@ -89,6 +89,8 @@ pub(crate) struct Assignment {
     pub own_turn: Option<Arc<Semaphore>>,
     /// Made when the worker starts, and anew after each failure.
     tool: RefCell<Option<Rc<dyn Tool>>>,
+    /// Left while the tool's code runs.
+    mark: Mark,
 }
 
 impl Assignment {
@@ -96,7 +98,16 @@ impl Assignment {
     pub fn new(tool_type: Arc<ToolType>, begun: Begun, terms: Rc<Terms>) -> Self {
         let own_turn = tool_type.limits.exclusive.then(|| permits(1));
         let (health, wanted, tool) = (Rc::default(), Instant::now(), RefCell::default());
-        Self { tool_type, health, begun, wanted, terms, own_turn, tool }
+        let mark = Mark::new(&terms.breadcrumb, tool_type.name());
+        Self { tool_type, health, begun, wanted, terms, own_turn, tool, mark }
+    }
+
+    /// Runs the tool's own code, which is guarded and does not panic.
+    pub(super) fn inside<T>(&self, code: impl FnOnce() -> T) -> T {
+        self.mark.enter();
+        let done = code();
+        self.mark.leave();
+        done
     }
 
     /// The tool, made now if there is none. If that panics, what the call is answered.
@@ -107,7 +118,7 @@ impl Assignment {
         let Work::Async(make) = &self.tool_type.work else {
             return Err(Outcome::failed(OutcomeKind::ToolError, "it runs on threads"));
         };
-        match catch_unwind(AssertUnwindSafe(|| make())) {
+        match self.inside(|| catch_unwind(AssertUnwindSafe(|| make()))) {
             Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool.into()))),
             Err(panic) => {
                 let message = format!("the tool could not be made: {}", message_of(panic));
@@ -242,7 +253,8 @@ impl ToolWorker {
         match assignment.tool() {
             Ok(tool) => {
                 let arguments = Arc::clone(&running.arguments);
-                running.guard.begin(&context, |context| tool.call(&arguments, context));
+                let call = |context| tool.call(&arguments, context);
+                assignment.inside(|| running.guard.begin(&context, call));
             }
             Err(outcome) => return running.end(outcome),
         }
@@ -259,10 +271,8 @@ impl ToolWorker {
             return Some(running);
         }
         // Whoever is polled again by another task forgets this one.
-        let entered = running.span.enter();
-        let max_bytes = running.post.terms.max_result_bytes;
-        let cx = &mut TaskContext::from_waker(Waker::noop());
-        let polled = running.guard.poll_work(cx, max_bytes);
+        let entered = running.span.clone().entered();
+        let polled = running.poll_work(&mut TaskContext::from_waker(Waker::noop()));
         drop(entered);
         self.answers_at_once = polled.is_ready() && running.began.elapsed() < AT_ONCE;
         match polled {

@@ -30,3 +30,4 @@ mod support;
 mod tracing_spans;
 mod turns;
 mod waiting_in_line;
+mod watchdog;

@@ -1,0 +1,133 @@
+//! Arbiters whose thread a tool blocks: found, named, and passed over. The clock is the machine's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use callsheet::session::StuckArbiter;
+use callsheet::testing::{ScriptedModel, reply};
+use callsheet::{Runtime, Session, SessionOptions, ToolSet, ToolType};
+use serde_json::json;
+
+use crate::support::{dynamic, seconds};
+
+/// What a test waits for at most before it fails.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A tool that blocks its thread until `free` is dropped, or says something.
+fn spin() -> (ToolType, mpsc::Sender<()>) {
+    let (free, freed) = mpsc::channel::<()>();
+    let freed = Arc::new(std::sync::Mutex::new(freed));
+    let tool = dynamic("spin", json!({"type": "object"}), move |_, _| {
+        let freed = Arc::clone(&freed);
+        async move {
+            let freed = freed.lock().expect("one call at a time");
+            let _ = freed.recv_timeout(PATIENCE);
+            Ok("spun".to_owned())
+        }
+    });
+    (tool, free)
+}
+
+/// A session whose first question has it call `tool`.
+fn session_with(runtime: &Runtime, tool: ToolType) -> Session {
+    let calls = reply().call(tool.name(), "{}");
+    let model = ScriptedModel::new([calls, reply().text("done")]);
+    let tools = Arc::new(ToolSet::new([tool]).expect("well formed"));
+    runtime.session(SessionOptions::new(model, tools))
+}
+
+fn idle_session(runtime: &Runtime) -> Session {
+    let model = ScriptedModel::new([reply().text("here")]);
+    runtime.session(SessionOptions::new(model, Arc::new(ToolSet::default())))
+}
+
+/// Looks every few milliseconds until `found` says yes of the stuck arbiters.
+async fn until(runtime: &Runtime, found: impl Fn(&[StuckArbiter]) -> bool) -> Vec<StuckArbiter> {
+    let began = Instant::now();
+    loop {
+        let stuck = runtime.stuck_arbiters();
+        if found(&stuck) {
+            return stuck;
+        }
+        assert!(began.elapsed() < PATIENCE, "{stuck:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn executor() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a thread")
+}
+
+#[test]
+fn a_tool_that_blocks_its_thread_is_named_and_new_sessions_are_placed_elsewhere() {
+    let limit = Duration::from_millis(200);
+    let runtime = Runtime::builder().arbiters(2).watchdog(Some(limit)).start().expect("threads");
+    let (tool, free) = spin();
+    let blocked = session_with(&runtime, tool); // On arbiter 0, the first in turn.
+    executor().block_on(async {
+        let began = Instant::now();
+        let asked = tokio::spawn(async move { blocked.ask("go").await.map(|answer| answer.text) });
+        let stuck = until(&runtime, |stuck| !stuck.is_empty()).await;
+        assert!(began.elapsed() < limit + seconds(1), "{:?}", began.elapsed());
+        let [StuckArbiter { arbiter: 0, tool, silent_for }] = &stuck[..] else {
+            panic!("{stuck:?}")
+        };
+        assert_eq!(tool.as_deref(), Some("spin"));
+        assert!(*silent_for >= limit, "{silent_for:?}");
+
+        // Whichever arbiter is next in turn.
+        for _ in 0..4 {
+            let answer = tokio::time::timeout(PATIENCE, idle_session(&runtime).ask("hi")).await;
+            assert_eq!(&*answer.expect("it is not stuck").expect("an answer").text, "here");
+        }
+        assert!(!runtime.stuck_arbiters().is_empty());
+
+        drop(free);
+        assert_eq!(&*asked.await.expect("no panic").expect("an answer"), "done");
+        until(&runtime, |stuck| stuck.is_empty()).await;
+        for _ in 0..2 {
+            idle_session(&runtime).ask("hi").await.expect("both arbiters are sound");
+        }
+    });
+}
+
+#[test]
+fn a_tool_that_takes_its_time_without_blocking_is_not_stuck() {
+    let limit = Duration::from_millis(400);
+    let runtime = Runtime::builder().arbiters(1).watchdog(Some(limit)).start().expect("threads");
+    let finished = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&finished);
+    let tool = dynamic("patient", json!({"type": "object"}), move |_, _| {
+        let flag = Arc::clone(&flag);
+        async move {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            flag.store(true, Ordering::Relaxed);
+            Ok(String::new())
+        }
+    });
+    let session = session_with(&runtime, tool);
+    executor().block_on(async {
+        let asked = tokio::spawn(async move { session.ask("go").await.map(|answer| answer.text) });
+        while !finished.load(Ordering::Relaxed) {
+            assert_eq!(runtime.stuck_arbiters(), []);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        asked.await.expect("no panic").expect("an answer");
+    });
+}
+
+#[test]
+fn without_a_watchdog_nothing_is_said_to_be_stuck() {
+    let runtime = Runtime::builder().arbiters(1).watchdog(None).start().expect("threads");
+    let (tool, free) = spin();
+    let session = session_with(&runtime, tool);
+    executor().block_on(async {
+        let asked = tokio::spawn(async move { session.ask("go").await.map(|answer| answer.text) });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(runtime.stuck_arbiters(), []);
+        drop(free);
+        asked.await.expect("no panic").expect("an answer");
+    });
+}
