@@ -26,7 +26,7 @@
 //! | [`tools`] | `trait Tool`, typed tools, the guard round each call, the worker actor | restart decisions |
 //! | [`supervision`] | the restart policy, the future that rebuilds workers, the round's report | tools' results |
 //! | [`store`] | `trait Journal` and its memory store | what events mean |
-//! | [`session`] | the coordinator actor, and the handles [`Runtime`] and [`Session`] | addresses outside |
+//! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
 //! | `cli`, `config` (feature `cli`) | the command and its settings | |
@@ -36,7 +36,8 @@
 //!
 //! [`Runtime::builder`], [`ToolType::typed`], [`SessionOptions::new`] and [`Session::ask`] are a
 //! whole program; `examples/` has two. Record, then act: a step is in the journal before its
-//! effect begins, and a session's state is a fold over its [`Event`]s.
+//! effect begins, and a session's state is a fold over its [`Event`]s. [`Runtime::shutdown`] ends it
+//! all in good order; [`Runtime::stuck_arbiters`] names a tool that blocks its thread.
 
 #[cfg(feature = "cli")]
 pub mod cli;

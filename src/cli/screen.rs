@@ -126,11 +126,16 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
         Error::Turn(failed) => match &failed.cause {
             Cause::Model(error) => Some(error.advice()),
             Cause::Cancelled
+            | Cause::ShutDown
             | Cause::TimedOut
             | Cause::MaxRounds { .. }
             | Cause::Store(_)
             | Cause::Crashed => None,
         },
-        Error::Busy | Error::EmptyPrompt | Error::Closed | Error::Store(_) => None,
+        Error::Busy
+        | Error::EmptyPrompt
+        | Error::Closed
+        | Error::ShuttingDown
+        | Error::Store(_) => None,
     }
 }

@@ -44,14 +44,16 @@ impl Status {
         match error.downcast_ref::<Error>() {
             Some(Error::EmptyPrompt) => Self::Usage,
             Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
-            Some(Error::Busy | Error::Closed | Error::Store(_)) | None => Self::Failed,
+            Some(Error::Busy | Error::Closed | Error::ShuttingDown | Error::Store(_)) | None => {
+                Self::Failed
+            }
         }
     }
 
     pub fn of_cause(cause: &Cause) -> Self {
         match cause {
             Cause::Model(model::Error::KeyRefused { .. }) => Self::KeyRefused,
-            Cause::Cancelled => Self::Interrupted,
+            Cause::Cancelled | Cause::ShutDown => Self::Interrupted,
             Cause::TimedOut => Self::Deadline,
             Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
                 Self::Failed
@@ -75,5 +77,16 @@ impl Status {
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_a_shutdown_cut_was_interrupted_and_a_question_during_it_failed() {
+        assert_eq!(Status::of_cause(&Cause::ShutDown), Status::Interrupted);
+        assert_eq!(Status::of(&Error::ShuttingDown.into()), Status::Failed);
     }
 }

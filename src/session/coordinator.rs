@@ -23,6 +23,7 @@ use super::line::Line;
 use super::opening::Opening;
 use super::pulse::Pulse;
 use super::recovery::Asker;
+use super::shutdown::Closing;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
@@ -81,6 +82,8 @@ pub(super) struct Coordinator {
     pub(super) options: SessionOptions,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Clock,
+    /// The runtime shuts down: no turn begins.
+    pub(super) closing: Closing,
     pub(super) epoch: u64,
     /// The last event that was handed to the journal.
     pub(super) seq: u64,
@@ -123,7 +126,7 @@ impl Coordinator {
         options: SessionOptions,
         premises: Premises,
     ) -> Self {
-        let Premises { journal, clock, idle, capacity, pulse } = premises;
+        let Premises { journal, clock, idle, capacity, pulse, closing } = premises;
         let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
@@ -141,6 +144,7 @@ impl Coordinator {
             options,
             journal,
             clock,
+            closing,
             epoch: 0,
             seq: 0,
             told: 0,
@@ -208,6 +212,9 @@ impl Handler<Ask> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) {
+        if self.closing.has_begun() {
+            return self.begin(ask); // That is refused.
+        }
         let is_first = self.waiting.len() == 0;
         if self.opened && self.turn.is_none() && is_first {
             return self.begin(ask);
@@ -231,8 +238,12 @@ impl Coordinator {
     }
 
     /// Begins a turn, or says why not. No other may be under way.
-    fn begin(&mut self, ask: Ask) {
+    pub(super) fn begin(&mut self, ask: Ask) {
         let Ask { prompt, typed, reply, .. } = ask;
+        if self.closing.has_begun() {
+            drop(reply.send(Err(Error::ShuttingDown)));
+            return;
+        }
         if let Some(error) = &self.lost {
             drop(reply.send(Err(Error::Store(error.clone()))));
             return;
@@ -254,7 +265,7 @@ impl Handler<Cancel> for Coordinator {
 
     fn handle(&mut self, _: Cancel, _: &mut Context<Self>) -> bool {
         // `Drive` is polled after the mailbox and acts on it.
-        let turn = self.turn.as_mut().filter(|turn| turn.answer.is_none() && turn.cause.is_none());
+        let turn = self.turn.as_mut().filter(|turn| turn.can_be_cancelled());
         turn.is_some_and(|turn| {
             turn.cancelled = true;
             true

@@ -129,7 +129,8 @@ impl Coordinator {
         if !landed.is_empty() {
             self.on_landed(landed);
         } else if std::mem::take(&mut turn.cancelled) {
-            self.break_off(Cause::Cancelled);
+            let cause = if turn.shut_down { Cause::ShutDown } else { Cause::Cancelled };
+            self.break_off(cause);
         } else if cancels {
             self.end_cancelled_calls();
         } else if rang {

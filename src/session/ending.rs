@@ -82,6 +82,7 @@ impl Coordinator {
     pub(super) fn break_off(&mut self, cause: Cause) {
         let (kind, message) = match &cause {
             Cause::TimedOut => timed_out(Expired::Turn),
+            Cause::ShutDown => (OutcomeKind::Cancelled, "the runtime was shut down".to_owned()),
             Cause::Cancelled
             | Cause::Model(_)
             | Cause::MaxRounds { .. }
@@ -92,12 +93,16 @@ impl Coordinator {
         let end = match &cause {
             Cause::Cancelled => TurnEnd::Cancelled,
             Cause::TimedOut => TurnEnd::TimedOut,
-            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
-                TurnEnd::Failed { problem: cause.problem() }
-            }
+            Cause::Model(_)
+            | Cause::MaxRounds { .. }
+            | Cause::Store(_)
+            | Cause::Crashed
+            | Cause::ShutDown => TurnEnd::Failed { problem: cause.problem() },
         };
+        let cut = matches!(cause, Cause::ShutDown).then(|| ended_calls(&events));
         events.push(Event::TurnEnded { turn: self.state.turns(), end });
         if let Some(turn) = &mut self.turn {
+            turn.cut = cut;
             (turn.model, turn.asks) = (None, false);
             turn.flight = Flight::default(); // That gives the calls up, and stops the work.
             turn.cause = Some(cause);
@@ -173,6 +178,7 @@ impl Coordinator {
         for news in std::mem::take(&mut turn.news) {
             self.tell(news); // There is no turn left to record it in.
         }
+        self.tell_end(&mut turn);
         let report = TurnReport {
             session: self.id.clone(),
             model: turn.model_name.unwrap_or_else(|| self.options.model.name().into()),
@@ -191,4 +197,13 @@ impl Coordinator {
             drop(asker.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
         }
     }
+}
+
+/// The ids and tools of the calls whose ends are among `events`.
+fn ended_calls(events: &[Event]) -> Vec<(Arc<str>, Arc<str>)> {
+    let call = |event: &Event| match event {
+        Event::CallEnded { id, tool, .. } => Some((Arc::clone(id), Arc::clone(tool))),
+        _ => None,
+    };
+    events.iter().filter_map(call).collect()
 }

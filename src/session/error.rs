@@ -17,6 +17,9 @@ pub enum Error {
     /// The session, or its runtime, has ended.
     #[error("the session has ended")]
     Closed,
+    /// The runtime shuts down: no turn begins any more. The question has left no trace.
+    #[error("the runtime is shutting down")]
+    ShuttingDown,
     /// The store does not let this session go on.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -43,6 +46,9 @@ pub enum Cause {
     /// Somebody cancelled it.
     #[error("the turn was cancelled")]
     Cancelled,
+    /// The runtime was shut down, and the turn did not end in the time that was left to it.
+    #[error("the runtime was shut down")]
+    ShutDown,
     /// The turn's time limit passed.
     #[error("no answer within the turn's time limit")]
     TimedOut,
@@ -68,6 +74,7 @@ impl Cause {
         match self {
             Self::Model(error) => error.code(),
             Self::Cancelled => "cancelled",
+            Self::ShutDown => "shut_down",
             Self::TimedOut => "turn_timed_out",
             Self::MaxRounds { .. } => "max_rounds",
             Self::Store(_) => "store_failed",

@@ -102,7 +102,8 @@ impl Session {
     /// # Errors
     /// [`Error::Busy`] while another turn runs, unless the question is to
     /// [wait in line](Question::wait_in_line); [`Error::EmptyPrompt`] for a question without
-    /// text; [`Error::Closed`] once the session has ended; [`Error::Turn`] if the turn ended
+    /// text; [`Error::Closed`] once the session has ended; [`Error::ShuttingDown`] once its
+    /// runtime shuts down; [`Error::Turn`] if the turn ended
     /// without an answer: the conversation is whole, and asking again is safe.
     pub async fn ask(&self, question: impl Into<Question>) -> Result<Answer, Error> {
         let Question { prompt, typed, waits } = question.into();

@@ -9,11 +9,13 @@ use std::time::Instant;
 use actix::dev::channel::{AddressReceiver, channel};
 use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
 use actix_rt::ArbiterHandle;
+use tokio::sync::oneshot;
 
 use super::coordinator::Coordinator;
 use super::keeper::Keeper;
 use super::pulse::Pulse;
-use super::{Clock, Session, SessionOptions};
+use super::shutdown::{Closing, drain};
+use super::{Clock, Session, SessionOptions, ShutdownReport};
 use crate::conversation::SessionId;
 use crate::store::Journal;
 use crate::supervision::IdleWorkers;
@@ -25,6 +27,9 @@ use crate::tools::Capacity;
 /// memory cold. Fewer at a time are faster still where tools answer at once, but where they take
 /// their time it is better to have them begin.
 const AT_ONCE: usize = 32;
+
+/// How many sessions a host knows at least before it looks which of them have ended.
+const MIN_KNOWN: usize = 256;
 
 /// Begins a session whose address its callers have already.
 #[derive(Message)]
@@ -41,7 +46,15 @@ struct OpenSession {
 #[rtype(result = "()")]
 pub(super) struct Ping;
 
-/// Begins sessions on its arbiter.
+/// Lets turns end by themselves until `until`, cuts the rest, and tells what became of them.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct ShutDown {
+    until: tokio::time::Instant,
+    reply: oneshot::Sender<ShutdownReport>,
+}
+
+/// Begins sessions on its arbiter, and knows them.
 pub(super) struct Host(Rc<RefCell<Place>>);
 
 /// What the sessions of one arbiter share. Cheap to clone.
@@ -53,6 +66,7 @@ pub(super) struct Premises {
     pub idle: IdleWorkers,
     pub capacity: Arc<Capacity>,
     pub pulse: Arc<Pulse>,
+    pub closing: Closing,
 }
 
 /// Where sessions begin.
@@ -62,6 +76,10 @@ struct Place {
     begun: usize,
     /// Those that wait for that.
     waiting: VecDeque<OpenSession>,
+    /// The sessions that live here, and some that have ended.
+    known: Vec<WeakAddr<Coordinator>>,
+    /// How many are known before those that have ended are forgotten.
+    most_known: usize,
 }
 
 impl Host {
@@ -70,15 +88,13 @@ impl Host {
         arbiter: &ArbiterHandle,
         journal: Arc<dyn Journal>,
         clock: Clock,
-        capacity: Arc<Capacity>,
-        pulse: Arc<Pulse>,
+        (capacity, pulse, closing): (Arc<Capacity>, Arc<Pulse>, Closing),
     ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
             let idle = IdleWorkers::default();
-            let premises = Premises { journal, clock, idle, capacity, pulse };
-            let place = Place { premises, begun: 0, waiting: VecDeque::new() };
-            Self(Rc::new(RefCell::new(place)))
+            let premises = Premises { journal, clock, idle, capacity, pulse, closing };
+            Self(Rc::new(RefCell::new(Place::new(premises))))
         })
     }
 
@@ -90,6 +106,17 @@ impl Host {
         let own = coordinator.downgrade();
         host.do_send(OpenSession { id: id.clone(), options, own, mailbox });
         Session { id, coordinator }
+    }
+
+    /// Has the sessions of `host` come to an end by `until`, as [`drain`] does. The answer says
+    /// what became of their turns; it is dropped if the host is gone.
+    pub fn shut_down(
+        host: &Addr<Self>,
+        until: tokio::time::Instant,
+    ) -> oneshot::Receiver<ShutdownReport> {
+        let (reply, report) = oneshot::channel();
+        host.do_send(ShutDown { until, reply });
+        report
     }
 }
 
@@ -122,12 +149,37 @@ impl Handler<Ping> for Host {
     }
 }
 
+impl Handler<ShutDown> for Host {
+    type Result = ();
+
+    fn handle(&mut self, ShutDown { until, reply }: ShutDown, _: &mut Context<Self>) {
+        let sessions = self.0.borrow().known.clone();
+        // A task: it goes on also when the host has gone.
+        actix_rt::spawn(async move { drop(reply.send(drain(sessions, until).await)) });
+    }
+}
+
 impl Place {
+    fn new(premises: Premises) -> Self {
+        let (waiting, known) = (VecDeque::new(), Vec::new());
+        Self { premises, begun: 0, waiting, known, most_known: MIN_KNOWN }
+    }
+
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
+        self.remember(own.clone());
         let coordinator = Coordinator::new(id, own, options, self.premises.clone());
         actix_rt::spawn(Keeper::new(mailbox, coordinator));
+    }
+
+    /// Keeps `session` in mind. Those that have ended are forgotten each time the list has doubled.
+    fn remember(&mut self, session: WeakAddr<Coordinator>) {
+        if self.known.len() >= self.most_known {
+            self.known.retain(|session| session.upgrade().is_some());
+            self.most_known = (2 * self.known.len()).max(MIN_KNOWN);
+        }
+        self.known.push(session);
     }
 }
 
@@ -144,5 +196,40 @@ async fn take_turns(place: Rc<RefCell<Place>>) {
         if place.waiting.is_empty() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn sessions_that_have_ended_are_forgotten_in_time() {
+        let mut place = Place::new(Premises {
+            journal: Arc::new(MemoryStore::new()),
+            clock: Clock::system(),
+            idle: IdleWorkers::default(),
+            capacity: Capacity::new(0, 1),
+            pulse: Arc::new(Pulse::new(Instant::now())),
+            closing: Closing::default(),
+        });
+        let session = || {
+            let (sender, mailbox) = channel(0);
+            (Addr::new(sender).downgrade(), mailbox)
+        };
+        let (living, mailboxes): (Vec<_>, Vec<_>) = (0..1000).map(|_| session()).unzip();
+        living.iter().for_each(|living| place.remember(living.clone()));
+        for _ in 0..10_000 {
+            place.remember(session().0);
+            assert!(place.known.len() <= 2 * living.len());
+        }
+        let known = |living| place.known.contains(living);
+        assert!(living.iter().all(known));
+        drop(mailboxes);
+        for _ in 0..10_000 {
+            place.remember(session().0);
+        }
+        assert!(place.known.len() <= MIN_KNOWN);
     }
 }

@@ -53,6 +53,11 @@ impl Pulse {
         self.stuck.store(stuck, Ordering::Relaxed);
     }
 
+    /// The account of an arbiter that is stuck: the `arbiter`th.
+    pub fn stuck(&self, arbiter: usize, silent_for: Duration) -> StuckArbiter {
+        StuckArbiter { arbiter, tool: self.breadcrumb.tool(), silent_for }
+    }
+
     fn locked(&self) -> MutexGuard<'_, Instant> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -53,6 +53,7 @@ impl Supervised for Coordinator {
             unrecorded: Vec::new(),
             heartbeat: self.heartbeat,
             lost: self.lost.take(), // Whoever was refused does not come back as the owner.
+            closing: self.closing.clone(),
             idle: self.idle.clone(),
             crew: Crew::new(self.idle.clone()),
         };

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 
 use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle, System};
+use tokio::task::coop::unconstrained;
 
+use super::clock::later;
 use super::host::Host;
 use super::pulse::Pulse;
+use super::shutdown::{self, Alarm, Closing};
 use super::watchdog::Watchdog;
-use super::{Clock, Session, SessionOptions, StuckArbiter};
+use super::{Clock, Session, SessionOptions, ShutdownReport, StuckArbiter};
 use crate::conversation::SessionId;
 use crate::store::{Journal, MemoryStore};
 use crate::tools::Capacity;
@@ -38,8 +41,8 @@ pub enum StartError {
 /// caller's running System. Cheap to clone.
 ///
 /// When the last clone is dropped, a System of its own stops, and with it every session: turns that
-/// are under way end with [`super::Error::Closed`]. Dropping it waits for that thread, unless it is
-/// dropped on one of the runtime's own.
+/// are under way end with [`super::Error::Closed`], unless [`Runtime::shutdown`] has let them end in
+/// good order. Dropping it waits for that thread, unless it is dropped on one of the runtime's own.
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
@@ -51,6 +54,7 @@ struct Inner {
     /// As the hosts: how each arbiter is.
     pulses: Vec<Arc<Pulse>>,
     next: AtomicUsize,
+    closing: Closing,
     own: Option<OwnSystem>,
     /// Held, and so running.
     watchdog: Option<Watchdog>,
@@ -97,13 +101,41 @@ impl Runtime {
     pub fn stuck_arbiters(&self) -> Vec<StuckArbiter> {
         let pulses = self.inner.pulses.iter().enumerate();
         let stuck = pulses.filter(|(_, pulse)| pulse.is_stuck());
-        stuck
-            .map(|(arbiter, pulse)| StuckArbiter {
-                arbiter,
-                tool: pulse.breadcrumb.tool(),
-                silent_for: pulse.heard().elapsed(),
-            })
-            .collect()
+        stuck.map(|(arbiter, pulse)| pulse.stuck(arbiter, pulse.heard().elapsed())).collect()
+    }
+
+    /// Ends the runtime in good order: no turn begins any more, those under way may end by
+    /// themselves until `drain` has passed, and the rest is cut. Each call of a turn that is cut is
+    /// answered `cancelled`, its end is in the store, and the one who asked gets
+    /// [`super::Cause::ShutDown`]. Says what became of the turns.
+    ///
+    /// Returns as soon as no turn is under way; at the latest a second after `drain`, when it waits
+    /// no longer for stores and arbiters that do not answer. Usable from any runtime, and again
+    /// while another shutdown goes on: the shorter drain counts. Dropping the future does not stop a
+    /// shutdown that has begun, which is when it is first polled. Sessions stay to be looked at
+    /// until the runtime is dropped; a question to one, or to a new one, is answered
+    /// [`super::Error::ShuttingDown`].
+    pub async fn shutdown(&self, drain: Duration) -> ShutdownReport {
+        let inner = &self.inner;
+        inner.closing.begin();
+        let (asked, until) = (Instant::now(), later(tokio::time::Instant::now(), drain));
+        let mut alarm = Alarm::after(drain.saturating_add(shutdown::PATIENCE));
+        let answers: Vec<_> = inner.hosts.iter().map(|host| Host::shut_down(host, until)).collect();
+        let mut report = ShutdownReport::default();
+        for (arbiter, answer) in answers.into_iter().enumerate() {
+            tokio::select! {
+                biased;
+                // An arbiter that has ended has no turns.
+                answer = unconstrained(answer) => report.add(answer.unwrap_or_default()),
+                () = &mut alarm => {
+                    let pulse = &inner.pulses[arbiter];
+                    let watched = inner.watchdog.is_some();
+                    let since = if watched { pulse.heard() } else { asked };
+                    report.stuck.push(pulse.stuck(arbiter, since.elapsed()));
+                }
+            }
+        }
+        report
     }
 
     /// How many arbiters share the sessions.
@@ -229,21 +261,18 @@ impl RuntimeBuilder {
         let clock = self.clock.unwrap_or_else(Clock::system);
         let capacity = Capacity::new(self.max_concurrency, self.blocking_threads);
         let (mut hosts, mut pulses, mut watched) = (Vec::new(), Vec::new(), Vec::new());
+        let closing = Closing::default();
         for arbiter in arbiters {
             let pulse = Arc::new(Pulse::new(Instant::now()));
-            let host = Host::start(
-                arbiter,
-                Arc::clone(&journal),
-                clock,
-                Arc::clone(&capacity),
-                Arc::clone(&pulse),
-            );
+            let shared = (Arc::clone(&capacity), Arc::clone(&pulse), closing.clone());
+            let host = Host::start(arbiter, Arc::clone(&journal), clock, shared);
             watched.push((host.downgrade(), Arc::clone(&pulse)));
             hosts.push(host);
             pulses.push(pulse);
         }
         // Before the watchdog, so that the System stops if it does not start.
-        let mut inner = Inner { hosts, pulses, next: AtomicUsize::new(0), own, watchdog: None };
+        let next = AtomicUsize::new(0);
+        let mut inner = Inner { hosts, pulses, next, closing, own, watchdog: None };
         if let Some(limit) = self.watchdog {
             let watchdog = Watchdog::start(watched, limit).map_err(StartError::Thread)?;
             inner.watchdog = Some(watchdog);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::Cause;
 use super::clock::later;
 use super::coordinator::CancelCall;
+use super::draining::TurnOver;
 use super::drive::unbudgeted;
 use super::flight::Flight;
 use crate::conversation::{Batch, Event, TurnEnd};
@@ -46,6 +47,12 @@ pub(super) struct Turn {
     pub to_cancel: Vec<CancelCall>,
     /// The ordinals of calls that were cancelled, and are answered as soon as that can be recorded.
     pub cancelled_calls: Vec<u32>,
+    /// It was cancelled because the runtime shuts down.
+    pub shut_down: bool,
+    /// The calls that the shutdown cut, once it has: their ids and tools.
+    pub cut: Option<Vec<(Arc<str>, Arc<str>)>>,
+    /// Those who wait for the end.
+    pub end_awaited: Vec<oneshot::Sender<TurnOver>>,
     /// The timer rang while an append was under way: what is due is looked at after it.
     pub postponed: bool,
     /// Calls that came back while an append was under way and some were given up.
@@ -102,6 +109,9 @@ impl Turn {
             cancelled: false,
             to_cancel: Vec::new(),
             cancelled_calls: Vec::new(),
+            shut_down: false,
+            cut: None,
+            end_awaited: Vec::new(),
             postponed: false,
             landed: Vec::new(),
             progress: None,
@@ -116,6 +126,11 @@ impl Turn {
             reported: 0,
             unkept: None,
         }
+    }
+
+    /// Says whether the end is still open: no answer is on its way, and nothing has broken it off.
+    pub fn can_be_cancelled(&self) -> bool {
+        self.answer.is_none() && self.cause.is_none()
     }
 
     /// Where a call says how far it is.

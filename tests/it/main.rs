@@ -23,6 +23,7 @@ mod panics;
 mod reports;
 mod retries;
 mod sessions;
+mod shutdown;
 #[cfg(all(feature = "cli", unix))]
 mod signals;
 mod simulation;

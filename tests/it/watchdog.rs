@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use callsheet::session::StuckArbiter;
 use callsheet::testing::{ScriptedModel, reply};
-use callsheet::{Runtime, Session, SessionOptions, ToolSet, ToolType};
+use callsheet::{Error, Runtime, Session, SessionOptions, ToolSet, ToolType};
 use serde_json::json;
 
 use crate::support::{dynamic, seconds};
@@ -130,4 +130,32 @@ fn without_a_watchdog_nothing_is_said_to_be_stuck() {
         drop(free);
         asked.await.expect("no panic").expect("an answer");
     });
+}
+
+#[test]
+fn a_shutdown_does_not_wait_for_a_blocked_arbiter_and_names_its_tool() {
+    for limit in [None, Some(Duration::from_millis(100))] {
+        let runtime = Runtime::builder().arbiters(2).watchdog(limit).start().expect("threads");
+        let (tool, free) = spin();
+        let session = session_with(&runtime, tool);
+        executor().block_on(async {
+            let blocked = session.clone();
+            let asked = tokio::spawn(async move { blocked.ask("go").await.map(|_| ()) });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let began = Instant::now();
+            let report = runtime.shutdown(Duration::ZERO).await;
+            assert!(began.elapsed() < seconds(5), "{:?}", began.elapsed());
+            let [StuckArbiter { arbiter: 0, tool, silent_for }] = &report.stuck[..] else {
+                panic!("{report:?}")
+            };
+            assert_eq!(tool.as_deref(), Some("spin"));
+            assert!(*silent_for >= Duration::from_millis(900), "{silent_for:?}");
+            assert_eq!((report.finished, report.cut), (0, vec![]));
+            // When it comes back, it refuses like the other.
+            drop(free);
+            drop(asked.await.expect("no panic"));
+            let refused = session.ask("again").await;
+            assert!(matches!(refused, Err(Error::ShuttingDown)), "{refused:?}");
+        });
+    }
 }

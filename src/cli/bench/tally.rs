@@ -54,7 +54,11 @@ impl Tally {
                 self.broken_histories += u64::from(refuses_history(error));
                 match error {
                     Error::Turn(failed) => &failed.report.rounds,
-                    Error::Busy | Error::EmptyPrompt | Error::Closed | Error::Store(_) => &[],
+                    Error::Busy
+                    | Error::EmptyPrompt
+                    | Error::Closed
+                    | Error::ShuttingDown
+                    | Error::Store(_) => &[],
                 }
             }
         };
@@ -104,6 +108,7 @@ fn code(error: &Error) -> &'static str {
         Error::Busy => "busy",
         Error::EmptyPrompt => "empty_prompt",
         Error::Closed => "session_closed",
+        Error::ShuttingDown => "shutting_down",
         Error::Store(_) => "store_failed",
         Error::Turn(failed) => failed.cause.code(),
     }

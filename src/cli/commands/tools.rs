@@ -121,7 +121,7 @@ fn call(
     }
     Ok(match (call.outcome, cause) {
         (Some(OutcomeKind::Ok), _) => Status::Done,
-        (_, Some(Cause::Cancelled)) => Status::Interrupted,
+        (_, Some(Cause::Cancelled | Cause::ShutDown)) => Status::Interrupted,
         _ => Status::Failed,
     })
 }

@@ -1,0 +1,79 @@
+//! The coordinator's part of a shutdown: it says when its turn is over, and cuts it when told to.
+
+use std::sync::Arc;
+
+use actix::{Context, Handler, Message, MessageResult};
+use tokio::sync::oneshot;
+
+use super::coordinator::Coordinator;
+use super::shutdown::CutTurn;
+use super::turn::Turn;
+
+/// Asks to be told when the turn that is under way is over. Dropped unanswered if there is none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Drain(pub oneshot::Sender<TurnOver>);
+
+/// How a turn ended.
+#[derive(Clone)]
+pub(super) enum TurnOver {
+    ByItself,
+    Cut(CutTurn),
+}
+
+/// Cuts the turn that is under way. The answer says what is cut, ahead of its being on record.
+#[derive(Message)]
+#[rtype(result = "Option<CutTurn>")]
+pub(super) struct CutOff;
+
+impl Handler<Drain> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, Drain(reply): Drain, _: &mut Context<Self>) {
+        while let Some(ask) = self.waiting.take_first() {
+            self.begin(ask); // That is refused: the shutdown has begun.
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.end_awaited.push(reply);
+        }
+    }
+}
+
+impl Handler<CutOff> for Coordinator {
+    type Result = MessageResult<CutOff>;
+
+    fn handle(&mut self, _: CutOff, _: &mut Context<Self>) -> Self::Result {
+        let Some(turn) = &mut self.turn else { return MessageResult(None) };
+        if turn.can_be_cancelled() && !turn.cancelled {
+            // `Drive` is polled after the mailbox and acts on it.
+            (turn.cancelled, turn.shut_down) = (true, true);
+        }
+        let (session, turn) = (self.id.clone(), self.state.turns());
+        let asked = self.state.calls().map(Arc::clone);
+        let call = |ordinal: u32| {
+            let call = asked.as_ref()?.get(ordinal as usize)?;
+            Some((Arc::clone(&call.id), Arc::clone(&call.tool)))
+        };
+        let calls = self.state.unanswered().filter_map(call).collect();
+        MessageResult(Some(CutTurn { session, turn, calls, recorded: false }))
+    }
+}
+
+impl Coordinator {
+    /// Tells those who wait for it that `turn` is over.
+    pub(super) fn tell_end(&self, turn: &mut Turn) {
+        if turn.end_awaited.is_empty() {
+            return;
+        }
+        let over = match turn.cut.take() {
+            Some(calls) => {
+                let (session, recorded) = (self.id.clone(), turn.unkept.is_none());
+                TurnOver::Cut(CutTurn { session, turn: self.state.turns(), calls, recorded })
+            }
+            None => TurnOver::ByItself,
+        };
+        for reply in turn.end_awaited.drain(..) {
+            drop(reply.send(over.clone()));
+        }
+    }
+}
