@@ -31,7 +31,7 @@ use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal, Pending};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Capacity, Terms, Tolerance, TypedContext, permits};
+use crate::tools::{Capacity, Terms, TypedContext, permits};
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -133,7 +133,7 @@ impl Coordinator {
             span: telemetry::session(&id),
             seat: Seat::new(
                 id.clone(),
-                options.supervision.clone(),
+                Arc::clone(&options.supervision),
                 terms(&id, &options, capacity, &pulse),
                 own.recipient(),
             ),
@@ -172,15 +172,9 @@ fn terms(
 ) -> Terms {
     let mut hasher = DefaultHasher::new(); // The same in every run.
     id.hash(&mut hasher);
-    let limits = &options.supervision;
     Terms {
         session: hasher.finish(),
-        backoff: limits.backoff,
-        tolerance: Tolerance {
-            max_time_outs: limits.max_time_outs,
-            max_failure_rate: limits.failure_rate(),
-        },
-        max_result_bytes: options.max_result_bytes,
+        rules: Arc::clone(&options.rules),
         permits: options.max_concurrency.map(permits),
         capacity,
         breadcrumb: Arc::clone(&pulse.breadcrumb),

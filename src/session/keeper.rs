@@ -17,7 +17,7 @@ use tracing::{Span, error, warn};
 
 use super::clock::later;
 use super::coordinator::Coordinator;
-use crate::supervision::{Decision, Failure, RestartPolicy};
+use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
 use crate::tools::message_of;
 
 /// Polls a coordinator as long as its session lives. When it is given up its mailbox goes with it,
@@ -41,7 +41,7 @@ impl Keeper {
     /// polled.
     pub fn new(mailbox: AddressReceiver<Coordinator>, coordinator: Coordinator) -> Self {
         let span = coordinator.span.clone();
-        let limits = coordinator.options.supervision.clone();
+        let limits = RestartLimits::clone(&coordinator.options.supervision);
         let policy = RestartPolicy::new(limits, coordinator.seat.terms().session);
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
         Self { watched, span, policy, rest: None }

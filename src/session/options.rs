@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::conversation::{Limits, SessionId};
 use crate::model::Model;
 use crate::supervision::RestartLimits;
-use crate::tools::{ToolSet, TypedContext};
+use crate::tools::{Rules, ToolSet, TypedContext};
 
 /// How much of a result the model is told, where nothing else is said.
 const MAX_RESULT_BYTES: usize = 100_000;
@@ -20,24 +20,26 @@ pub struct SessionOptions {
     pub(super) tools: Arc<ToolSet>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
-    pub(super) supervision: RestartLimits,
+    pub(super) supervision: Arc<RestartLimits>,
+    pub(super) rules: Arc<Rules>,
     pub(super) max_concurrency: Option<usize>,
-    pub(super) max_result_bytes: usize,
     pub(super) typed: Option<TypedContext>,
 }
 
 impl SessionOptions {
     /// A session with `model` and `tools`, no system prompt and the usual limits.
     pub fn new(model: Arc<dyn Model>, tools: Arc<ToolSet>) -> Self {
+        let supervision = Arc::<RestartLimits>::default();
+        let rules = Arc::new(supervision.rules(MAX_RESULT_BYTES));
         Self {
             id: None,
             model,
             tools,
             system: None,
             limits: Limits::default(),
-            supervision: RestartLimits::default(),
+            supervision,
+            rules,
             max_concurrency: None,
-            max_result_bytes: MAX_RESULT_BYTES,
             typed: None,
         }
     }
@@ -67,7 +69,8 @@ impl SessionOptions {
     /// Sets how failing workers are dealt with.
     #[must_use]
     pub fn supervision(mut self, limits: RestartLimits) -> Self {
-        self.supervision = limits;
+        self.rules = Arc::new(limits.rules(self.rules.max_result_bytes));
+        self.supervision = Arc::new(limits);
         self
     }
 
@@ -82,7 +85,7 @@ impl SessionOptions {
     /// Cuts longer results, and says so to the model. 100,000 if it is not said.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
-        self.max_result_bytes = bytes;
+        self.rules = Arc::new(self.supervision.rules(bytes));
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::tools::{Backoff, CrashLog, Failure, MaxFailureRate};
+use crate::tools::{Backoff, CrashLog, Failure, MaxFailureRate, Rules, Tolerance};
 
 /// A tool is withdrawn in the whole process only if it failed in so many sessions.
 const MIN_SESSIONS: usize = 3;
@@ -46,9 +46,12 @@ impl Default for RestartLimits {
 }
 
 impl RestartLimits {
-    pub(crate) fn failure_rate(&self) -> MaxFailureRate {
+    /// What calls and their workers have to know of it.
+    pub(crate) fn rules(&self, max_result_bytes: usize) -> Rules {
         let (share, min_calls) = (self.max_failure_rate, self.failure_rate_min_calls);
-        MaxFailureRate { share, min_calls, within: self.within }
+        let max_failure_rate = MaxFailureRate { share, min_calls, within: self.within };
+        let tolerance = Tolerance { max_time_outs: self.max_time_outs, max_failure_rate };
+        Rules { backoff: self.backoff, tolerance, max_result_bytes }
     }
 }
 

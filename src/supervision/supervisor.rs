@@ -78,7 +78,7 @@ pub struct Listen(pub WeakRecipient<RoundReported>);
 /// most sessions never need one.
 pub(crate) struct Seat {
     session: SessionId,
-    limits: RestartLimits,
+    limits: Arc<RestartLimits>,
     terms: Rc<Terms>,
     coordinator: WeakRecipient<WorkerNews>,
     taken: OnceCell<Addr<Supervisor>>,
@@ -87,7 +87,7 @@ pub(crate) struct Seat {
 impl Seat {
     pub fn new(
         session: SessionId,
-        limits: RestartLimits,
+        limits: Arc<RestartLimits>,
         terms: Terms,
         coordinator: WeakRecipient<WorkerNews>,
     ) -> Rc<Self> {
@@ -107,7 +107,7 @@ impl Seat {
             Supervisor {
                 session: self.session.clone(),
                 number: self.terms.session,
-                limits: self.limits.clone(),
+                limits: Arc::clone(&self.limits),
                 policies,
                 coordinator: self.coordinator.clone(),
                 listeners,
@@ -127,7 +127,7 @@ pub struct Supervisor {
     session: SessionId,
     /// Stands for the session, and seeds its rests.
     number: u64,
-    limits: RestartLimits,
+    limits: Arc<RestartLimits>,
     policies: HashMap<Arc<str>, RestartPolicy>,
     coordinator: WeakRecipient<WorkerNews>,
     listeners: Vec<WeakRecipient<RoundReported>>,
@@ -149,7 +149,8 @@ impl Handler<WorkerFailed> for Supervisor {
         let (now, cause, name) = (Instant::now(), failure.cause().to_owned(), tool.name());
         let (limits, number) = (&self.limits, self.number);
         let policy = self.policies.entry(Arc::clone(name));
-        let policy = policy.or_insert_with(|| RestartPolicy::new(limits.clone(), number));
+        let policy =
+            policy.or_insert_with(|| RestartPolicy::new(RestartLimits::clone(limits), number));
         let decision = policy.on_failure(now, &failure);
         let session = &self.session;
         match decision {

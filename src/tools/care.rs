@@ -215,8 +215,7 @@ impl Running {
         care.context.account(|tries| tries.begin(now, generation, waits));
         care.context.begin(now);
         self.probe = Probe::begin(&post, now);
-        let context = care.context.at_attempt(care.attempts);
-        context.begin(now);
+        let context = care.context.at_attempt(care.attempts, now);
         care.set_timer(&post, now, now);
         care.stage = Stage::Attempting;
         match &post.tool_type.work {
@@ -368,7 +367,7 @@ fn rest_before_another(
     }
     let key = care.context.key();
     let seed = terms.session ^ key.round.rotate_left(24) ^ u64::from(key.ordinal).rotate_left(48);
-    let rest = terms.backoff.rest(care.attempts, seed);
+    let rest = terms.rules.backoff.rest(care.attempts, seed);
     // A try that would begin at the call's deadline is none.
     now.checked_add(rest).filter(|again| *again < care.context.deadline()).map(|_| rest)
 }

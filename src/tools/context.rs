@@ -26,14 +26,18 @@ pub struct CallContext(Arc<Inner>);
 struct Inner {
     facts: Facts,
     began: OnceLock<Instant>,
-    /// The last sign of life: microseconds since it began.
-    sign: AtomicU64,
     over: AtomicBool,
     changed: Notify,
     /// Whoever runs the call.
     runner: AtomicWaker,
     /// Of a call that may wait for others or be tried again.
-    tries: OnceLock<Box<Mutex<Tries>>>,
+    care: OnceLock<Box<Cared>>,
+}
+
+struct Cared {
+    tries: Mutex<Tries>,
+    /// The last sign of life: microseconds since it began.
+    sign: AtomicU64,
 }
 
 /// News of a call that is under way.
@@ -66,14 +70,16 @@ pub(crate) struct Facts {
 impl CallContext {
     pub(crate) fn new(facts: Facts) -> Self {
         let (over, changed) = (AtomicBool::new(false), Notify::new());
-        let (began, sign) = (OnceLock::new(), AtomicU64::new(0));
-        let (runner, tries) = (AtomicWaker::new(), OnceLock::new());
-        Self(Arc::new(Inner { facts, began, sign, over, changed, runner, tries }))
+        let (began, runner, care) = (OnceLock::new(), AtomicWaker::new(), OnceLock::new());
+        Self(Arc::new(Inner { facts, began, over, changed, runner, care }))
     }
 
     /// The same call, at the try `attempt`: what ends is the try, and not the call.
-    pub(super) fn at_attempt(&self, attempt: u32) -> Self {
-        Self::new(Facts { attempt, ..self.0.facts.clone() })
+    pub(super) fn at_attempt(&self, attempt: u32, now: Instant) -> Self {
+        let context = Self::new(Facts { attempt, ..self.0.facts.clone() });
+        context.keep_account(now);
+        context.begin(now);
+        context
     }
 
     /// The call's name for ever; hand it on as an idempotency key.
@@ -104,9 +110,9 @@ impl CallContext {
     /// Tells those who watch how far the call is, and that it is alive: it begins the tool's
     /// silence limit anew ([`super::ToolType::silence_limit`]).
     pub fn report_progress(&self, message: impl Into<String>) {
-        if let Some(began) = self.began() {
+        if let (Some(began), Some(care)) = (self.began(), self.0.care.get()) {
             let since = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.0.sign.fetch_max(since, Ordering::AcqRel);
+            care.sign.fetch_max(since, Ordering::AcqRel);
         }
         if self.0.facts.watcher.is_some() {
             self.tell(News::Progressed { message: message.into() });
@@ -123,19 +129,20 @@ impl CallContext {
 
     /// When the call last showed that it is alive; `None` before it began.
     pub(super) fn last_sign(&self) -> Option<Instant> {
-        let sign = Duration::from_micros(self.0.sign.load(Ordering::Acquire));
-        Some(self.began()? + sign)
+        let sign = self.0.care.get()?.sign.load(Ordering::Acquire);
+        Some(self.began()? + Duration::from_micros(sign))
     }
 
     /// Begins the account of a call that may wait for others or be tried again.
     pub(super) fn keep_account(&self, dispatched: Instant) {
-        let _ = self.0.tries.set(Box::new(Mutex::new(Tries::new(dispatched))));
+        let (tries, sign) = (Mutex::new(Tries::new(dispatched)), AtomicU64::new(0));
+        let _ = self.0.care.set(Box::new(Cared { tries, sign }));
     }
 
     /// Goes on with that account; nothing without one.
     pub(super) fn account<T>(&self, go_on: impl FnOnce(&mut Tries) -> T) -> Option<T> {
-        let tries = self.0.tries.get()?;
-        Some(go_on(&mut tries.lock().unwrap_or_else(PoisonError::into_inner)))
+        let care = self.0.care.get()?;
+        Some(go_on(&mut care.tries.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Where the time of the call went until `now`, if that is kept.

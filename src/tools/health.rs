@@ -34,30 +34,38 @@ pub(crate) enum CallEnd<'a> {
     TimedOut,
 }
 
+/// How many arguments that crashed are remembered.
+const MAX_CRASHES: usize = 256;
+
 /// The condition of one worker.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     generation: Cell<u32>,
-    failure: RefCell<Option<Failure>>,
+    failure: RefCell<Option<Box<Failure>>>,
     /// Failed, and not rebuilt yet.
     is_down: Cell<bool>,
     /// Failed, and nobody has said yet what becomes of it.
     is_undecided: Cell<bool>,
     down: Cell<Option<(Instant, Instant)>>,
-    /// Something is remembered that the next call has to look at.
-    troubled: Cell<bool>,
-    circuit: RefCell<Circuit>,
     /// The circuit has closed again.
     recovered: Cell<bool>,
     /// Since the last answer.
     time_outs: Cell<u32>,
-    rate: RefCell<FailureRate>,
-    /// Arguments that crashed, and how often.
-    crashes: RefCell<Vec<(u64, u32)>>,
     /// The one who rebuilds the worker.
     watcher: RefCell<Option<Waker>>,
+    /// What the next call has to look at. Most workers never know any.
+    trouble: RefCell<Option<Box<Trouble>>>,
+}
+
+/// What is remembered of failures.
+#[derive(Debug, Default)]
+struct Trouble {
+    circuit: Circuit,
+    rate: FailureRate,
+    /// Arguments that crashed, and how often.
+    crashes: Vec<(u64, u32)>,
     /// Calls that wait for the worker to come back.
-    waiters: RefCell<Vec<Waker>>,
+    waiters: Vec<Waker>,
 }
 
 impl Health {
@@ -72,7 +80,7 @@ impl Health {
             return;
         }
         self.lost();
-        *self.failure.borrow_mut() = Some(failure);
+        *self.failure.borrow_mut() = Some(Box::new(failure));
         self.wake_watcher();
     }
 
@@ -84,7 +92,7 @@ impl Health {
     /// As [`Health::is_down`], and has `waker` woken when that changes.
     pub fn poll_down(&self, waker: &Waker) -> bool {
         if self.is_down() {
-            self.waiters.borrow_mut().push(waker.clone());
+            self.with_trouble(|trouble| trouble.waiters.push(waker.clone()));
         }
         self.is_down()
     }
@@ -98,7 +106,7 @@ impl Health {
                 *watcher = Some(waker.clone());
             }
         }
-        failure
+        failure.map(|failure| *failure)
     }
 
     /// The worker failed without a call's saying so.
@@ -138,12 +146,12 @@ impl Health {
         let answered = end == CallEnd::Answered;
         if answered {
             self.time_outs.set(0);
-            if !self.troubled.get() {
+            if !self.is_troubled() {
                 return;
             }
         }
         if let CallEnd::Crashed { cause, arguments } = end {
-            self.remember_crash(arguments);
+            self.with_trouble(|trouble| trouble.remember_crash(arguments));
             let arguments = Some(arguments);
             self.report_failure(generation, Failure::Crash { cause: cause.into(), arguments });
         }
@@ -151,15 +159,14 @@ impl Health {
             return; // It says nothing of the worker there is now.
         }
         let (now, max) = (Instant::now(), &tolerance.max_failure_rate);
-        if self.rate.borrow_mut().on_end(now, !answered, max) {
-            *self.rate.borrow_mut() = FailureRate::default();
+        let too_many = self.with_trouble(|trouble| trouble.rate.on_end(now, !answered, max));
+        // Of a failure that is being dealt with already nothing is to be added.
+        if too_many && (!self.is_down() || self.failure.borrow().is_some()) {
             let cause = format!("more than {:.0} % of its calls fail", max.share * 100.0);
-            // Before what else there may be to say: it opens the circuit.
-            self.failure.borrow_mut().take();
+            self.failure.borrow_mut().take(); // This opens the circuit, and that may not.
             self.is_down.set(false);
             self.report_failure(generation, Failure::TooMany { cause });
         }
-        self.troubled.set(true);
         if end == CallEnd::TimedOut {
             self.time_outs.set(self.time_outs.get() + 1);
             if self.time_outs.get() == tolerance.max_time_outs {
@@ -173,45 +180,50 @@ impl Health {
 
     /// Says whether the next call has to ask [`Health::is_poison`] and [`Health::judge`].
     pub fn is_troubled(&self) -> bool {
-        self.troubled.get()
+        self.trouble.borrow().is_some()
     }
 
     /// Says whether these arguments crashed so often that they are not tried again.
     pub fn is_poison(&self, arguments: u64) -> bool {
-        let crashes = self.crashes.borrow();
-        crashes.iter().any(|(crashed, times)| *crashed == arguments && *times >= POISON)
+        let trouble = self.trouble.borrow();
+        let mut crashes = trouble.iter().flat_map(|trouble| &trouble.crashes);
+        crashes.any(|(crashed, times)| *crashed == arguments && *times >= POISON)
     }
 
     /// Says whether anything has crashed that [`Health::is_poison`] could know of.
     pub fn has_crashed(&self) -> bool {
-        !self.crashes.borrow().is_empty()
+        self.trouble.borrow().as_ref().is_some_and(|trouble| !trouble.crashes.is_empty())
     }
 
     /// What the circuit makes of a call that would begin at `now`.
     pub fn judge(&self, now: Instant) -> Verdict {
-        self.circuit.borrow().judge(now)
+        let trouble = self.trouble.borrow();
+        trouble.as_ref().map_or(Verdict::Run, |trouble| trouble.circuit.judge(now))
     }
 
     /// Says whether the model should not be offered the tool at `now`.
     pub fn withdraws(&self, now: Instant) -> bool {
-        self.troubled.get() && self.circuit.borrow().withdraws(now)
+        self.trouble.borrow().as_ref().is_some_and(|trouble| trouble.circuit.withdraws(now))
     }
 
+    /// Says whether the circuit is closed.
     pub fn is_closed(&self) -> bool {
-        *self.circuit.borrow() == Circuit::Closed
+        let trouble = self.trouble.borrow();
+        trouble.as_ref().is_none_or(|trouble| trouble.circuit == Circuit::Closed)
     }
 
     /// Too many failures: see [`Circuit::open`]. Those who wait for the worker are told.
     pub fn open_circuit(&self, now: Instant, trip: Trip) {
-        self.circuit.borrow_mut().open(now, trip);
-        self.troubled.set(true);
-        *self.rate.borrow_mut() = FailureRate::default();
+        self.with_trouble(|trouble| {
+            trouble.circuit.open(now, trip);
+            trouble.rate = FailureRate::default();
+        });
         self.wake_waiters();
     }
 
     /// The first call after the cool-down begins.
     pub fn begin_probe(&self) {
-        self.circuit.borrow_mut().begin_probe();
+        self.with_trouble(|trouble| trouble.circuit.begin_probe());
     }
 
     /// The probe has ended.
@@ -220,11 +232,11 @@ impl Health {
             let cause = "the call that was to find out had no result in time".to_owned();
             self.report_failure(self.generation.get(), Failure::TooMany { cause }); // If not a crash.
         }
-        if self.circuit.borrow_mut().end_probe(now, probed) {
+        if self.with_trouble(|trouble| trouble.circuit.end_probe(now, probed)) {
             self.recovered.set(true);
-            self.look_for_trouble();
             self.wake_watcher();
         }
+        self.look_for_trouble();
     }
 
     /// Says once that the circuit has closed again.
@@ -232,18 +244,16 @@ impl Health {
         self.recovered.take()
     }
 
-    fn remember_crash(&self, arguments: u64) {
-        self.troubled.set(true);
-        let mut crashes = self.crashes.borrow_mut();
-        match crashes.iter_mut().find(|(crashed, _)| *crashed == arguments) {
-            Some((_, times)) => *times += 1,
-            None => crashes.push((arguments, 1)),
-        }
+    fn with_trouble<T>(&self, change: impl FnOnce(&mut Trouble) -> T) -> T {
+        change(self.trouble.borrow_mut().get_or_insert_default())
     }
 
+    /// Forgets trouble that is over.
     fn look_for_trouble(&self) {
-        let well = self.is_closed() && !self.has_crashed() && self.rate.borrow().is_quiet();
-        self.troubled.set(!well);
+        let mut trouble = self.trouble.borrow_mut();
+        if trouble.as_ref().is_some_and(|trouble| trouble.is_over()) {
+            *trouble = None;
+        }
     }
 
     fn wake_watcher(&self) {
@@ -253,7 +263,31 @@ impl Health {
     }
 
     fn wake_waiters(&self) {
-        self.waiters.take().into_iter().for_each(Waker::wake);
+        let mut trouble = self.trouble.borrow_mut();
+        let waiters = trouble.as_mut().map(|trouble| std::mem::take(&mut trouble.waiters));
+        drop(trouble);
+        waiters.into_iter().flatten().for_each(Waker::wake);
+        self.look_for_trouble();
+    }
+}
+
+impl Trouble {
+    fn is_over(&self) -> bool {
+        let Self { circuit, rate, crashes, waiters } = self;
+        *circuit == Circuit::Closed && rate.is_quiet() && crashes.is_empty() && waiters.is_empty()
+    }
+
+    fn remember_crash(&mut self, arguments: u64) {
+        let crashes = &mut self.crashes;
+        match crashes.iter_mut().find(|(crashed, _)| *crashed == arguments) {
+            Some((_, times)) => *times += 1,
+            None => {
+                if crashes.len() >= MAX_CRASHES {
+                    crashes.remove(0);
+                }
+                crashes.push((arguments, 1));
+            }
+        }
     }
 }
 

@@ -54,6 +54,6 @@ pub(crate) use failure_rate::MaxFailureRate;
 pub(crate) use guard::message_of;
 pub(crate) use health::{Health, Tolerance};
 pub(crate) use running::{Begun, Running};
-pub(crate) use terms::{Capacity, Terms, permits};
+pub(crate) use terms::{Capacity, Rules, Terms, permits};
 pub(crate) use tries::Spent;
 pub(crate) use worker::{Assignment, Ended, Order, Post, RunCall, ToolWorker, Waits};

@@ -57,7 +57,7 @@ impl Running {
     /// What the tool says; pending while it works.
     pub(super) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Self { guard, post, .. } = self;
-        post.inside(|| guard.poll_work(cx, post.terms.max_result_bytes))
+        post.inside(|| guard.poll_work(cx, post.terms.rules.max_result_bytes))
     }
 
     /// Tells those who wait for the call, and the worker what it has shown.
@@ -106,7 +106,7 @@ impl Running {
 
     fn tell(&mut self, end: CallEnd<'_>, probed: Probed) {
         let Assignment { health, terms, .. } = &*self.post;
-        health.on_end(self.generation, end, &terms.tolerance);
+        health.on_end(self.generation, end, &terms.rules.tolerance);
         if let Some(probe) = self.probe.take() {
             probe.end(probed);
         }

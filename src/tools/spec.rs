@@ -1,6 +1,7 @@
 //! A tool type: what the model is shown of a tool, its limits, and how to make one.
 
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ where
 }
 
 /// Makes the tool of a new worker, and again each time the worker is rebuilt.
-pub type Make = Arc<dyn Fn() -> Box<dyn Tool> + Send + Sync>;
+pub type Make = Arc<dyn Fn() -> Rc<dyn Tool> + Send + Sync>;
 
 /// A named tool with its description, schema, limits and effects. Cheap to clone.
 #[derive(Clone)]
@@ -77,7 +78,7 @@ impl ToolType {
         parameters: Value,
         make: impl Fn() -> T + Send + Sync + 'static,
     ) -> Self {
-        let make: Make = Arc::new(move || Box::new(make()));
+        let make: Make = Arc::new(move || Rc::new(make()));
         Self::of(name.into(), description.into(), parameters, Work::Async(make))
     }
 

@@ -11,14 +11,20 @@ use super::{Backoff, Breadcrumb, Tolerance};
 pub(crate) struct Terms {
     /// A number that stands for the session, and seeds its rests.
     pub session: u64,
-    pub backoff: Backoff,
-    pub tolerance: Tolerance,
-    pub max_result_bytes: usize,
+    pub rules: Arc<Rules>,
     /// How many calls of the session may run at a time; `None` = any number.
     pub permits: Option<Arc<Semaphore>>,
     pub capacity: Arc<Capacity>,
     /// Of the thread that the session lives on.
     pub breadcrumb: Arc<Breadcrumb>,
+}
+
+/// What sessions that are made alike have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub backoff: Backoff,
+    pub tolerance: Tolerance,
+    pub max_result_bytes: usize,
 }
 
 /// What the sessions of one runtime share.

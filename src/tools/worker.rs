@@ -119,7 +119,7 @@ impl Assignment {
             return Err(Outcome::failed(OutcomeKind::ToolError, "it runs on threads"));
         };
         match self.inside(|| catch_unwind(AssertUnwindSafe(|| make()))) {
-            Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool.into()))),
+            Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool))),
             Err(panic) => {
                 let message = format!("the tool could not be made: {}", message_of(panic));
                 Err(Outcome::failed(OutcomeKind::Panicked, message))
