@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::dev::ContextFut;
@@ -25,7 +26,11 @@ use crate::tools::message_of;
 pub(super) struct Keeper {
     watched: Option<ContextFut<Coordinator, Context<Coordinator>>>,
     span: Span,
-    policy: RestartPolicy,
+    limits: Arc<RestartLimits>,
+    /// Seeds its rests.
+    seed: u64,
+    /// Most coordinators never panic.
+    policy: Option<Box<RestartPolicy>>,
     rest: Option<Rest>,
 }
 
@@ -41,10 +46,10 @@ impl Keeper {
     /// polled.
     pub fn new(mailbox: AddressReceiver<Coordinator>, coordinator: Coordinator) -> Self {
         let span = coordinator.span.clone();
-        let limits = RestartLimits::clone(&coordinator.options.supervision);
-        let policy = RestartPolicy::new(limits, coordinator.seat.terms().session);
+        let limits = Arc::clone(&coordinator.options.supervision);
+        let seed = coordinator.seat.terms().session;
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
-        Self { watched, span, policy, rest: None }
+        Self { watched, span, limits, seed, policy: None, rest: None }
     }
 
     /// Has the coordinator rest, or gives it up.
@@ -52,7 +57,10 @@ impl Keeper {
         let (cause, now) = (message_of(panic), Instant::now());
         let failure = Failure::Crash { cause, arguments: None };
         let cause = failure.cause();
-        self.rest = match (self.policy.on_failure(now, &failure), &self.watched) {
+        let Self { limits, seed, .. } = self;
+        let fresh = || Box::new(RestartPolicy::new(RestartLimits::clone(limits), *seed));
+        let decision = self.policy.get_or_insert_with(fresh).on_failure(now, &failure);
+        self.rest = match (decision, &self.watched) {
             (Decision::RebuildAfter(rest), Some(watched)) => {
                 warn!(parent: &self.span, %cause, ?rest, "coordinator panicked, rebuilding");
                 let over = Box::pin(sleep_until(later(now, rest)));

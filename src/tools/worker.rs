@@ -134,6 +134,18 @@ impl Assignment {
     }
 }
 
+impl Drop for Assignment {
+    /// The tool's own code runs here for the last time, and may panic then, too.
+    fn drop(&mut self) {
+        let tool = self.tool.take();
+        self.inside(|| {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(tool))) {
+                message_of(panic);
+            }
+        });
+    }
+}
+
 impl Post {
     /// Sets what the worker works on once it is (re)started.
     pub fn set(&self, assignment: Option<Assignment>) {

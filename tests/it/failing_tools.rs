@@ -196,3 +196,55 @@ fn a_hanging_call_ends_at_its_time_limit_and_spares_its_siblings() {
         assert_eq!(answer.report.rounds[0].restarts, 0, "slow is not dead");
     });
 }
+
+/// Panics where it is told to, by the name of the place.
+struct Grenade(&'static str);
+
+impl Tool for Grenade {
+    fn call(&self, _: &str, _: CallContext) -> ToolFuture {
+        assert!(self.0 != "call", "in call");
+        let place = self.0;
+        Box::pin(async move {
+            let _sore = (place == "drop of the future").then(|| Sore);
+            assert!(place != "future", "in the future");
+            if place == "hang" {
+                std::future::pending::<()>().await;
+            }
+            Ok("done".to_owned())
+        })
+    }
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(self.0 == "nowhere", "in drop of the state");
+    }
+}
+
+/// Whatever a tool panics in, its state's end included, the session answers, and so does its
+/// neighbour on the same thread.
+#[test]
+fn a_panic_anywhere_in_a_tool_ends_nothing_but_its_call() {
+    testing::run(async {
+        for place in ["call", "future", "drop of the future", "hang", "drop of the state"] {
+            let tool =
+                ToolType::new("grenade", "x", json!({"type": "object"}), move || Grenade(place));
+            let neighbour = stage([reply().call("sleep", r#"{"s": 1}"#), reply()], [sleeper()]);
+            let script = [reply().call("grenade", "{}"), reply().text("done")];
+            let stage_ = stage(script, [tool.time_limit(seconds(2))]);
+            let (answer, other) = tokio::join!(stage_.ask(), neighbour.ask());
+            let expected = match place {
+                "call" | "future" | "drop of the future" => "panicked",
+                "hang" => "timed_out",
+                _ => "ok",
+            };
+            assert_eq!(outcomes(&answer.report.rounds[0]), [expected], "{place}");
+            assert_eq!(outcomes(&other.report.rounds[0]), ["ok"]);
+            // The session ends, and with it its worker and the tool's state.
+            drop(stage_);
+            tokio::time::sleep(seconds(5)).await;
+            let script = [reply().call("sleep", r#"{"s": 1}"#), reply()];
+            assert_eq!(outcomes(&stage(script, [sleeper()]).ask().await.report.rounds[0]), ["ok"]);
+        }
+    });
+}
