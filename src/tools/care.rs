@@ -206,47 +206,38 @@ impl Running {
     }
 
     fn begin_attempt(&mut self) -> Result<(), Outcome> {
-        let (now, post) = (Instant::now(), Rc::clone(&self.post));
+        let post = Rc::clone(&self.post);
+        let tool = match &post.tool_type.work {
+            Work::Async(_) => Some(post.tool()?),
+            Work::Blocking(_) => None,
+        };
+        let now = Instant::now();
         let Some(care) = &mut self.care else { return Ok(()) };
-        care.attempts += 1;
+        let context = care.begin(&post, now);
         self.generation = post.health.generation();
-        let waits = waits(care.dispatched, care.wanted_and_ready, post.health.down(), now);
-        let generation = self.generation;
-        care.context.account(|tries| tries.begin(now, generation, waits));
-        care.context.begin(now);
         self.probe = Probe::begin(&post, now);
-        let context = care.context.at_attempt(care.attempts, now);
-        care.set_timer(&post, now, now);
-        care.stage = Stage::Attempting;
-        match &post.tool_type.work {
-            Work::Async(_) => match post.tool() {
-                Ok(tool) => {
-                    let call = |context| tool.call(&self.arguments, context);
-                    post.inside(|| self.guard.begin(&context, call));
-                }
-                Err(outcome) => {
-                    self.settle(&outcome);
-                    return Err(outcome);
-                }
-            },
-            Work::Blocking(function) => {
+        let arguments = &self.arguments;
+        let begun = match (&post.tool_type.work, tool) {
+            (Work::Blocking(function), _) => {
                 let (threads, shared) = (&post.terms.capacity.threads, &post.tool_type.shared);
                 let permits = care.permits.clone();
-                let call =
-                    threads.begin(function, &self.arguments, context.clone(), permits, shared);
-                match call {
-                    Ok(call) => {
-                        care.thread = Some(call.ticket());
-                        self.guard.begin(&context, |_| Box::pin(call));
-                    }
-                    Err(error) => {
-                        let message = format!("no thread for the tool: {error}");
-                        return Err(Outcome::failed(OutcomeKind::Overloaded, message));
-                    }
-                }
+                let call = threads.begin(function, arguments, context.clone(), permits, shared);
+                call.map(|call| {
+                    care.thread = Some(call.ticket());
+                    self.guard.begin(&context, |_| Box::pin(call));
+                })
             }
-        }
-        Ok(())
+            (Work::Async(_), Some(tool)) => {
+                let call = |context| tool.call(arguments, context);
+                post.inside(|| self.guard.begin(&context, call));
+                Ok(())
+            }
+            (Work::Async(_), None) => Ok(()),
+        };
+        begun.map_err(|error| {
+            let message = format!("no thread for the tool: {error}");
+            Outcome::failed(OutcomeKind::Overloaded, message)
+        })
     }
 
     /// Says whether the call goes on.
@@ -276,6 +267,18 @@ impl Running {
 }
 
 impl Care {
+    /// The next try begins; its context.
+    fn begin(&mut self, post: &Assignment, now: Instant) -> CallContext {
+        self.attempts += 1;
+        self.stage = Stage::Attempting;
+        let waits = waits(self.dispatched, self.wanted_and_ready, post.health.down(), now);
+        let generation = post.health.generation();
+        self.context.account(|tries| tries.begin(now, generation, waits));
+        self.context.begin(now);
+        self.set_timer(post, now, now);
+        self.context.at_attempt(self.attempts, now)
+    }
+
     /// Ready when it is the call's turn, or there is no room in the line.
     fn poll_turn(
         &mut self,

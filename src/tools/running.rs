@@ -76,8 +76,13 @@ impl Running {
             attempts: 1,
             generation: self.generation,
         });
+        self.answer(Ended { outcome, spent });
+    }
+
+    /// Says to those who wait for the call what became of it.
+    pub(super) fn answer(&mut self, ended: Ended) {
         if let Some(completer) = self.completer.take() {
-            completer.complete(Ended { outcome, spent });
+            completer.complete(ended);
         }
     }
 

@@ -110,7 +110,8 @@ impl Assignment {
         done
     }
 
-    /// The tool, made now if there is none. If that panics, what the call is answered.
+    /// The tool, made now if there is none. If that panics the worker has failed, whatever the call
+    /// that wanted it; that call is answered with what comes back.
     pub(super) fn tool(&self) -> Result<Rc<dyn Tool>, Outcome> {
         if let Some(tool) = &*self.tool.borrow() {
             return Ok(Rc::clone(tool));
@@ -121,8 +122,11 @@ impl Assignment {
         match self.inside(|| catch_unwind(AssertUnwindSafe(|| make()))) {
             Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool))),
             Err(panic) => {
-                let message = format!("the tool could not be made: {}", message_of(panic));
-                Err(Outcome::failed(OutcomeKind::Panicked, message))
+                let cause = format!("the tool could not be made: {}", message_of(panic));
+                let outcome = Outcome::failed(OutcomeKind::Panicked, &*cause);
+                let failure = Failure::Crash { cause, arguments: None };
+                self.health.report_failure(self.health.generation(), failure);
+                Err(outcome)
             }
         }
     }
@@ -172,13 +176,7 @@ impl Actor for ToolWorker {
         let blocks = assignment.tool_type.is_blocking();
         // A tool that is out of service is made for the call that finds out.
         if !blocks && assignment.health.is_closed() {
-            let tool = assignment.tool();
-            if let Err(Outcome { problem, .. }) = tool {
-                let cause = problem.map_or_else(String::new, |problem| problem.message);
-                let failure = Failure::Crash { cause, arguments: None };
-                let Assignment { health, .. } = &*assignment;
-                health.report_failure(health.generation(), failure);
-            }
+            drop(assignment.tool()); // Of a failure its health knows.
         }
         if self.ready.is_none() {
             let first = assignment.health.generation() == 0;
@@ -233,10 +231,12 @@ impl ToolWorker {
             }
             admitted => admitted.err(),
         };
-        if let Some(outcome) = refused {
+        let never_began = |outcome| {
             let ran = Duration::ZERO;
-            let spent = Spent { waits, ran, attempts: 0, generation };
-            return completer.complete(Ended { outcome, spent });
+            Ended { outcome, spent: Spent { waits, ran, attempts: 0, generation } }
+        };
+        if let Some(outcome) = refused {
+            return completer.complete(never_began(outcome));
         }
         let care = Care::of(assignment, &context, dispatched, start);
         let mut running = Running {
@@ -260,16 +260,15 @@ impl ToolWorker {
             }
             return;
         }
+        let tool = match assignment.tool() {
+            Ok(tool) => tool,
+            Err(outcome) => return running.answer(never_began(outcome)),
+        };
         running.probe = Probe::begin(assignment, began);
         context.begin(began);
-        match assignment.tool() {
-            Ok(tool) => {
-                let arguments = Arc::clone(&running.arguments);
-                let call = |context| tool.call(&arguments, context);
-                assignment.inside(|| running.guard.begin(&context, call));
-            }
-            Err(outcome) => return running.end(outcome),
-        }
+        let arguments = Arc::clone(&running.arguments);
+        let call = |context| tool.call(&arguments, context);
+        assignment.inside(|| running.guard.begin(&context, call));
         drop(entered);
         if let Some(running) = self.try_at_once(running) {
             others.push(running); // Not an actor future: a rebuilt worker spares its calls.
