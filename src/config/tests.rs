@@ -325,13 +325,13 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
         "",
         &[],
         &["tools[0].retries=2", "tools[0].attempt_time_limit_ms=2000"],
-        "`tools[0].retries` in --set: expected so few retries that they fit into `time_limit_ms`, 5000: they may take 6300 ms, found 2",
+        "`tools[0].retries` in --set: expected so few retries that they fit into `time_limit_ms`, 5000: they may take 6360 ms, found 2",
     );
     check_error(
         "[[tools]]\nname = \"x\"\nretries = 9",
         &[],
         &["turn.call_time_limit_ms=1000"],
-        "`tools[0].retries` in my.toml:3: expected so few retries that they fit into `turn.call_time_limit_ms`, 1000: they may take 32700 ms, found 9",
+        "`tools[0].retries` in my.toml:3: expected so few retries that they fit into `turn.call_time_limit_ms`, 1000: they may take 39240 ms, found 9",
     );
     check_error(
         "",

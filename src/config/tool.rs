@@ -152,7 +152,8 @@ impl Tool {
     /// What all tries and the rests between them may take; of tries without a limit, nothing.
     fn needed_time(&self, supervision: &Supervision) -> Duration {
         let Supervision { backoff_min, backoff_max, .. } = *supervision;
-        let rest = |n: u32| backoff_min.saturating_mul(1 << n.min(20)).min(backoff_max);
+        // Chance may add a fifth.
+        let rest = |n: u32| backoff_min.saturating_mul(1 << n.min(20)).min(backoff_max) * 6 / 5;
         let rests = (0..self.retries).map(rest).fold(Duration::ZERO, Duration::saturating_add);
         let attempt = self.attempt_time_limit.unwrap_or_default();
         attempt.saturating_mul(self.retries + 1).saturating_add(rests)

@@ -37,9 +37,3 @@ impl Clock {
 pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
-
-/// `limit` after `instant`; a limit beyond all reckoning is as good as none.
-pub(super) fn later(instant: Instant, limit: Duration) -> Instant {
-    const AGES: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
-    instant.checked_add(limit.min(AGES)).unwrap_or(instant)
-}

@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{
-    Actor, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
+    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
 };
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::clock::micros;
 use super::drive::Drive;
 use super::host::Premises;
+use super::keeper::Rest;
 use super::line::Line;
 use super::opening::Opening;
 use super::pulse::Pulse;
@@ -28,10 +29,10 @@ use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
-use crate::store::{self, Journal, Pending};
+use crate::store::{self, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Capacity, Terms, TypedContext, permits};
+use crate::tools::{Capacity, Terms, TypedContext, later, permits};
 
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
@@ -112,6 +113,10 @@ pub(super) struct Coordinator {
     pub(super) heartbeat: Duration,
     /// Set when the store refuses this owner.
     pub(super) lost: Option<store::Error>,
+    /// Until it is open again after a panic: its record is to be whole though the last handle may go.
+    pub(super) own: Option<Addr<Self>>,
+    /// Before the session is opened again, after a panic.
+    pub(super) rest: Rest,
     /// Where the crew's workers come from and go to.
     pub(super) idle: IdleWorkers,
     /// Goes last: its workers may go to other sessions, and what is left in their queues is given
@@ -157,6 +162,8 @@ impl Coordinator {
             asker: None,
             turn: None,
             lost: None,
+            own: None,
+            rest: Rest::default(),
             crew: Crew::new(idle.clone()),
             idle,
         }
@@ -185,10 +192,10 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let opening = Opening::Epoch(match &self.lost {
-            Some(error) => Pending::ready(Err(error.clone())),
-            None => self.journal.open(&self.id),
-        });
+        let opening = match self.rest.take() {
+            Duration::ZERO => self.take_over(),
+            rest => Opening::Resting(Box::pin(sleep_until(later(Instant::now(), rest)))),
+        };
         if let Some(opening) = opening.at_once(self, ctx) {
             ctx.spawn(opening); // Not `wait`: a store that hangs must not hold the mailbox.
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::clock::{later, micros};
+use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::flight::InFlight;
 use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
 use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
+use crate::tools::later;
 use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent, Waits};
 
 impl Coordinator {

@@ -14,12 +14,13 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::Cause;
-use super::clock::{later, micros};
+use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::turn::Append;
 use crate::conversation::{Batch, Event, Record, VERSION};
 use crate::store;
 use crate::telemetry;
+use crate::tools::later;
 use crate::tools::{CallNews, News};
 
 /// After so many steps others have their turn.
@@ -158,10 +159,16 @@ impl Coordinator {
 
     /// Tells how far calls are, before it is told that they have ended.
     fn pass_progress_on(&mut self, cx: &mut TaskContext<'_>) {
+        let mut told = 0;
         while let Some(turn) = &mut self.turn
             && let Some((_, progress)) = &mut turn.progress
             && let Poll::Ready(Some(news)) = unbudgeted(cx, |cx| progress.poll_recv(cx))
         {
+            told += 1;
+            if told > MAX_STEPS {
+                cx.waker().wake_by_ref(); // Somebody says more than can be told.
+                break;
+            }
             let CallNews { round, ordinal, what } = news;
             if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
                 self.tell(match what {

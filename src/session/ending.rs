@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::clock::later;
 use super::coordinator::Coordinator;
 use super::flight::{Flight, InFlight};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
@@ -15,6 +14,7 @@ use crate::conversation::{
 };
 use crate::store;
 use crate::supervision::{RoundReport, RoundReported, RoundReports};
+use crate::tools::later;
 
 impl Coordinator {
     /// The timer rang: sees whose time has passed.

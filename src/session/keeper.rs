@@ -5,21 +5,35 @@
 //! queue) is held by tests in `tests/it/actix_facts.rs`.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
+use actix::Context;
 use actix::dev::ContextFut;
 use actix::dev::channel::AddressReceiver;
-use actix::{Addr, Context};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tracing::{Span, error, warn};
 
-use super::clock::later;
 use super::coordinator::Coordinator;
 use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
 use crate::tools::message_of;
+
+/// How long a coordinator that was rebuilt waits before it opens its session. Cheap to clone: the
+/// keeper sets it, and the coordinator looks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rest(Rc<Cell<Duration>>);
+
+impl Rest {
+    /// Says it once.
+    pub fn take(&self) -> Duration {
+        self.0.take()
+    }
+}
 
 /// Polls a coordinator as long as its session lives. When it is given up its mailbox goes with it,
 /// and whoever asked learns that the session is closed.
@@ -31,48 +45,42 @@ pub(super) struct Keeper {
     seed: u64,
     /// Most coordinators never panic.
     policy: Option<Box<RestartPolicy>>,
-    rest: Option<Rest>,
-}
-
-/// A coordinator that panicked rests before it is rebuilt.
-struct Rest {
-    over: Pin<Box<Sleep>>,
-    /// Keeps the queue open though the last handle may go: the record is to be whole in any case.
-    _address: Addr<Coordinator>,
+    rest: Rest,
 }
 
 impl Keeper {
     /// Keeps `coordinator`, whose mailbox its callers have already. Nothing happens before it is
     /// polled.
     pub fn new(mailbox: AddressReceiver<Coordinator>, coordinator: Coordinator) -> Self {
-        let span = coordinator.span.clone();
+        let (span, rest) = (coordinator.span.clone(), coordinator.rest.clone());
         let limits = Arc::clone(&coordinator.options.supervision);
         let seed = coordinator.seat.terms().session;
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
-        Self { watched, span, limits, seed, policy: None, rest: None }
+        Self { watched, span, limits, seed, policy: None, rest }
     }
 
-    /// Has the coordinator rest, or gives it up.
+    /// Has the coordinator begin anew, or gives it up. What it ran is let go of at once, and it
+    /// answers; it opens its session after a rest.
     fn on_panic(&mut self, panic: Box<dyn Any + Send>) {
-        let (cause, now) = (message_of(panic), Instant::now());
-        let failure = Failure::Crash { cause, arguments: None };
+        let now = Instant::now();
+        let failure = Failure::Crash { cause: message_of(panic), arguments: None };
         let cause = failure.cause();
-        let Self { limits, seed, .. } = self;
+        let Self { watched, span, limits, seed, policy, rest: told } = self;
         let fresh = || Box::new(RestartPolicy::new(RestartLimits::clone(limits), *seed));
-        let decision = self.policy.get_or_insert_with(fresh).on_failure(now, &failure);
-        self.rest = match (decision, &self.watched) {
+        match (policy.get_or_insert_with(fresh).on_failure(now, &failure), watched) {
             (Decision::RebuildAfter(rest), Some(watched)) => {
-                warn!(parent: &self.span, %cause, ?rest, "coordinator panicked, rebuilding");
-                let over = Box::pin(sleep_until(later(now, rest)));
-                Some(Rest { over, _address: watched.address() })
+                warn!(parent: &*span, %cause, ?rest, "coordinator panicked, rebuilding");
+                told.0.set(rest);
+                let _address = watched.address(); // Without one nothing is restarted.
+                let restart = AssertUnwindSafe(|| watched.restart());
+                if let Err(panic) = catch_unwind(restart) {
+                    self.on_panic(panic);
+                }
             }
             _ => {
-                error!(parent: &self.span, %cause, "coordinator panicked too often, given up");
-                None
+                error!(parent: &*span, %cause, "coordinator panicked too often, given up");
+                self.bury();
             }
-        };
-        if self.rest.is_none() {
-            self.bury();
         }
     }
 
@@ -94,15 +102,6 @@ impl Future for Keeper {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let this = &mut *self;
         while let Some(watched) = &mut this.watched {
-            if let Some(rest) = &mut this.rest {
-                ready!(rest.over.as_mut().poll(cx));
-                let restarted = catch_unwind(AssertUnwindSafe(|| watched.restart()));
-                this.rest = None;
-                if let Err(panic) = restarted {
-                    this.on_panic(panic);
-                    continue;
-                }
-            }
             match catch_unwind(AssertUnwindSafe(|| Pin::new(&mut *watched).poll(cx))) {
                 Ok(polled) => return polled,
                 Err(panic) => this.on_panic(panic),

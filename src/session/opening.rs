@@ -5,22 +5,28 @@ use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use actix::Context;
 use actix::fut::ActorFuture;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Cause;
-use super::clock::later;
 use super::coordinator::Coordinator;
 use crate::conversation::{
     Action, Batch, CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd,
 };
 use crate::store::{self, Pending};
 use crate::telemetry;
+use crate::tools::later;
 
 /// Takes the session over from whoever held it, and rebuilds what it was.
 pub(super) enum Opening {
+    /// After a panic: the store, or what is in it, may be to blame.
+    Resting(Pin<Box<Sleep>>),
     Epoch(Pending<Result<u64, store::Error>>),
     Reading(Pending<Result<Vec<Record>, store::Error>>),
-    Writing { pending: Pending<Result<(), store::Error>>, written: Batch, news: Vec<Record> },
+    Writing {
+        pending: Pending<Result<(), store::Error>>,
+        written: Batch,
+        news: Vec<Record>,
+    },
 }
 
 impl Opening {
@@ -50,6 +56,10 @@ impl ActorFuture<Coordinator> for Opening {
         }
         let ended = loop {
             match &mut *self {
+                Self::Resting(rest) => {
+                    ready!(rest.as_mut().poll(cx));
+                    *self = this.take_over();
+                }
                 Self::Epoch(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(epoch) => {
                         this.epoch = epoch;
@@ -84,6 +94,14 @@ impl ActorFuture<Coordinator> for Opening {
 }
 
 impl Coordinator {
+    /// Takes the session over, unless the store has refused that before.
+    pub(super) fn take_over(&self) -> Opening {
+        Opening::Epoch(match &self.lost {
+            Some(error) => Pending::ready(Err(error.clone())),
+            None => self.journal.open(&self.id),
+        })
+    }
+
     /// Ready when a question, or whoever asked the one that was cut, has waited for its whole time
     /// limit.
     fn poll_patience(&mut self, cx: &mut TaskContext<'_>) -> Poll<store::Error> {
@@ -117,7 +135,7 @@ impl Coordinator {
         }
         self.told = self.seq;
         self.answer_cut_turn(news);
-        self.opened = true;
+        (self.opened, self.own) = (true, None);
         self.begin_next();
     }
 

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{Context, Supervised};
+use actix::{AsyncContext, Context, Supervised};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -30,8 +30,9 @@ pub(super) struct Asker {
 impl Supervised for Coordinator {
     /// After a panic: what is on record is read back by `started`, and what was under way is let
     /// go of. Those who wait, listen or stand in line stay.
-    fn restarting(&mut self, _: &mut Context<Self>) {
+    fn restarting(&mut self, ctx: &mut Context<Self>) {
         let fresh = Self {
+            own: Some(ctx.address()),
             id: self.id.clone(),
             span: self.span.clone(),
             options: self.options.clone(),
@@ -54,9 +55,11 @@ impl Supervised for Coordinator {
             heartbeat: self.heartbeat,
             lost: self.lost.take(), // Whoever was refused does not come back as the owner.
             closing: self.closing.clone(),
+            rest: self.rest.clone(),
             idle: self.idle.clone(),
             crew: Crew::new(self.idle.clone()),
         };
+        self.seat.forget_workers();
         let mut old = std::mem::replace(self, fresh);
         if let Some(turn) = old.turn.take() {
             // One by one: of two that panic in one go the second would end the process.

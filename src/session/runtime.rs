@@ -10,7 +10,6 @@ use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use tokio::task::coop::unconstrained;
 
-use super::clock::later;
 use super::host::Host;
 use super::pulse::Pulse;
 use super::shutdown::{self, Alarm, Closing};
@@ -19,6 +18,7 @@ use super::{Clock, Session, SessionOptions, ShutdownReport, StuckArbiter};
 use crate::conversation::SessionId;
 use crate::store::{Journal, MemoryStore};
 use crate::tools::Capacity;
+use crate::tools::later;
 
 /// How many threads there may be for tools that block, where nothing else is said.
 const BLOCKING_THREADS: usize = 64;

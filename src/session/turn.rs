@@ -11,7 +11,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::Cause;
-use super::clock::later;
 use super::coordinator::CancelCall;
 use super::draining::TurnOver;
 use super::drive::unbudgeted;
@@ -20,8 +19,12 @@ use crate::conversation::{Batch, Event, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
+use crate::tools::later;
 use crate::tools::{CallNews, Completion, TypedContext};
 use crate::wire::Usage;
+
+/// How many pieces of news of calls may wait to be told.
+const MAX_NEWS: usize = 1024;
 
 /// What a turn holds besides the session's state: the work that is under way.
 pub(super) struct Turn {
@@ -58,7 +61,7 @@ pub(super) struct Turn {
     /// Calls that came back while an append was under way and some were given up.
     pub landed: Vec<Completion>,
     /// How far calls are, where somebody listens.
-    pub progress: Option<(mpsc::UnboundedSender<CallNews>, mpsc::UnboundedReceiver<CallNews>)>,
+    pub progress: Option<(mpsc::Sender<CallNews>, mpsc::Receiver<CallNews>)>,
     /// News that came while an append was under way, for the next one.
     pub news: Vec<Event>,
     pub cause: Option<Cause>,
@@ -134,8 +137,8 @@ impl Turn {
     }
 
     /// Where a call says how far it is.
-    pub fn watcher(&mut self) -> mpsc::UnboundedSender<CallNews> {
-        self.progress.get_or_insert_with(mpsc::unbounded_channel).0.clone()
+    pub fn watcher(&mut self) -> mpsc::Sender<CallNews> {
+        self.progress.get_or_insert_with(|| mpsc::channel(MAX_NEWS)).0.clone()
     }
 
     /// Says whether the timer has rung since this was last asked. Asks the timer itself only once

@@ -99,6 +99,7 @@ impl Crew {
 
 impl Drop for Crew {
     fn drop(&mut self) {
+        self.begun.drain_into(drop); // They know of each other.
         let Some(members) = self.members.take().filter(|_| !std::thread::panicking()) else {
             return;
         };

@@ -22,7 +22,7 @@ use super::supervisor::WorkerRecovered;
 use super::{Decision, Seat, Supervisor};
 use crate::sabotage::{self, Sabotage};
 use crate::tools::{
-    Assignment, Begun, Failure, Health, Post, ToolType, ToolWorker, Trip, message_of,
+    Assignment, Begun, Failure, Health, Post, ToolType, ToolWorker, Trip, later, message_of,
 };
 
 /// News to the supervisor: this generation of a worker is lost. The answer says what becomes of it.
@@ -100,8 +100,7 @@ impl Future for Rebuild {
 }
 
 fn resting(rest: Duration) -> State {
-    let now = Instant::now();
-    State::Resting(Box::pin(sleep_until(now.checked_add(rest).unwrap_or(now))))
+    State::Resting(Box::pin(sleep_until(later(Instant::now(), rest))))
 }
 
 impl Rebuild {
@@ -165,15 +164,16 @@ impl Rebuild {
 
     /// Ready when the generation is lost. Passes on that its circuit has closed again.
     fn poll_watched(&mut self, cx: &mut TaskContext<'_>) -> Poll<Failure> {
-        match self.health.take_failure(cx.waker()) {
-            Some(_) if sabotage::is(Sabotage::StockSupervisor) => {}
-            Some(failure) => return Poll::Ready(failure),
-            None => {}
-        }
+        // In this order: what failed after it had recovered failed anew.
         if self.health.take_recovery()
             && let (Some(seat), Some(tool)) = (&self.seat, &self.tool)
         {
             seat.supervisor().do_send(WorkerRecovered { tool: Arc::clone(tool.name()) });
+        }
+        match self.health.take_failure(cx.waker()) {
+            Some(_) if sabotage::is(Sabotage::StockSupervisor) => {}
+            Some(failure) => return Poll::Ready(failure),
+            None => {}
         }
         let Some(watched) = &mut self.watched else {
             return Poll::Pending;
@@ -212,7 +212,10 @@ impl Rebuild {
         self.state = State::Running;
         match self.restart() {
             Ok(_) => Poll::Ready(()),
-            Err(panic) => self.ask(Failure::Crash { cause: message_of(panic), arguments: None }),
+            Err(panic) => {
+                self.health.lost();
+                self.ask(Failure::Crash { cause: message_of(panic), arguments: None })
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +60,11 @@ pub enum WorkerChange {
 pub(super) struct WorkerRecovered {
     pub tool: Arc<str>,
 }
+
+/// The workers are gone, and their successors have no past.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct ForgetWorkers;
 
 /// News: a round is over; its account.
 #[derive(Clone, Debug, Message)]
@@ -116,6 +123,13 @@ impl Seat {
         })
     }
 
+    /// The session begins anew, with workers that have no past.
+    pub fn forget_workers(&self) {
+        if let Some(supervisor) = self.taken.get() {
+            supervisor.do_send(ForgetWorkers);
+        }
+    }
+
     /// Says whether anybody would hear of a round.
     pub fn has_audience(&self) -> bool {
         self.taken.get().is_some() || tracing::enabled!(tracing::Level::INFO)
@@ -149,8 +163,11 @@ impl Handler<WorkerFailed> for Supervisor {
         let (now, cause, name) = (Instant::now(), failure.cause().to_owned(), tool.name());
         let (limits, number) = (&self.limits, self.number);
         let policy = self.policies.entry(Arc::clone(name));
-        let policy =
-            policy.or_insert_with(|| RestartPolicy::new(RestartLimits::clone(limits), number));
+        let policy = policy.or_insert_with(|| {
+            // Workers of one session that fail together do not come back together.
+            let seed = number ^ seed_of(name);
+            RestartPolicy::new(RestartLimits::clone(limits), seed)
+        });
         let decision = policy.on_failure(now, &failure);
         let session = &self.session;
         match decision {
@@ -189,6 +206,21 @@ impl Handler<WorkerFailed> for Supervisor {
         }
         MessageResult(decision)
     }
+}
+
+impl Handler<ForgetWorkers> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: ForgetWorkers, _: &mut Context<Self>) {
+        self.policies.clear();
+    }
+}
+
+/// The same in every run.
+fn seed_of(tool: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tool.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Supervisor {

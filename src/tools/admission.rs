@@ -1,8 +1,8 @@
 //! What a call may have to wait for before it runs: its turn among the calls of its tool, of its
 //! session and of the process.
 //!
-//! The order is fixed (the tool's own bounds first, those of all tools last), so that no two calls
-//! wait for each other, and a tool whose turn is slow to come holds nothing that others need.
+//! A call takes all it needs at once or nothing, so that no two calls wait for each other, and one
+//! whose turn is slow to come holds nothing that others need.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -31,8 +31,20 @@ pub(crate) struct Gate {
 }
 
 /// The right to run. Dropping it lets others in.
-#[derive(Debug, Default)]
-pub(crate) struct Permits(Vec<OwnedSemaphorePermit>);
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    /// Among the calls of its tool, and of those that need threads. A thread that goes on when its
+    /// call is given up keeps it.
+    pub own: Arc<Permits>,
+    /// Among the calls of its session and of the process.
+    _shared: Permits,
+}
+
+/// Some of what a call needs to run.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    _held: Vec<OwnedSemaphorePermit>,
+}
 
 impl Gate {
     pub fn new(limits: &CallLimits) -> Self {
@@ -49,48 +61,59 @@ impl Gate {
         Some(max.saturating_sub(free.available_permits()))
     }
 
-    /// What a call with these arguments has to wait for, in order. `own` is its session's.
+    /// What a call with these arguments has to wait for: beside the gate's own bounds those of `own`
+    /// and of `shared`.
     pub fn queue(
         &self,
         arguments: &str,
-        own: Option<&Arc<Semaphore>>,
-        shared: impl IntoIterator<Item = Arc<Semaphore>>,
+        own: impl Iterator<Item = Arc<Semaphore>>,
+        shared: impl Iterator<Item = Arc<Semaphore>>,
     ) -> Queue {
         let serial = self.serial.as_ref().and_then(|serial| serial.of(arguments));
         let concurrency = self.concurrency.as_ref().map(|(_, permits)| Arc::clone(permits));
-        let first = own.cloned().into_iter().chain(serial).chain(concurrency).collect();
-        Queue { first, rate: self.rate.clone(), last: shared.into_iter().collect() }
+        let mut all: Vec<_> = own.chain(serial).chain(concurrency).collect();
+        let owned = all.len();
+        all.extend(shared);
+        Queue { all, owned, rate: self.rate.clone() }
     }
 }
 
 /// What one call has to wait for.
 pub(crate) struct Queue {
-    first: Vec<Arc<Semaphore>>,
+    all: Vec<Arc<Semaphore>>,
+    /// So many of them are the tool's own, the others everybody's.
+    owned: usize,
     rate: Option<Arc<Rate>>,
-    last: Vec<Arc<Semaphore>>,
 }
 
 impl Queue {
-    /// Waits for the call's turn: first come, first served. Dropping the future leaves the queue.
-    pub async fn enter(self) -> Permits {
-        let mut permits = Permits::default();
-        for semaphore in self.first {
-            permits.add(semaphore).await;
-        }
-        if let Some(rate) = self.rate {
+    /// Waits for the call's turn: at each of its bounds first come, first served. Dropping the future
+    /// leaves the line.
+    pub async fn enter(self) -> Admitted {
+        if let Some(rate) = &self.rate {
             rate.wait().await;
         }
-        for semaphore in self.last {
-            permits.add(semaphore).await;
-        }
-        permits
+        let mut short = 0;
+        let mut permits = loop {
+            match self.take_all(short).await {
+                Ok(permits) => break permits,
+                Err(at) => short = at,
+            }
+        };
+        let shared = Permits { _held: permits.split_off(self.owned) };
+        Admitted { own: Arc::new(Permits { _held: permits }), _shared: shared }
     }
-}
 
-impl Permits {
-    async fn add(&mut self, semaphore: Arc<Semaphore>) {
-        let permit = semaphore.acquire_owned().await;
-        self.0.push(permit.expect("no semaphore is ever closed"));
+    /// Waits for the bound at `first` and takes the others if they are to be had; says which is not.
+    async fn take_all(&self, first: usize) -> Result<Vec<OwnedSemaphorePermit>, usize> {
+        let Some(semaphore) = self.all.get(first) else { return Ok(Vec::new()) };
+        let permit = Arc::clone(semaphore).acquire_owned().await;
+        let mut waited = Some(permit.expect("no semaphore is ever closed"));
+        let take = |(at, semaphore): (usize, &Arc<Semaphore>)| match at == first {
+            true => waited.take().ok_or(at),
+            false => Arc::clone(semaphore).try_acquire_owned().map_err(|_| at),
+        };
+        self.all.iter().enumerate().map(take).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a call needs beyond being run: its turn among others, limits for one try, another try.
 //! Calls of tools that ask for none of it go without.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,16 +9,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::admission::Permits;
+use super::admission::Admitted;
 use super::probe::{Probe, admit};
 use super::running::Running;
 use super::shared::Shared;
 use super::spec::Work;
 use super::threads::Ticket;
 use super::worker::{Assignment, waits};
-use super::{CallContext, News};
+use super::{CallContext, News, later};
 use crate::conversation::{Effects, Outcome, OutcomeKind};
 use crate::tools::failure::fingerprint;
 
@@ -30,7 +31,7 @@ pub(super) struct Care {
     wanted_and_ready: (Instant, Instant),
     stage: Stage,
     /// What it may run with. Given back while it rests.
-    permits: Option<Arc<Permits>>,
+    permits: Option<Admitted>,
     /// The thread of the last try, where the tool blocks.
     thread: Option<Arc<Ticket>>,
     attempts: u32,
@@ -49,7 +50,7 @@ enum Stage {
 
 /// It stands in line.
 struct Entering {
-    turn: LocalBoxFuture<'static, Permits>,
+    turn: LocalBoxFuture<'static, Admitted>,
     place: Option<Place>,
 }
 
@@ -109,11 +110,11 @@ impl Care {
             let now = Instant::now();
             let limits = &post.tool_type.limits;
             let began = try_.began().unwrap_or(now);
-            if limits.attempt_time_limit.is_some_and(|limit| began + limit <= now) {
+            if limits.attempt_time_limit.is_some_and(|limit| later(began, limit) <= now) {
                 return Poll::Ready("no result within the time limit of one try".to_owned());
             }
             let sign = try_.last_sign().unwrap_or(began);
-            if let Some(limit) = limits.silence_limit.filter(|limit| sign + *limit <= now) {
+            if let Some(limit) = limits.silence_limit.filter(|limit| later(sign, *limit) <= now) {
                 return Poll::Ready(format!("no sign of life for {} ms", limit.as_millis()));
             }
             self.set_timer(post, began, sign);
@@ -122,8 +123,8 @@ impl Care {
 
     fn set_timer(&mut self, post: &Assignment, began: Instant, sign: Instant) {
         let limits = &post.tool_type.limits;
-        let attempt = limits.attempt_time_limit.and_then(|limit| began.checked_add(limit));
-        let silence = limits.silence_limit.and_then(|limit| sign.checked_add(limit));
+        let attempt = limits.attempt_time_limit.map(|limit| later(began, limit));
+        let silence = limits.silence_limit.map(|limit| later(sign, limit));
         let ends = [attempt, silence].into_iter().flatten().min();
         self.timer = ends.map(|end| Box::pin(sleep_until(end)));
     }
@@ -182,10 +183,12 @@ impl Running {
             if let Err(refused) = admit(post, &self.arguments, now) {
                 return Poll::Ready(Err(refused));
             }
-            if post.health.poll_down(cx.waker()) {
-                care.permits = None; // Others need not wait for this worker.
+            let is_late = care.context.deadline() <= now; // Whoever waits for it is about to see.
+            if is_late || post.health.is_down() {
+                care.permits = None; // Others need not wait for this call.
                 care.stage = Stage::Entering(None);
                 care.context.account(|tries| tries.rest(now));
+                post.health.wait_for_change(cx.waker());
                 return Poll::Pending;
             }
             if let Some(thread) = &care.thread {
@@ -196,31 +199,39 @@ impl Running {
                 break; // And all else holds at this moment.
             }
             care.context.account(|tries| tries.queue(now));
-            let permits = match ready!(care.poll_turn(post, &self.arguments, cx)) {
-                Ok(permits) => permits,
-                Err(refused) => return Poll::Ready(Err(refused)),
-            };
-            care.permits = Some(Arc::new(permits));
+            match care.poll_turn(post, &self.arguments, cx) {
+                Poll::Ready(Ok(permits)) => care.permits = Some(permits),
+                Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
+                Poll::Pending => {
+                    post.health.wait_for_change(cx.waker());
+                    return Poll::Pending;
+                }
+            }
         }
         Poll::Ready(self.begin_attempt())
     }
 
     fn begin_attempt(&mut self) -> Result<(), Outcome> {
-        let post = Rc::clone(&self.post);
+        let (post, now) = (Rc::clone(&self.post), Instant::now());
+        self.generation = post.health.generation();
+        self.probe = Probe::begin(&post, now, self.guard.context().deadline());
         let tool = match &post.tool_type.work {
-            Work::Async(_) => Some(post.tool()?),
+            Work::Async(_) => match post.tool() {
+                Ok(tool) => Some(tool),
+                Err(outcome) => {
+                    self.fail_probe();
+                    return Err(outcome);
+                }
+            },
             Work::Blocking(_) => None,
         };
-        let now = Instant::now();
         let Some(care) = &mut self.care else { return Ok(()) };
         let context = care.begin(&post, now);
-        self.generation = post.health.generation();
-        self.probe = Probe::begin(&post, now);
         let arguments = &self.arguments;
         let begun = match (&post.tool_type.work, tool) {
             (Work::Blocking(function), _) => {
                 let (threads, shared) = (&post.terms.capacity.threads, &post.tool_type.shared);
-                let permits = care.permits.clone();
+                let permits = care.permits.as_ref().map(|permits| Arc::clone(&permits.own));
                 let call = threads.begin(function, arguments, context.clone(), permits, shared);
                 call.map(|call| {
                     care.thread = Some(call.ticket());
@@ -285,7 +296,7 @@ impl Care {
         post: &Assignment,
         arguments: &str,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Permits, Outcome>> {
+    ) -> Poll<Result<Admitted, Outcome>> {
         let tool_type = &post.tool_type;
         let Stage::Entering(entering) = &mut self.stage else { return Poll::Pending };
         let entering = match entering {
@@ -296,15 +307,15 @@ impl Care {
                 }
                 let gate = tool_type.shared.gate(&tool_type.limits);
                 let capacity = &post.terms.capacity;
-                let threads = matches!(tool_type.work, Work::Blocking(_))
-                    .then(|| Arc::clone(&capacity.threads.permits));
-                let shared = post.terms.permits.iter().cloned();
-                let shared = shared.chain(capacity.permits.iter().cloned()).chain(threads);
-                let queue = gate.queue(arguments, post.own_turn.as_ref(), shared);
+                let blocks = matches!(tool_type.work, Work::Blocking(_));
+                let own = post.own_turn.iter().chain(blocks.then_some(&capacity.threads.permits));
+                let shared = post.terms.permits.iter().chain(&capacity.permits);
+                let queue = gate.queue(arguments, own.cloned(), shared.cloned());
                 entering.insert(Entering { turn: Box::pin(queue.enter()), place: None })
             }
         };
-        if let Poll::Ready(permits) = entering.turn.as_mut().poll(cx) {
+        // What a task may do at a time has no say in whether there is room.
+        if let Poll::Ready(permits) = pin!(unconstrained(&mut entering.turn)).poll(cx) {
             self.stage = Stage::Entering(None);
             return Poll::Ready(Ok(permits));
         }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::later;
+
 /// One tool's circuit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Circuit {
@@ -16,8 +18,9 @@ pub(crate) enum Circuit {
     Closed,
     /// No call runs before `until`; the first one after it is the probe.
     Open { until: Instant, again: Trip },
-    /// The probe is under way.
-    HalfOpen { again: Trip },
+    /// The probe is under way. One that has not ended by `until` is followed by another: its thread
+    /// may be stuck.
+    HalfOpen { until: Instant, again: Trip },
 }
 
 /// What a circuit opened for.
@@ -52,7 +55,7 @@ pub(crate) enum Probed {
 impl Circuit {
     /// Takes the tool out of service, until `trip.cool_down` after `now`.
     pub fn open(&mut self, now: Instant, trip: Trip) {
-        let until = now.checked_add(trip.cool_down).unwrap_or(now);
+        let until = later(now, trip.cool_down);
         *self = Self::Open { until, again: trip };
     }
 
@@ -60,27 +63,29 @@ impl Circuit {
     pub fn judge(&self, now: Instant) -> Verdict {
         match self {
             Self::Closed => Verdict::Run,
-            Self::Open { until, .. } if *until <= now => Verdict::Probe,
+            Self::Open { until, .. } | Self::HalfOpen { until, .. } if *until <= now => {
+                Verdict::Probe
+            }
             Self::Open { until, again } => Verdict::Refuse {
                 cause: Arc::clone(&again.cause),
                 retry_after: Some(until.saturating_duration_since(now)),
             },
-            Self::HalfOpen { again } => {
+            Self::HalfOpen { again, .. } => {
                 Verdict::Refuse { cause: Arc::clone(&again.cause), retry_after: None }
             }
         }
     }
 
-    /// The call that was judged a [`Verdict::Probe`] begins.
-    pub fn begin_probe(&mut self) {
-        if let Self::Open { again, .. } = self {
-            *self = Self::HalfOpen { again: again.clone() };
+    /// The call that was judged a [`Verdict::Probe`] begins. It ends by `until`.
+    pub fn begin_probe(&mut self, until: Instant) {
+        if let Self::Open { again, .. } | Self::HalfOpen { again, .. } = self {
+            *self = Self::HalfOpen { until, again: again.clone() };
         }
     }
 
     /// The probe has ended. Says whether the circuit closed.
     pub fn end_probe(&mut self, now: Instant, probed: Probed) -> bool {
-        let Self::HalfOpen { again } = self else { return false };
+        let Self::HalfOpen { again, .. } = self else { return false };
         let again = again.clone();
         match probed {
             Probed::Well => *self = Self::Closed,
@@ -124,7 +129,7 @@ mod tests {
         assert_eq!(circuit.judge(at(1)), Verdict::Refuse { cause, retry_after });
         assert!(circuit.withdraws(at(29)) && !circuit.withdraws(at(30)));
         assert_eq!(circuit.judge(at(30)), Verdict::Probe);
-        circuit.begin_probe();
+        circuit.begin_probe(at(35));
         assert!(matches!(circuit.judge(at(31)), Verdict::Refuse { retry_after: None, .. }));
         assert!(!circuit.withdraws(at(31)), "it is offered again while it is probed");
         assert!(circuit.end_probe(at(32), Probed::Well));
@@ -137,19 +142,33 @@ mod tests {
         let at = |s| now + Duration::from_secs(s);
         let mut circuit = Circuit::default();
         circuit.open(now, trip());
-        circuit.begin_probe();
+        circuit.begin_probe(at(45));
         assert!(!circuit.end_probe(at(40), Probed::Nothing));
         assert_eq!(circuit.judge(at(40)), Verdict::Probe);
-        circuit.begin_probe();
+        circuit.begin_probe(at(55));
         assert!(!circuit.end_probe(at(50), Probed::Badly));
         assert!(circuit.withdraws(at(79)));
         assert_eq!(circuit.judge(at(80)), Verdict::Probe);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_never_ends_is_followed_by_another() {
+        let now = Instant::now();
+        let at = |s| now + Duration::from_secs(s);
+        let mut circuit = Circuit::default();
+        circuit.open(now, trip());
+        circuit.begin_probe(at(40));
+        assert!(matches!(circuit.judge(at(39)), Verdict::Refuse { .. }));
+        assert_eq!(circuit.judge(at(40)), Verdict::Probe);
+        circuit.begin_probe(at(50));
+        assert!(matches!(circuit.judge(at(49)), Verdict::Refuse { .. }));
+        assert!(circuit.end_probe(at(49), Probed::Well));
+    }
+
     #[test]
     fn nothing_comes_of_a_probe_that_nobody_asked_for() {
         let mut circuit = Circuit::default();
-        circuit.begin_probe();
+        circuit.begin_probe(Instant::now());
         assert!(!circuit.end_probe(Instant::now(), Probed::Badly));
         assert_eq!(circuit, Circuit::Closed);
     }

@@ -64,7 +64,7 @@ pub(crate) struct Facts {
     pub attempt: u32,
     pub deadline: Instant,
     pub typed: Option<TypedContext>,
-    pub watcher: Option<mpsc::UnboundedSender<CallNews>>,
+    pub watcher: Option<mpsc::Sender<CallNews>>,
 }
 
 impl CallContext {
@@ -107,14 +107,14 @@ impl CallContext {
         self.0.facts.typed.as_ref()?.downcast_ref()
     }
 
-    /// Tells those who watch how far the call is, and that it is alive: it begins the tool's
+    /// Tells those who watch how far the call is (of more than they can follow some is left out), and that it is alive: it begins the tool's
     /// silence limit anew ([`super::ToolType::silence_limit`]).
     pub fn report_progress(&self, message: impl Into<String>) {
         if let (Some(began), Some(care)) = (self.began(), self.0.care.get()) {
             let since = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
             care.sign.fetch_max(since, Ordering::AcqRel);
         }
-        if self.0.facts.watcher.is_some() {
+        if self.0.facts.watcher.is_some() && !self.is_over() {
             self.tell(News::Progressed { message: message.into() });
         }
     }
@@ -123,7 +123,8 @@ impl CallContext {
     pub(super) fn tell(&self, what: News) {
         if let Some(watcher) = &self.0.facts.watcher {
             let CallKey { round, ordinal, .. } = *self.key();
-            drop(watcher.send(CallNews { round, ordinal, what })); // The turn may be over.
+            // The turn may be over, or so much be said that some of it is lost.
+            drop(watcher.try_send(CallNews { round, ordinal, what }));
         }
     }
 

@@ -82,9 +82,9 @@ impl Guard {
         }
     }
 
-    /// What the work panicked with when it was dropped, if it did.
-    pub fn panicked_on_drop(&self) -> Option<&str> {
-        self.drop_panic.as_deref()
+    /// What the work panicked with when it was dropped, if it did. Said once.
+    pub fn take_drop_panic(&mut self) -> Option<Box<str>> {
+        self.drop_panic.take()
     }
 
     /// Drops the work. What it does when it is dropped is the tool's doing too.

@@ -89,12 +89,13 @@ impl Health {
         self.is_down.get()
     }
 
-    /// As [`Health::is_down`], and has `waker` woken when that changes.
-    pub fn poll_down(&self, waker: &Waker) -> bool {
-        if self.is_down() {
-            self.with_trouble(|trouble| trouble.waiters.push(waker.clone()));
-        }
-        self.is_down()
+    /// Has `waker` woken when the worker is back, or its circuit opens.
+    pub fn wait_for_change(&self, waker: &Waker) {
+        self.with_trouble(|trouble| {
+            if !trouble.waiters.iter().any(|waiter| waiter.will_wake(waker)) {
+                trouble.waiters.push(waker.clone());
+            }
+        });
     }
 
     /// Takes the failure that was reported, or has `waker` woken by the next news.
@@ -222,8 +223,8 @@ impl Health {
     }
 
     /// The first call after the cool-down begins.
-    pub fn begin_probe(&self) {
-        self.with_trouble(|trouble| trouble.circuit.begin_probe());
+    pub fn begin_probe(&self, until: Instant) {
+        self.with_trouble(|trouble| trouble.circuit.begin_probe(until));
     }
 
     /// The probe has ended.
@@ -237,6 +238,12 @@ impl Health {
             self.wake_watcher();
         }
         self.look_for_trouble();
+    }
+
+    /// The circuit of the tool type has closed, if not this one.
+    pub fn tell_recovery(&self) {
+        self.recovered.set(true);
+        self.wake_watcher();
     }
 
     /// Says once that the circuit has closed again.

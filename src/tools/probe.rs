@@ -2,14 +2,20 @@
 //! did before.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{error, info};
 
 use super::circuit::{Probed, Verdict};
 use super::failure::fingerprint;
 use super::health::refusal;
+use super::later;
 use super::worker::Assignment;
 use crate::conversation::{Outcome, OutcomeKind};
+
+/// How much later than its deadline a probe may end: then another one finds out.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A call that finds out whether its tool works again. Dropping it says that it did not show.
 pub(super) struct Probe {
@@ -43,13 +49,16 @@ pub(super) fn admit(post: &Assignment, arguments: &str, now: Instant) -> Result<
 }
 
 impl Probe {
-    /// The call that was admitted at `now` begins: it is a probe if a circuit wants one.
-    pub fn begin(post: &Rc<Assignment>, now: Instant) -> Option<Box<Self>> {
+    /// The call that was admitted at `now` and ends by `deadline` begins: it is a probe if a circuit
+    /// wants one.
+    pub fn begin(post: &Rc<Assignment>, now: Instant, deadline: Instant) -> Option<Box<Self>> {
         let Assignment { tool_type, health, .. } = &**post;
+        let until = later(deadline, GRACE);
         let own = health.is_troubled() && health.judge(now) == Verdict::Probe;
-        let everywhere = tool_type.shared.is_troubled() && tool_type.shared.begin_probe(now);
+        let shared = &tool_type.shared;
+        let everywhere = shared.is_troubled() && shared.begin_probe(now, until);
         if own {
-            health.begin_probe();
+            health.begin_probe(until);
         }
         (own || everywhere).then(|| Box::new(Self { post: Rc::clone(post), own, everywhere }))
     }
@@ -65,7 +74,14 @@ impl Probe {
             self.post.health.end_probe(now, probed);
         }
         if std::mem::take(&mut self.everywhere) {
-            self.post.tool_type.shared.end_probe(now, probed);
+            let Assignment { tool_type, health, .. } = &*self.post;
+            let tool = tool_type.name();
+            if tool_type.shared.end_probe(now, probed) {
+                info!(%tool, "tool works again, in all sessions");
+                health.tell_recovery();
+            } else if probed == Probed::Badly {
+                error!(%tool, "tool does not work yet, withdrawn again in all sessions");
+            }
         }
     }
 }

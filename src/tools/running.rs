@@ -19,7 +19,7 @@ use super::probe::Probe;
 use super::tries::Spent;
 use super::worker::Assignment;
 use super::{Completer, Ended, Waits};
-use crate::conversation::{Outcome, OutcomeKind};
+use crate::conversation::{Expired, Outcome, OutcomeKind};
 
 /// The calls of one session that have begun and are not polled by anybody yet. Cheap to clone.
 #[derive(Clone, Default)]
@@ -42,6 +42,8 @@ pub(crate) struct Running {
     pub(super) post: Rc<Assignment>,
     pub(super) arguments: Arc<str>,
     pub(super) generation: u32,
+    /// Whose time limit is the call's deadline.
+    pub(super) expires: Expired,
     pub(super) waits: Waits,
     pub(super) began: Instant,
     /// It finds out whether the tool works again.
@@ -88,19 +90,22 @@ impl Running {
 
     /// Tells the worker, and the circuits if it was their probe, how a try of the call ended.
     pub(super) fn settle(&mut self, outcome: &Outcome) {
+        let dropped = self.guard.take_drop_panic();
         let cause = outcome.problem.as_ref().map_or("", |problem| &problem.message);
-        match outcome.kind {
-            OutcomeKind::Panicked => self.tell_of_crash(cause),
-            OutcomeKind::TimedOut => self.tell(CallEnd::TimedOut, Probed::Badly),
-            _ if self.guard.panicked_on_drop().is_none() => {
-                self.tell(CallEnd::Answered, Probed::Well);
-            }
-            _ => {}
+        match (outcome.kind, dropped) {
+            (OutcomeKind::Panicked, _) => self.tell_of_crash(cause),
+            (OutcomeKind::TimedOut, None) => self.tell(CallEnd::TimedOut, Probed::Badly),
+            (_, Some(cause)) => self.tell_of_crash(&cause),
+            // That shows nothing of the tool.
+            (OutcomeKind::BadArguments, None) => self.tell(CallEnd::Answered, Probed::Nothing),
+            (_, None) => self.tell(CallEnd::Answered, Probed::Well),
         }
-        if outcome.kind != OutcomeKind::Panicked
-            && let Some(cause) = self.guard.panicked_on_drop().map(str::to_owned)
-        {
-            self.tell_of_crash(&cause);
+    }
+
+    /// The tool that was to be found out about could not even be made.
+    pub(super) fn fail_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            probe.end(Probed::Badly);
         }
     }
 
@@ -118,10 +123,11 @@ impl Running {
     }
 
     /// Nobody waits any more: the time is over, or somebody cancelled it. The work is dropped with
-    /// the call.
+    /// the call. That the round or the turn had no time for it says nothing of the tool.
     fn on_given_up(&mut self) {
         let runs = self.care.as_ref().is_none_or(|care| care.is_attempting());
-        if runs && self.guard.context().deadline() <= Instant::now() {
+        let own_limit = self.expires == Expired::Call;
+        if runs && own_limit && self.guard.context().deadline() <= Instant::now() {
             self.tell(CallEnd::TimedOut, Probed::Badly);
         }
     }
@@ -162,9 +168,7 @@ impl Drop for Running {
         let _entered = self.span.clone().entered();
         let Self { guard, post, .. } = self;
         post.inside(|| guard.stop());
-        if self.completer.is_some()
-            && let Some(cause) = self.guard.panicked_on_drop().map(str::to_owned)
-        {
+        if let Some(cause) = self.guard.take_drop_panic() {
             self.tell_of_crash(&cause); // Given up, and bad at it.
         }
     }

@@ -82,10 +82,13 @@ impl Shared {
     ) -> bool {
         let mut crashes = locked(&self.crashes);
         crashes.add(crash, within);
-        let opens = self.judge(crash.at) == Verdict::Run && is_widespread(&crashes);
+        let mut circuit = locked(&self.circuit);
+        // One that is open still, or whose probe is under way, knows better.
+        let may_open = matches!(circuit.judge(crash.at), Verdict::Run | Verdict::Probe);
+        let opens = may_open && is_widespread(&crashes);
         if opens {
             crashes.clear();
-            locked(&self.circuit).open(crash.at, trip);
+            circuit.open(crash.at, trip);
             self.troubled.store(true, Ordering::Release);
             self.withdrawals.fetch_add(1, Ordering::Relaxed);
         }
@@ -97,19 +100,24 @@ impl Shared {
         locked(&self.crashes).forget(session, arguments);
     }
 
-    /// Begins a probe if it is time for one. One caller of many is told so.
-    pub fn begin_probe(&self, now: Instant) -> bool {
+    /// Begins a probe, which ends by `until`, if it is time for one. One caller of many is told so.
+    pub fn begin_probe(&self, now: Instant, until: Instant) -> bool {
         let mut circuit = locked(&self.circuit);
         let is_time = circuit.judge(now) == Verdict::Probe;
-        circuit.begin_probe();
+        if is_time {
+            circuit.begin_probe(until);
+        }
         is_time
     }
 
-    /// The probe has ended.
-    pub fn end_probe(&self, now: Instant, probed: Probed) {
-        if locked(&self.circuit).end_probe(now, probed) {
-            self.troubled.store(false, Ordering::Release);
+    /// The probe has ended. Says whether the circuit closed.
+    pub fn end_probe(&self, now: Instant, probed: Probed) -> bool {
+        let mut circuit = locked(&self.circuit);
+        let closed = circuit.end_probe(now, probed);
+        if closed {
+            self.troubled.store(false, Ordering::Release); // While nobody can open it.
         }
+        closed
     }
 
     /// A worker failed, and is rebuilt or withdrawn.
@@ -144,4 +152,40 @@ impl Shared {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner) // Each change is one step.
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crash(at: Instant) -> Crash {
+        Crash { at, session: 1, arguments: None, withdrawn: false }
+    }
+
+    fn trip() -> Trip {
+        Trip { cause: "boom".into(), cool_down: Duration::from_secs(30) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_let_in_before_the_circuit_opened_is_no_probe() {
+        let (shared, now) = (Shared::default(), Instant::now());
+        assert!(shared.on_crash(crash(now), trip(), Duration::from_secs(30), |_| true));
+        let later = now + Duration::from_secs(30);
+        assert!(!shared.begin_probe(now, later), "it is too early");
+        assert_eq!(shared.judge(later), Verdict::Probe, "and the next one finds out");
+        assert!(shared.begin_probe(later, later + Duration::from_secs(5)));
+        assert!(!shared.begin_probe(later, later + Duration::from_secs(5)), "one of many");
+        assert!(shared.end_probe(later, Probed::Well) && !shared.is_troubled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tool_that_still_crashes_after_the_cool_down_is_withdrawn_again() {
+        let (shared, now) = (Shared::default(), Instant::now());
+        let within = Duration::from_secs(30);
+        assert!(shared.on_crash(crash(now), trip(), within, |_| true));
+        assert!(!shared.on_crash(crash(now), trip(), within, |_| true), "it is already");
+        let later = now + Duration::from_secs(31);
+        assert!(shared.on_crash(crash(later), trip(), within, |_| true));
+        assert!(shared.withdraws(later));
+    }
 }

@@ -85,7 +85,11 @@ impl Threads {
             drop(end); // Before the result is seen: then the permits are back.
             done
         };
-        Ok(ThreadCall { handle: pool.spawn_blocking(job), ticket, done: false })
+        // It panics where the system has no more threads.
+        let spawn = AssertUnwindSafe(|| pool.spawn_blocking(job));
+        let handle =
+            catch_unwind(spawn).map_err(|panic| std::io::Error::other(super::message_of(panic)))?;
+        Ok(ThreadCall { handle, ticket, done: false })
     }
 }
 

@@ -131,22 +131,21 @@ impl Assignment {
         }
     }
 
-    /// Throws the tool away. Running calls keep what they began with.
+    /// Throws the tool away. Running calls keep what they began with. A panic of its own code ends
+    /// here.
     fn forget_tool(&self) {
-        let tool = self.tool.take();
-        drop(tool); // Not while it is borrowed.
-    }
-}
-
-impl Drop for Assignment {
-    /// The tool's own code runs here for the last time, and may panic then, too.
-    fn drop(&mut self) {
         let tool = self.tool.take();
         self.inside(|| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(tool))) {
                 message_of(panic);
             }
         });
+    }
+}
+
+impl Drop for Assignment {
+    fn drop(&mut self) {
+        self.forget_tool();
     }
 }
 
@@ -173,9 +172,10 @@ impl Actor for ToolWorker {
 
     fn started(&mut self, _: &mut Context<Self>) {
         let Some(assignment) = self.post.get() else { return };
-        let blocks = assignment.tool_type.is_blocking();
+        let Assignment { tool_type, health, .. } = &*assignment;
         // A tool that is out of service is made for the call that finds out.
-        if !blocks && assignment.health.is_closed() {
+        let in_service = health.is_closed() && !tool_type.shared.is_troubled();
+        if in_service && !tool_type.is_blocking() {
             drop(assignment.tool()); // Of a failure its health knows.
         }
         if self.ready.is_none() {
@@ -244,6 +244,7 @@ impl ToolWorker {
             post: Rc::clone(assignment),
             arguments,
             generation,
+            expires,
             waits,
             began,
             probe: None,
@@ -260,11 +261,14 @@ impl ToolWorker {
             }
             return;
         }
+        running.probe = Probe::begin(assignment, began, context.deadline());
         let tool = match assignment.tool() {
             Ok(tool) => tool,
-            Err(outcome) => return running.answer(never_began(outcome)),
+            Err(outcome) => {
+                running.fail_probe();
+                return running.answer(never_began(outcome));
+            }
         };
-        running.probe = Probe::begin(assignment, began);
         context.begin(began);
         let arguments = Arc::clone(&running.arguments);
         let call = |context| tool.call(&arguments, context);

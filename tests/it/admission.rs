@@ -225,3 +225,55 @@ fn permits_are_given_back_while_a_worker_rests() {
         assert_eq!(sleep.queued, Duration::ZERO, "{sleep:?}");
     });
 }
+
+#[test]
+fn a_queue_is_as_long_as_it_is_however_many_calls_come_at_once() {
+    testing::run(async {
+        let tools = [second("work").max_concurrency(500).max_queue(0)];
+        let model = ScriptedModel::new([calls("work", 128), reply().text("done")]);
+        let tools = Arc::new(ToolSet::new(tools).unwrap());
+        let options = SessionOptions::new(model, tools).limits(limits()).max_concurrency(500);
+        let answer = testing::runtime().session(options).ask("go").await.unwrap();
+        assert!(outcomes(&answer.report.rounds[0]).iter().all(|outcome| *outcome == "ok"));
+    });
+}
+
+#[test]
+fn a_call_that_waits_for_its_session_holds_nothing_that_others_need() {
+    testing::run(async {
+        let tools = [sleeper(), second("work").max_concurrency(1)];
+        let tools = Arc::new(ToolSet::new(tools).unwrap());
+        let runtime = testing::runtime();
+        let ask = |script: Scripted, bound: usize| {
+            let model = ScriptedModel::new([script, reply().text("done")]);
+            let options = SessionOptions::new(model, Arc::clone(&tools)).limits(limits());
+            let session = runtime.session(options.max_concurrency(bound));
+            actix_rt::spawn(async move { session.ask("go").await.unwrap() })
+        };
+        let narrow = ask(reply().call("sleep", r#"{"s": 30}"#).call("work", "{}"), 1);
+        sleep(Duration::from_millis(10)).await;
+        let wide = ask(calls("work", 1), 9).await.unwrap();
+        assert_eq!(wide.report.rounds[0].calls[0].queued, Duration::ZERO);
+        assert_eq!(narrow.await.unwrap().report.rounds[0].wall, seconds(31));
+    });
+}
+
+#[test]
+fn a_call_does_not_begin_when_its_time_is_over() {
+    testing::run(async {
+        let hang = dynamic("work", json!({"type": "object"}), |_, _| std::future::pending());
+        let tool = hang.max_concurrency(1).time_limit(seconds(5));
+        let tools = Arc::new(ToolSet::new([tool]).unwrap());
+        let runtime = testing::runtime();
+        let ask = || {
+            let model = ScriptedModel::new([calls("work", 1), reply().text("done")]);
+            let options = SessionOptions::new(model, Arc::clone(&tools)).limits(limits());
+            let session = runtime.session(options);
+            actix_rt::spawn(async move { session.ask("go").await.unwrap() })
+        };
+        let (first, second) = (ask(), ask());
+        let (first, second) = (first.await.unwrap(), second.await.unwrap());
+        let attempts = [first, second].map(|answer| answer.report.rounds[0].calls[0].attempts);
+        assert_eq!(attempts, [1, 0]);
+    });
+}

@@ -146,3 +146,75 @@ fn a_runtime_ends_though_a_thread_does_not() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     drop(go);
 }
+
+/// A tool that takes no time.
+fn quick() -> ToolType {
+    crate::support::dynamic("quick", serde_json::json!({"type": "object"}), |_, _| async {
+        Ok("done".to_owned())
+    })
+}
+
+fn session_of(runtime: &Runtime, script: Vec<Scripted>, tools: Vec<ToolType>) -> Session {
+    let tools = Arc::new(ToolSet::new(tools).expect("the tools are well formed"));
+    runtime.session(SessionOptions::new(ScriptedModel::new(script), tools).max_concurrency(1))
+}
+
+#[test]
+fn a_thread_that_overran_keeps_nothing_that_other_tools_need() {
+    let Gated { tool, go, .. } = gated();
+    let runtime = Runtime::builder().arbiters(1).blocking_threads(1).max_concurrency(1);
+    let runtime = runtime.start().expect("the system gives threads");
+    let script = vec![waiting(), reply().call("quick", "{}"), reply().text("done")];
+    let answer = ask(&session_of(&runtime, script, vec![tool, quick()]));
+    assert_eq!(outcomes(&answer.report.rounds[0]), ["timed_out"]);
+    assert_eq!(outcomes(&answer.report.rounds[1]), ["ok"]);
+    drop(go);
+}
+
+#[test]
+fn a_call_that_waits_for_a_thread_holds_nothing_that_other_tools_need() {
+    let Gated { tool, go, .. } = gated();
+    let runtime = Runtime::builder().arbiters(1).blocking_threads(1).max_concurrency(2);
+    let runtime = runtime.start().expect("the system gives threads");
+    let round = waiting().call("job", r#"{"wait": true}"#).call("quick", "{}");
+    let tools = Arc::new(ToolSet::new([tool, quick()]).expect("the tools are well formed"));
+    let model = ScriptedModel::new([round, reply().text("done")]);
+    let answer = ask(&runtime.session(SessionOptions::new(model, tools)));
+    assert_eq!(outcomes(&answer.report.rounds[0]), ["timed_out", "timed_out", "ok"]);
+    drop(go);
+}
+
+#[test]
+fn a_tool_that_says_more_than_can_be_told_holds_up_nobody() {
+    #[derive(serde::Deserialize, schemars::JsonSchema)]
+    struct Talk {}
+    let talk = |_: Talk, context: CallContext| -> Result<String, String> {
+        while !context.is_over() {
+            context.report_progress("still talking");
+        }
+        Ok("done".to_owned())
+    };
+    let talk = ToolType::blocking("talk", "for a test", talk);
+    let runtime = runtime(2);
+    let script = vec![reply().call("talk", "{}").call("talk", "{}"), reply().text("done")];
+    let session = session(&runtime, script, talk);
+    let _events = session.events();
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    executor.expect("the system gives a runtime").block_on(async {
+        let asked = tokio::spawn({
+            let session = session.clone();
+            async move { session.ask("go").await }
+        });
+        let patience = Instant::now();
+        loop {
+            let status = tokio::time::timeout(Duration::from_secs(2), session.status()).await;
+            let status = status.expect("it answers").expect("the session lives");
+            assert!(patience.elapsed() < Duration::from_secs(20));
+            if status.calls_in_flight == 2 && patience.elapsed() > Duration::from_millis(100) {
+                break;
+            }
+        }
+        assert!(session.cancel().await);
+        assert!(asked.await.expect("no panic").is_err());
+    });
+}

@@ -406,3 +406,83 @@ fn failures_between_successes_open_the_circuit_when_there_are_too_many() {
         );
     });
 }
+
+#[test]
+fn a_tool_that_cannot_be_made_is_withdrawn_from_all_and_made_once_to_find_out() {
+    testing::run(async {
+        let (works, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+        let (may_work, makes) = (Arc::clone(&works), Arc::clone(&made));
+        let tool = ToolType::new("frail", "for a test", json!({"type": "object"}), move || {
+            makes.fetch_add(1, Ordering::Relaxed);
+            assert!(may_work.load(Ordering::Relaxed), "no licence");
+            |_: &str, _: callsheet::CallContext| -> callsheet::tools::ToolFuture {
+                Box::pin(std::future::ready(Ok("fine".to_owned())))
+            }
+        });
+        let tools = Arc::new(ToolSet::new([tool.time_limit(seconds(20))]).unwrap());
+        let ask = async |n: u32| {
+            let model = ScriptedModel::new([call(n), reply().text("done")]);
+            let answer = session(&model, &tools, supervision()).ask("go").await.unwrap();
+            answer.report.rounds[0].calls[0].clone()
+        };
+        for n in 0..3 {
+            assert_eq!(ask(n).await.outcome.unwrap().as_str(), "unavailable");
+        }
+        assert_eq!(tools.get("frail").unwrap().health().circuit, "open");
+        let so_far = made.load(Ordering::Relaxed);
+        for n in 3..10 {
+            let call = ask(n).await;
+            assert_eq!(call.outcome.unwrap().as_str(), "unavailable");
+            assert_eq!(call.backoff, Duration::ZERO, "it need not learn by crashing");
+        }
+        assert_eq!(made.load(Ordering::Relaxed), so_far);
+        sleep(seconds(60)).await;
+        assert_eq!(ask(10).await.outcome.unwrap().as_str(), "panicked", "it finds out");
+        assert_eq!(ask(11).await.outcome.unwrap().as_str(), "unavailable");
+        assert_eq!(made.load(Ordering::Relaxed), so_far + 1);
+        works.store(true, Ordering::Relaxed);
+        sleep(seconds(60)).await;
+        assert_eq!(ask(12).await.outcome.unwrap().as_str(), "ok");
+        assert_eq!(ask(13).await.outcome.unwrap().as_str(), "ok");
+        assert_eq!(tools.get("frail").unwrap().health().circuit, "closed");
+    });
+}
+
+#[test]
+fn a_failure_after_the_recovery_is_told_after_it() {
+    testing::run(async {
+        let switches = Switches::default();
+        switches.crash(true);
+        let tool = dynamic("frail", json!({"type": "object"}), {
+            let switches = switches.clone();
+            move |arguments, _| {
+                let crashes = switches.crashes.load(Ordering::Relaxed) || arguments["bad"] == true;
+                async move {
+                    assert!(!crashes, "licence expired");
+                    Ok("fine".to_owned())
+                }
+            }
+        });
+        let script = three_crashes().chain([
+            reply().call("frail", r#"{"a": 1}"#).call("frail", r#"{"bad": true}"#),
+            reply().text("done"),
+        ]);
+        let stage = stage(script, [tool]);
+        break_it(&stage).await;
+        switches.crash(false);
+        sleep(seconds(60)).await;
+        let mut events = stage.session.events();
+        let answer = stage.ask().await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["ok", "panicked"]);
+        let mut told = Vec::new();
+        while let Ok(Some(record)) = tokio::time::timeout(seconds(1), events.next()).await {
+            match &record.event {
+                Event::CircuitClosed { .. } => told.push("closed"),
+                Event::CircuitOpened { .. } => told.push("opened"),
+                Event::WorkerRestarted { .. } => told.push("restarted"),
+                _ => {}
+            }
+        }
+        assert_eq!(told, ["closed", "restarted"]);
+    });
+}

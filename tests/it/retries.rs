@@ -228,3 +228,49 @@ fn a_cancelled_call_is_not_tried_again() {
         assert_eq!(tries.load(Ordering::Relaxed), 1);
     });
 }
+
+/// Panics when it is dropped before its end.
+struct Sore;
+
+impl Drop for Sore {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "dropped");
+    }
+}
+
+#[test]
+fn a_try_that_was_bad_at_ending_counts_once() {
+    testing::run(async {
+        let tool = ToolType::new("flaky", "for a test", json!({"type": "object"}), || {
+            |_: &str, context: CallContext| -> ToolFuture {
+                Box::pin(async move {
+                    if context.attempt() == 1 {
+                        let _sore = Sore;
+                        std::future::pending::<()>().await;
+                    }
+                    Ok("done".to_owned())
+                })
+            }
+        });
+        let tool = tool.effects(Effects::None).retries(1).attempt_time_limit(seconds(1));
+        let call = || reply().call("flaky", "{}");
+        let stage = stage([call(), reply().text("a"), call(), reply().text("b")], [tool]);
+        let answer = stage.ask().await;
+        let round = &answer.report.rounds[0];
+        assert_eq!((outcomes(round), round.restarts), (vec!["ok"], 1));
+        // Once more is twice: poison only now, and not tried again.
+        let answer = stage.ask().await;
+        let call = &answer.report.rounds[0].calls[0];
+        assert_eq!((call.outcome.map(|kind| kind.as_str()), call.attempts), (Some("timed_out"), 1));
+    });
+}
+
+#[test]
+fn limits_without_an_end_are_none() {
+    testing::run(async {
+        let (tool, _) = flaky(at_the_third_try);
+        let tool = tool.effects(Effects::None).retries(2);
+        let tool = tool.attempt_time_limit(Duration::MAX).silence_limit(Duration::MAX);
+        assert_eq!(run(tool).await.0.attempts, 3);
+    });
+}

@@ -72,15 +72,15 @@ async fn converse(
     let answer = loop {
         tokio::select! {
             biased;
+            () = &mut interrupted, if !cancelling => {
+                cancelling = true;
+                session.cancel().await;
+            }
             Some(record) = events.next() => {
                 if let Err(error) = show.record(&record) {
                     closed = Some(error);
                     session.cancel().await;
                 }
-            }
-            () = &mut interrupted, if !cancelling => {
-                cancelling = true;
-                session.cancel().await;
             }
             answer = &mut asked => break answer,
         }

@@ -1,5 +1,6 @@
 //! `compare`: the same calls in parallel and in sequence, side by side.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,10 +137,12 @@ async fn ask(
     prompt: &str,
 ) -> Result<Option<Answer>, Error> {
     let session = place.runtime.session(options);
+    let mut asked = pin!(session.ask(prompt));
     tokio::select! {
-        answer = session.ask(prompt) => answer.map(Some),
+        answer = &mut asked => answer.map(Some),
         () = place.signals.interrupted() => {
             session.cancel().await;
+            drop(asked.await); // Every call is answered, and that is on record.
             Ok(None)
         }
     }
