@@ -2,6 +2,7 @@
 
 mod actix_facts;
 mod admission;
+mod bad_results;
 #[cfg(feature = "cli")]
 mod bench_command;
 mod blocking_tools;
