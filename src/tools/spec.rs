@@ -1,6 +1,7 @@
 //! A tool type: what the model is shown of a tool, its limits, and how to make one.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::shared::Shared;
 use super::threads::Function;
-use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth};
+use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth, message_of};
 use crate::conversation::Effects;
 
 /// The work of one call: the text that answers it, or the tool's own failure.
@@ -225,6 +226,21 @@ impl ToolType {
         matches!(self.work, Work::Blocking(_))
     }
 
+    /// Makes the tool as a worker would, on the caller's thread, and drops it without having called
+    /// it: what cannot be made can be found before a model asks for it. Nothing is counted, and no
+    /// worker is touched. Of a [blocking](ToolType::blocking) tool there is nothing to make.
+    ///
+    /// # Errors
+    /// What the making, or the dropping, panicked with.
+    pub fn try_make(&self) -> Result<(), String> {
+        match &self.work {
+            Work::Async(make) => {
+                catch_unwind(AssertUnwindSafe(|| drop(make()))).map_err(message_of)
+            }
+            Work::Blocking(_) => Ok(()),
+        }
+    }
+
     /// What all workers of it share.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
@@ -244,5 +260,49 @@ impl fmt::Debug for ToolType {
             .field("effects", &self.effects)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn made_by<T: Tool>(make: impl Fn() -> T + Send + Sync + 'static) -> Result<(), String> {
+        ToolType::new("t", "a tool", json!({}), make).try_make()
+    }
+
+    fn never_called(_: &str, _: CallContext) -> ToolFuture {
+        unreachable!("it is only made")
+    }
+
+    #[test]
+    fn a_tool_that_can_be_made_is_not_called() {
+        assert_eq!(made_by(|| never_called), Ok(()));
+        let blocking = |_: Value, _: CallContext| -> Result<(), String> { unreachable!() };
+        assert_eq!(ToolType::blocking("t", "a tool", blocking).try_make(), Ok(()));
+    }
+
+    #[test]
+    fn a_panic_of_the_maker_is_told_and_goes_no_further() {
+        let make = || -> fn(&str, CallContext) -> ToolFuture { panic!("no connection") };
+        assert_eq!(made_by(make), Err("no connection".to_owned()));
+    }
+
+    #[test]
+    fn a_panic_of_a_tool_that_is_dropped_is_told_as_well() {
+        struct Clumsy;
+        impl Tool for Clumsy {
+            fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
+                never_called(arguments, context)
+            }
+        }
+        impl Drop for Clumsy {
+            fn drop(&mut self) {
+                panic!("clumsy");
+            }
+        }
+        assert_eq!(made_by(|| Clumsy), Err("clumsy".to_owned()));
     }
 }
