@@ -158,6 +158,10 @@ pub(super) enum ToolsCommand {
         /// The tool
         name: String,
     },
+    /// Shows the condition and the limits of each tool, and whether it can be made; none is called
+    ///
+    /// Exit code 1 if one cannot be made.
+    Health,
     /// Runs one call as a round would, without a model
     Call {
         /// The tool

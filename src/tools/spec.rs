@@ -226,6 +226,12 @@ impl ToolType {
         matches!(self.work, Work::Blocking(_))
     }
 
+    /// The limits of its calls.
+    #[cfg(feature = "cli")]
+    pub(crate) fn limits(&self) -> &CallLimits {
+        &self.limits
+    }
+
     /// Makes the tool as a worker would, on the caller's thread, and drops it without having called
     /// it: what cannot be made can be found before a model asks for it. Nothing is counted, and no
     /// worker is touched. Of a [blocking](ToolType::blocking) tool there is nothing to make.

@@ -419,6 +419,29 @@ mod others {
     }
 
     #[test]
+    fn the_health_of_each_tool_is_shown_with_its_limits() {
+        let more = ["--set", "tools[1].max_concurrency=8", "--set", "tools[1].retries=2"];
+        let ended = Place::new().run(&[&["tools", "health"][..], &more].concat()).with(0);
+        let row = |name: &str| {
+            let row = ended.stdout.lines().find(|line| line.starts_with(name)).expect("a row");
+            row.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(row("TOOL"), "TOOL EFFECTS MADE LIMITS CONDITION");
+        let expected = "get_stock_price none yes 5 s a call, 2 retries, 8 at a time, 1000 may wait \
+            closed, 0 restarts, 0 withdrawals";
+        assert_eq!(row("get_stock_price"), expected);
+        assert_eq!(ended.stderr, "", "nothing is called, and no model is needed");
+        let json = Place::new().run(&[&["tools", "health", "--json"][..], &more].concat()).with(0);
+        let tools = json.json();
+        assert_eq!(tools.as_array().map(Vec::len), Some(3));
+        let expected = "tool circuit retry_after_ms restarts withdrawals last_failure waiting \
+            running abandoned_threads effects made make_error limits";
+        assert_eq!(names(first(json.stdout.trim_end())).join(" "), expected);
+        assert_eq!((&tools[0]["made"], &tools[0]["circuit"]), (&json!(true), &json!("closed")));
+        assert_eq!(tools[1]["limits"]["max_concurrency"], 8);
+    }
+
+    #[test]
     fn a_tool_is_called_without_a_model() {
         let call = |arguments: &[&str]| place().run(&[&["tools", "call"], arguments].concat());
         let good = call(&["get_weather", r#"{"city": "Tokyo"}"#]).with(0);

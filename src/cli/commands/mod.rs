@@ -6,5 +6,6 @@ pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod doctor;
+mod health;
 pub mod mock_model;
 pub mod tools;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::health;
 use crate::cli::args::{Common, Output, Tools, ToolsCommand};
 use crate::cli::draw::list::columns;
 use crate::cli::fixed_model::FixedModel;
@@ -29,6 +30,7 @@ pub(in crate::cli) fn run(
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
         ToolsCommand::Describe { name } => describe(find(&tools, &name)?, screen)?,
+        ToolsCommand::Health => return health::run(&config, &tools, screen),
         ToolsCommand::Call { name, arguments } => {
             find(&tools, &name)?;
             return call(&config, tools, &name, &arguments, screen);

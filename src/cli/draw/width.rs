@@ -81,7 +81,7 @@ pub(super) fn right(text: &str, columns: usize) -> String {
 }
 
 /// Puts foreign text on one line: cleaned, blanks folded, no change of writing direction.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     let text = clean(text);
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").replace(turns_direction, "")

@@ -1,0 +1,168 @@
+//! `tools health`: the condition of each tool, its limits, and whether it can be made.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::args::Output;
+use crate::cli::draw::health::{condition, limits};
+use crate::cli::draw::list::columns;
+use crate::cli::draw::width::one_line;
+use crate::cli::screen::Screen;
+use crate::cli::status::Status;
+use crate::config::Config;
+use crate::tools::{CallLimits, RateLimit, ToolHealth, ToolSet, ToolType};
+
+/// What is said of a tool: an element of `tools health --json`. Its shape is a promise.
+#[derive(Debug, Serialize)]
+struct Examined {
+    #[serde(flatten)]
+    health: ToolHealth,
+    effects: &'static str,
+    made: bool,
+    /// Why it cannot be made.
+    make_error: Option<String>,
+    limits: Limits,
+}
+
+/// The limits of its calls, by the names of their settings.
+#[derive(Debug, Serialize)]
+struct Limits {
+    time_limit_ms: u64,
+    retries: u32,
+    attempt_time_limit_ms: Option<u64>,
+    silence_time_limit_ms: Option<u64>,
+    max_concurrency: Option<usize>,
+    exclusive: bool,
+    serial_by: Option<String>,
+    rate_limit: Option<Rate>,
+    max_queue: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Rate {
+    calls: u32,
+    per_ms: u64,
+}
+
+pub(super) fn run(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<Status> {
+    let time_limit = config.turn.call_time_limit;
+    let examined: Vec<_> = tools.iter().map(|tool| Examined::of(tool, time_limit)).collect();
+    match screen.output {
+        Output::Text => {
+            let words = |tool| limits_of(tool, time_limit);
+            for line in table(&examined, tools.iter().map(|tool| words(tool))) {
+                screen.foreign_line(&line)?;
+            }
+        }
+        Output::Json | Output::Jsonl => screen.data_line(&serde_json::to_string(&examined)?)?,
+    }
+    let all_made = examined.iter().all(|tool| tool.made);
+    Ok(if all_made { Status::Done } else { Status::Failed })
+}
+
+/// The limits of `tool` in words; `time_limit` is that of a call whose tool has none.
+fn limits_of(tool: &ToolType, time_limit: Duration) -> String {
+    limits(tool.limits(), tool.declared_time_limit().unwrap_or(time_limit))
+}
+
+fn table(examined: &[Examined], limits: impl Iterator<Item = String>) -> Vec<String> {
+    let mut rows = vec![["TOOL", "EFFECTS", "MADE", "LIMITS", "CONDITION"].map(str::to_owned)];
+    rows.extend(examined.iter().zip(limits).map(|(tool, limits)| {
+        let made = if tool.made { "yes" } else { "no" };
+        let mut said = condition(&tool.health);
+        if let Some(error) = &tool.make_error {
+            said = format!("cannot be made: {}; {said}", one_line(error));
+        }
+        [&tool.health.tool, tool.effects, made, &limits, &said].map(str::to_owned)
+    }));
+    columns(&rows)
+}
+
+impl Examined {
+    fn of(tool: &ToolType, time_limit: Duration) -> Self {
+        let make_error = tool.try_make().err();
+        Self {
+            health: tool.health(),
+            effects: tool.declared_effects().as_str(),
+            made: make_error.is_none(),
+            make_error,
+            limits: Limits::of(tool.limits(), time_limit),
+        }
+    }
+}
+
+impl Limits {
+    fn of(limits: &CallLimits, time_limit: Duration) -> Self {
+        Self {
+            time_limit_ms: millis(limits.time_limit.unwrap_or(time_limit)),
+            retries: limits.retries,
+            attempt_time_limit_ms: limits.attempt_time_limit.map(millis),
+            silence_time_limit_ms: limits.silence_limit.map(millis),
+            max_concurrency: limits.max_concurrency,
+            exclusive: limits.exclusive,
+            serial_by: limits.serial_by.clone(),
+            rate_limit: limits.rate.map(Rate::of),
+            max_queue: limits.max_queue,
+        }
+    }
+}
+
+impl Rate {
+    fn of(RateLimit { calls, per }: RateLimit) -> Self {
+        Self { calls: calls.get(), per_ms: millis(per) }
+    }
+}
+
+/// Whole milliseconds, as they were set.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::tools::{CallContext, Demo, Simulation, ToolFuture};
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// One that can be made and has limits of its own, and one that cannot be made.
+    fn two() -> [ToolType; 2] {
+        let good = Demo::Anything.tool_type("good", Simulation::default());
+        let good = good.time_limit(Duration::from_secs(5)).retries(2).max_concurrency(8);
+        let make = || -> fn(&str, CallContext) -> ToolFuture { panic!("no\nconnection") };
+        [good, ToolType::new("bad", "cannot be made", json!({}), make)]
+    }
+
+    #[test]
+    fn a_tool_that_cannot_be_made_is_told_from_one_that_can() {
+        let examined = two().map(|tool| Examined::of(&tool, LIMIT));
+        let limits = two().map(|tool| limits_of(&tool, LIMIT));
+        let expected = [
+            "TOOL  EFFECTS  MADE  LIMITS                                             CONDITION",
+            "good  once     yes   5 s a call, 2 retries, 8 at a time, 1000 may wait  \
+             closed, 0 restarts, 0 withdrawals",
+            "bad   once     no    30 s a call, 1000 may wait                         \
+             cannot be made: no connection; closed, 0 restarts, 0 withdrawals",
+        ];
+        assert_eq!(table(&examined, limits.into_iter()), expected);
+    }
+
+    #[test]
+    fn the_document_of_a_tool_has_all_that_is_known() {
+        let [good, bad] = two().map(|tool| Examined::of(&tool, LIMIT));
+        let expected = r#"{"tool":"good","circuit":"closed","retry_after_ms":null,"restarts":0,
+            "withdrawals":0,"last_failure":null,"waiting":0,"running":null,"abandoned_threads":0,
+            "effects":"once","made":true,"make_error":null,"limits":{"time_limit_ms":5000,
+            "retries":2,"attempt_time_limit_ms":null,"silence_time_limit_ms":null,
+            "max_concurrency":8,"exclusive":false,"serial_by":null,"rate_limit":null,
+            "max_queue":1000}}"#;
+        let text = serde_json::to_string(&good).unwrap();
+        assert_eq!(text, expected.split_whitespace().collect::<String>());
+        let bad = serde_json::to_value(&bad).unwrap();
+        assert_eq!((&bad["made"], &bad["make_error"]), (&json!(false), &json!("no\nconnection")));
+        assert_eq!(bad["limits"]["time_limit_ms"], 30_000);
+    }
+}
