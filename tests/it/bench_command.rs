@@ -89,7 +89,7 @@ fn the_document_has_the_fields_that_were_promised_in_their_order() {
     let expected = "model arbiters sessions questions interrupted asked answered failed rounds \
         rounds_per_s calls outcomes question_p50_ms question_p99_ms question_max_ms \
         round_wall_p50_ms round_wall_p99_ms restarts cpu_per_round_ms cpu_includes_stand_in \
-        peak_memory_kib wall_ms broken_histories unaccounted_calls";
+        peak_memory_kib wall_ms broken_histories unaccounted_calls tools";
     assert_eq!(names(ended.stdout.trim_end()).join(" "), expected);
 }
 
@@ -103,6 +103,11 @@ fn every_call_is_accounted_for_however_tools_fail() {
     assert_eq!(document["unaccounted_calls"], 0);
     assert_eq!(document["broken_histories"], 0);
     assert!(document["round_wall_p50_ms"].as_f64() >= Some(50.0), "{document}");
+    let tools = document["tools"].as_array().expect("tools");
+    let restarts: Vec<_> = tools.iter().map(|tool| tool["restarts"].as_u64()).collect();
+    assert_eq!(restarts, [Some(0), Some(10), Some(0)]);
+    assert_eq!(document["tools"][1]["tool"], "get_stock_price");
+    assert_eq!(document["tools"][1]["last_failure"], "tool panicked: simulated panic");
 }
 
 #[test]
@@ -177,6 +182,13 @@ fn a_person_gets_a_table() {
     assert_eq!(line("questions"), "2 asked, 2 answered, 0 failed");
     assert_eq!((line("calls"), line("restarts")), ("6", "0"));
     assert_eq!((line("broken histories"), line("unaccounted calls")), ("0", "0"));
+    assert!(!ended.stdout.contains("tools"), "they were in no trouble: {ended:#?}");
+    let ended = Place::new().file("config.toml", FAULTS).run(&arguments).with(0);
+    let expected = "\ntools                 3
+  get_weather         closed, 0 restarts, 0 withdrawals
+  get_stock_price     closed, 2 restarts, 0 withdrawals, last failure: tool panicked: simulated panic
+  get_news_headlines  closed, 0 restarts, 0 withdrawals\n";
+    assert!(ended.stdout.ends_with(expected), "{ended:#?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::cli::document::millis;
+use crate::tools::ToolHealth;
 
 /// A load that is over.
 #[derive(Debug, Serialize)]
@@ -35,6 +36,7 @@ pub struct Document<'a> {
     wall_ms: f64,
     broken_histories: u64,
     unaccounted_calls: u64,
+    tools: &'a [ToolHealth],
 }
 
 impl<'a> Document<'a> {
@@ -67,6 +69,7 @@ impl<'a> Document<'a> {
             wall_ms: millis(report.wall),
             broken_histories: tally.broken_histories,
             unaccounted_calls: tally.unaccounted_calls,
+            tools: &report.tools,
         }
     }
 }
@@ -85,7 +88,11 @@ mod tests {
             "question_p50_ms":340.0,"question_p99_ms":1500.0,"question_max_ms":1500.0,
             "round_wall_p50_ms":301.0,"round_wall_p99_ms":303.0,"restarts":1,
             "cpu_per_round_ms":7.5,"cpu_includes_stand_in":true,"peak_memory_kib":34816,
-            "wall_ms":2000.0,"broken_histories":0,"unaccounted_calls":0}"#;
+            "wall_ms":2000.0,"broken_histories":0,"unaccounted_calls":0,"tools":[{"tool":"look",
+            "circuit":"closed","retry_after_ms":null,"restarts":0,"withdrawals":0,
+            "last_failure":null,"waiting":0,"running":null,"abandoned_threads":0},{"tool":"act",
+            "circuit":"closed","retry_after_ms":null,"restarts":1,"withdrawals":0,
+            "last_failure":null,"waiting":0,"running":null,"abandoned_threads":0}]}"#;
         assert_eq!(text, expected.split_whitespace().collect::<String>());
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::percentile::percentile;
 use super::tally::Tally;
+use crate::tools::ToolHealth;
 
 /// A load that is over.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Report {
     /// The offline stand-in ran in this process, and its work is in [`Self::cpu`].
     pub stand_in: bool,
     pub peak_memory_kib: Option<u64>,
+    /// The tools that could be called, as they are at the end.
+    pub tools: Vec<ToolHealth>,
 }
 
 /// What most of the times were, and what few were above.
@@ -56,6 +59,11 @@ impl Report {
         Times::of(&self.tally.round_walls)
     }
 
+    /// Says whether a worker was rebuilt, or a tool withdrawn.
+    pub fn had_trouble(&self) -> bool {
+        self.tools.iter().any(|tool| tool.restarts > 0 || tool.withdrawals > 0)
+    }
+
     /// Absent without rounds, too.
     pub fn cpu_per_round(&self) -> Option<Duration> {
         let rounds = u32::try_from(self.tally.rounds).ok()?;
@@ -66,6 +74,7 @@ impl Report {
 #[cfg(test)]
 pub(in crate::cli) mod tests {
     use super::*;
+    use crate::cli::draw::health::tests::well;
 
     /// Four questions of which one failed.
     pub fn small() -> Report {
@@ -92,6 +101,7 @@ pub(in crate::cli) mod tests {
             cpu: Some(Duration::from_millis(30)),
             stand_in: true,
             peak_memory_kib: Some(34_816),
+            tools: vec![well("look"), ToolHealth { restarts: 1, ..well("act") }],
         }
     }
 

@@ -98,6 +98,7 @@ async fn measure(
         cpu,
         stand_in,
         peak_memory_kib: process::peak_memory_kib(),
+        tools: tools.iter().map(|tool| tool.health()).collect(),
     })
 }
 

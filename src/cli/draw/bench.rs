@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::color::Style;
+use super::columns::GAP;
+use super::health::condition;
 use super::render::short;
 use super::width::{left, one_line};
 use crate::cli::bench::report::{Report, Times};
@@ -44,6 +46,13 @@ pub fn bench(report: &Report, color: bool) -> String {
     table.row("wall time", &short(report.wall), Style::Plain);
     table.check("broken histories", tally.broken_histories);
     table.check("unaccounted calls", tally.unaccounted_calls);
+    if report.had_trouble() {
+        table.row("tools", &report.tools.len().to_string(), Style::Bold);
+        for tool in &report.tools {
+            let style = if tool.circuit == "closed" { Style::Plain } else { Style::Bad };
+            table.row(&format!("  {}", tool.tool), &condition(tool), style);
+        }
+    }
     table.text
 }
 
@@ -66,7 +75,7 @@ struct Table {
 
 impl Table {
     fn row(&mut self, name: &str, value: &str, style: Style) {
-        let line = style.paint(&(left(name, 22) + value), self.color);
+        let line = style.paint(&(left(name, 20) + GAP + value), self.color);
         let _ = writeln!(self.text, "{line}"); // A string takes everything.
     }
 
@@ -102,8 +111,28 @@ peak memory           34.0 MiB
 wall time             2000 ms
 broken histories      0
 unaccounted calls     0
+tools                 2
+  look                closed, 0 restarts, 0 withdrawals
+  act                 closed, 1 restart, 0 withdrawals
 ";
         assert_eq!(bench(&small(), false), expected[1..]);
+    }
+
+    #[test]
+    fn tools_that_were_in_no_trouble_are_not_listed() {
+        let mut report = small();
+        report.tools.iter_mut().for_each(|tool| tool.restarts = 0);
+        assert!(bench(&report, false).ends_with("\nunaccounted calls     0\n"));
+        report.tools[0].withdrawals = 1;
+        let table = bench(&report, false);
+        assert!(table.ends_with("  act                 closed, 0 restarts, 0 withdrawals\n"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_keeps_its_distance() {
+        let mut report = small();
+        report.tally.failed = [("endpoint_unreachable", 1)].into();
+        assert!(bench(&report, false).contains("\n  endpoint_unreachable  1\n"));
     }
 
     #[test]
