@@ -74,10 +74,10 @@ pub(super) fn arguments(call: &CallReport) -> String {
     call.arguments.as_deref().map_or_else(|| "-".to_owned(), one_line)
 }
 
-/// Names how the call ended, and in which try if that was not the first.
+/// Names how the call ended, and after how many tries if there was more than one.
 pub(super) fn outcome(call: &CallReport) -> String {
     let name = call.outcome.map_or("unfinished", OutcomeKind::as_str);
-    if call.attempts > 1 { format!("{name}, try {}", call.attempts) } else { name.to_owned() }
+    if call.attempts > 1 { format!("{name}, {} tries", call.attempts) } else { name.to_owned() }
 }
 
 /// Writes a time to a tenth of a millisecond.
@@ -176,6 +176,30 @@ pub(in crate::cli) mod tests {
         report
     }
 
+    /// A call that was right in the third try, one that waited for its turn and for its worker, one
+    /// of a tool that was withdrawn and one for which there was no room.
+    pub(crate) fn cared_for_round() -> RoundReport {
+        let mut report = round(vec![
+            call(1, "get_weather", r#"{"city":"Tokyo"}"#, 1200),
+            call(2, "get_stock_price", r#"{"symbol":"ACME"}"#, 1000),
+            call(3, "get_news_headlines", r#"{"topic":"AI"}"#, 0),
+            call(4, "get_news_headlines", r#"{"topic":"UN"}"#, 0),
+        ]);
+        report.calls[0].attempts = 3;
+        report.calls[0].backoff = tenths(1800);
+        report.calls[1].queued = tenths(1000);
+        report.calls[1].backoff = tenths(1000);
+        let refused = [
+            (OutcomeKind::Unavailable, "out of service; not run, it is tried again in 29.6 s"),
+            (OutcomeKind::Overloaded, "1000 calls wait already; not run, ask again later"),
+        ];
+        for (call, (kind, message)) in report.calls[2..].iter_mut().zip(refused) {
+            (call.outcome, call.attempts) = (Some(kind), 0);
+            call.error = Some(Problem { code: kind.as_str().into(), message: message.into() });
+        }
+        report
+    }
+
     #[test]
     fn a_good_round_as_plain_lines() {
         let expected = "\
@@ -192,10 +216,22 @@ round 1: 3 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 6
         let expected = "\
 round 1: 3 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 600.9 ms, speedup 3.00, restarts 1
   call_1 get_weather {\"city\":\"Tokyo\"} ok queued 40.0 ms ran 150.0 ms
-  call_2 get_stock_price {\"symbol\":\"ACME\"} panicked, try 2 queued 0.0 ms ran 201.2 ms back-off 100.0 ms critical error: tool panicked
+  call_2 get_stock_price {\"symbol\":\"ACME\"} panicked, 2 tries queued 0.0 ms ran 201.2 ms back-off 100.0 ms critical error: tool panicked
   call_3 get_news_headlines { \"topic\": \"🌦 x\" } timed_out queued 0.0 ms ran 300.6 ms
 ";
         assert_eq!(round_lines(&bad_round()), expected);
+    }
+
+    #[test]
+    fn plain_lines_say_how_often_a_call_was_tried_and_why_another_was_not_run() {
+        let expected = "\
+round 1: 4 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 600.9 ms, speedup 3.00
+  call_1 get_weather {\"city\":\"Tokyo\"} ok, 3 tries queued 0.0 ms ran 120.0 ms back-off 180.0 ms critical
+  call_2 get_stock_price {\"symbol\":\"ACME\"} ok queued 100.0 ms ran 100.0 ms back-off 100.0 ms
+  call_3 get_news_headlines {\"topic\":\"AI\"} unavailable queued 0.0 ms ran 0.0 ms error: out of service; not run, it is tried again in 29.6 s
+  call_4 get_news_headlines {\"topic\":\"UN\"} overloaded queued 0.0 ms ran 0.0 ms error: 1000 calls wait already; not run, ask again later
+";
+        assert_eq!(round_lines(&cared_for_round()), expected);
     }
 
     #[test]

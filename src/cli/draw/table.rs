@@ -147,7 +147,7 @@ fn end(report: &RoundReport) -> Duration {
 mod tests {
     use super::*;
     use crate::cli::draw::clean::clean;
-    use crate::cli::draw::render::tests::{bad_round, call, good_round, round};
+    use crate::cli::draw::render::tests::{bad_round, call, cared_for_round, good_round, round};
 
     #[test]
     fn a_good_round_at_100_columns() {
@@ -167,11 +167,11 @@ round 1 · parallel · 3 calls · model 210 ms · wall 301 ms · sum 902 ms · s
     fn a_bad_round_at_120_columns() {
         let expected = r#"
 round 1 · parallel · 3 calls · model 210 ms · wall 301 ms · sum 902 ms · saved 601 ms · ×3.00 · 1 restart
-  tool                arguments            queue      run  outcome          0            256 ms        511 ms
-  model                                            210 ms                   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒
-✓ get_weather         {"city":"Tokyo"}     40 ms   150 ms  ok                             ░░██████████
-✗ get_stock_price     {"symbol":"ACME"}     0 ms   201 ms  panicked, try 2                ╌╌╌╌╌╌█████████████ ◀ critical
-✗ get_news_headlines  { "topic": "🌦 x" }   0 ms   301 ms  timed_out                      ███████████████████
+  tool                arguments            queue      run  outcome            0           256 ms       511 ms
+  model                                            210 ms                     ▒▒▒▒▒▒▒▒▒▒▒▒▒
+✓ get_weather         {"city":"Tokyo"}     40 ms   150 ms  ok                              ░░█████████
+✗ get_stock_price     {"symbol":"ACME"}     0 ms   201 ms  panicked, 2 tries               ╌╌╌╌╌╌████████████ ◀ critical
+✗ get_news_headlines  { "topic": "🌦 x" }   0 ms   301 ms  timed_out                       ██████████████████
   ░ queued  ╌ back-off
 "#;
         assert_eq!(round_table(&bad_round(), 120, false), expected[1..]);
@@ -182,14 +182,37 @@ round 1 · parallel · 3 calls · model 210 ms · wall 301 ms · sum 902 ms · s
         let expected = r#"
 round 1 · parallel · 3 calls · model 210 ms · wall 301 ms · sum 902 ms
   saved 601 ms · ×3.00 · 1 restart
-  tool                arguments  queue      run  outcome          0     511 ms
-  model                                  210 ms                   ▒▒▒▒▒
-✓ get_weather         {"city":…  40 ms   150 ms  ok                    ░███
-✗ get_stock_price     {"symbol…   0 ms   201 ms  panicked, try 2       ╌╌█████ ◀
-✗ get_news_headlines  { "topic…   0 ms   301 ms  timed_out             ███████
-  ░ queued  ╌ back-off  ◀ critical
+  tool                argumen…  queue      run  outcome            0    511 ms
+  model                                 210 ms                     ▒▒▒▒▒
+✓ get_weather         {"city"…  40 ms   150 ms  ok                      ████
+✗ get_stock_price     {"symbo…   0 ms   201 ms  panicked, 2 tries       ╌╌████ ◀
+✗ get_news_headlines  { "topi…   0 ms   301 ms  timed_out               ██████
+  ╌ back-off  ◀ critical
 "#;
         assert_eq!(round_table(&bad_round(), 80, false), expected[1..]);
+    }
+
+    #[test]
+    fn tries_waits_and_calls_that_were_not_run_at_100_columns() {
+        let expected = r#"
+round 1 · parallel · 4 calls · model 210 ms · wall 301 ms · sum 902 ms · saved 601 ms · ×3.00
+  tool                arguments           queue      run  outcome      0                    511 ms
+  model                                           210 ms               ▒▒▒▒▒▒▒▒▒▒▒
+✓ get_weather         {"city":"Tokyo"}     0 ms   120 ms  ok, 3 tries             ╌╌╌╌╌╌╌╌╌╌██████ ◀
+✓ get_stock_price     {"symbol":"ACME"}  100 ms   100 ms  ok                      ░░░░░╌╌╌╌╌╌█████
+- get_news_headlines  {"topic":"AI"}       0 ms     0 ms  unavailable
+- get_news_headlines  {"topic":"UN"}       0 ms     0 ms  overloaded
+  ░ queued  ╌ back-off  ◀ critical
+"#;
+        assert_eq!(round_table(&cared_for_round(), 100, false), expected[1..]);
+    }
+
+    #[test]
+    fn no_outcome_of_a_call_that_was_not_run_is_cut_where_there_is_room_for_it() {
+        for columns in 56..=200 {
+            let table = round_table(&cared_for_round(), columns, false);
+            assert!(table.contains("unavailable") && table.contains("overloaded"), "{table}");
+        }
     }
 
     #[test]
@@ -219,7 +242,8 @@ round 1 · parallel · 3 calls
             call.ran = Duration::from_secs(98_765);
         }
         for columns in MIN_WIDTH..=200 {
-            for report in [good_round(), bad_round(), long_round.clone(), round(Vec::new())] {
+            let rounds = [good_round(), bad_round(), cared_for_round(), long_round.clone()];
+            for report in rounds.into_iter().chain([round(Vec::new())]) {
                 for line in round_table(&report, columns, false).lines() {
                     assert!(width(line) <= columns, "{columns}: {line}");
                 }
