@@ -230,6 +230,121 @@ mod ask {
     }
 }
 
+mod failing_tools {
+    use super::*;
+
+    /// One tool that works, one that panics and one that hangs.
+    const FAILING: &str = r#"
+        [[tools]]
+        name = "get_weather"
+        [[tools]]
+        name = "get_stock_price"
+        simulate = { panic_rate = 1.0 }
+        [[tools]]
+        name = "get_news_headlines"
+        time_limit_ms = 300
+        simulate = { hang_rate = 1.0 }
+    "#;
+
+    /// Every second call of a worker panics.
+    const CRASHING: &str = r#"
+        [supervision]
+        backoff_min_ms = 1
+        backoff_max_ms = 1
+        [[tools]]
+        name = "get_weather"
+        simulate = { crash_after = 2 }
+    "#;
+
+    const TWO_CITIES: &str = "What's the weather in Tokyo and in New York?";
+
+    /// The events of one type, in order.
+    fn of_type<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
+        events.iter().filter(|event| event["type"] == name).collect()
+    }
+
+    #[test]
+    fn one_that_panics_and_one_that_hangs_hold_up_neither_the_third_nor_the_answer() {
+        let place = Place::new().file("config.toml", FAILING);
+        let document = place.run(&["ask", "--json", QUESTION]).with(0).json();
+        let round = &document["rounds"][0];
+        let calls = round["calls"].as_array().expect("calls");
+        let outcomes: Vec<_> = calls.iter().map(|call| call["outcome"].as_str().unwrap()).collect();
+        assert_eq!(outcomes, ["ok", "panicked", "timed_out"]);
+        let wall = round["wall_ms"].as_f64().expect("a time");
+        assert!((300.0..1300.0).contains(&wall), "{wall}: all that hang are given up in time");
+        for call in &calls[..2] {
+            assert!(call["ran_ms"].as_f64() < Some(300.0), "it waits for nobody: {call}");
+        }
+        let answer = document["answer"].as_str().expect("an answer");
+        assert!(answer.contains("Clear"), "{answer}");
+    }
+
+    #[test]
+    fn a_person_is_told_how_each_call_ended() {
+        let ended = Place::new().file("config.toml", FAILING).run(&["ask", QUESTION]).with(0);
+        assert!(ended.stdout.contains("Clear"), "{ended:#?}");
+        let line = |tool: &str| {
+            let line = ended.stderr.lines().find(|line| line.contains(&format!(" {tool} ")));
+            line.expect("a line for the call").to_owned()
+        };
+        assert!(line("get_weather").contains(" ok "));
+        assert!(line("get_stock_price").contains(" panicked "));
+        assert!(line("get_stock_price").ends_with("error: tool panicked: simulated panic"));
+        assert!(line("get_news_headlines").contains(" timed_out "));
+    }
+
+    #[test]
+    fn a_call_that_may_be_tried_again_recovers_and_says_so() {
+        let place = Place::new().file("config.toml", CRASHING);
+        let retries = ["--set", "tools[0].retries=2"];
+        let jsonl = [&["ask", "--output", "jsonl", TWO_CITIES][..], &retries].concat();
+        let events = place.run(&jsonl).with(0).json_lines();
+        let [retried] = of_type(&events, "call_retried")[..] else { panic!("one: {events:#?}") };
+        assert_eq!((&retried["ordinal"], &retried["attempt"]), (&json!(1), &json!(1)));
+        assert_eq!(retried["cause"], "tool panicked: simulated panic");
+        let ended = of_type(&events, "call_ended");
+        assert!(ended.iter().all(|call| call["kind"] == "ok"), "{events:#?}");
+        let mut attempts: Vec<_> = ended.iter().map(|call| call["attempts"].as_u64()).collect();
+        attempts.sort_unstable();
+        assert_eq!(attempts, [Some(1), Some(2)]);
+        let text = place.run(&[&["ask", TWO_CITIES][..], &retries].concat()).with(0);
+        assert_eq!(text.stderr.matches(" ok, 2 tries ").count(), 1, "{text:#?}");
+    }
+
+    #[test]
+    fn a_tool_that_fails_too_often_is_withdrawn_and_comes_back() {
+        let script = r#"
+            [[reply]]
+            calls = [{ name = "get_weather", arguments = { city = "Tokyo" } },
+                     { name = "get_weather", arguments = { city = "Rome" } }]
+            [[reply]]
+            token_delay_ms = 20 # Longer than the tool is out of service.
+            calls = [{ name = "get_weather", arguments = { city = "Oslo" } }]
+            [[reply]]
+            text = "That is all."
+        "#;
+        let place = Place::new().file("config.toml", CRASHING).file("script.toml", script);
+        let server = MockModel::start(&place, Some("script.toml"));
+        let often = ["max_failure_rate=0.4", "failure_rate_min_calls=1", "cool_down_ms=1"];
+        let often = often.map(|setting| format!("supervision.{setting}"));
+        let setting = server.setting();
+        let mut arguments = vec!["ask", "--output", "jsonl", "hi", "--set", &setting];
+        arguments.extend(often.iter().flat_map(|setting| ["--set", setting]));
+        let events = place.run(&arguments).with(0).json_lines();
+        let [opened] = of_type(&events, "circuit_opened")[..] else { panic!("one: {events:#?}") };
+        assert_eq!(
+            (&opened["tool"], &opened["cool_down_us"]),
+            (&json!("get_weather"), &json!(1000))
+        );
+        assert_eq!(opened["cause"], "more than 40 % of its calls fail");
+        assert_eq!(of_type(&events, "circuit_closed").len(), 1, "{events:#?}");
+        let kinds: Vec<_> =
+            of_type(&events, "call_ended").iter().map(|call| &call["kind"]).collect();
+        assert_eq!(kinds, ["ok", "panicked", "ok"]);
+    }
+}
+
 mod bad_input {
     use super::*;
 
