@@ -23,8 +23,8 @@
 //! | [`wire`] | the codec of Chat Completions: bytes ↔ values | IO, clocks, opinions |
 //! | [`model`] | `trait Model`, the HTTP client, streaming, errors that say what to do next | what a reply means |
 //! | [`conversation`] | the turn as a pure state machine, the one event type, the transcript | actix, tokio, clocks |
-//! | [`tools`] | `trait Tool`, typed tools, the guard round each call, the worker actor | restart decisions |
-//! | [`supervision`] | the restart policy, the future that rebuilds workers, the round's report | tools' results |
+//! | [`tools`] | `trait Tool`, typed and blocking tools, the guard round each call, its limits, tries and circuit, the worker actor | restart decisions |
+//! | [`supervision`] | the restart policy, when a tool is withdrawn, the future that rebuilds workers, the round's report | tools' results |
 //! | [`store`] | `trait Journal` and its memory store | what events mean |
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
@@ -37,7 +37,8 @@
 //! [`Runtime::builder`], [`ToolType::typed`], [`SessionOptions::new`] and [`Session::ask`] are a
 //! whole program; `examples/` has two. Record, then act: a step is in the journal before its
 //! effect begins, and a session's state is a fold over its [`Event`]s. [`Runtime::shutdown`] ends it
-//! all in good order; [`Runtime::stuck_arbiters`] names a tool that blocks its thread.
+//! all in good order; [`Runtime::stuck_arbiters`] names a tool that blocks its thread, and
+//! [`ToolType::health`] says how a tool is.
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -59,14 +59,15 @@ impl SessionOptions {
         self
     }
 
-    /// Sets what a turn may cost.
+    /// Sets what a turn may cost, in place of [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets how failing workers are dealt with.
+    /// Sets how failing workers are dealt with, and how long calls rest before they are tried again,
+    /// in place of [`RestartLimits::default`].
     #[must_use]
     pub fn supervision(mut self, limits: RestartLimits) -> Self {
         self.rules = Arc::new(limits.rules(self.rules.max_result_bytes));
@@ -74,15 +75,17 @@ impl SessionOptions {
         self
     }
 
-    /// Lets so many calls of the session run at a time, of all tools together; the others wait.
-    /// Any number may if it is not said. 0 counts as 1.
+    /// Lets so many calls of the session run at a time, of all tools together; the others wait, first
+    /// come, first served, within their time limits. Any number may if it is not said. 0 counts as 1.
     #[must_use]
     pub fn max_concurrency(mut self, calls: usize) -> Self {
         self.max_concurrency = Some(calls.max(1));
         self
     }
 
-    /// Cuts longer results, and says so to the model. 100,000 if it is not said.
+    /// Cuts results, and error texts of tools, that have more bytes, between two characters; a mark
+    /// at their end says to the model how much is left out. What is cut is not kept anywhere. 100,000
+    /// if it is not said.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
         self.rules = Arc::new(self.supervision.rules(bytes));

@@ -178,8 +178,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Lets so many calls run at a time, of all sessions together; the others wait. 0, the default:
-    /// any number.
+    /// Lets so many calls run at a time, of all sessions together; the others wait, first come, first
+    /// served, within their time limits. 0, the default: any number.
     #[must_use]
     pub fn max_concurrency(mut self, calls: usize) -> Self {
         self.max_concurrency = calls;
@@ -187,21 +187,24 @@ impl RuntimeBuilder {
     }
 
     /// How many threads there may be for tools that block ([`crate::ToolType::blocking`]): 64 if it
-    /// is not said, at least 1. They are started as they are needed.
+    /// is not said, at least 1. They are started as they are needed, and end 10 s after their last
+    /// call. A thread cannot be stopped: one whose call was given up counts until the tool returns,
+    /// and when all are such, calls of blocking tools are answered `overloaded`.
     #[must_use]
     pub fn blocking_threads(mut self, threads: usize) -> Self {
         self.blocking_threads = threads.max(1);
         self
     }
 
-    /// Where records are kept.
+    /// Where records are kept: in memory, until the runtime is dropped, if it is not said.
     #[must_use]
     pub fn journal(mut self, journal: Arc<dyn Journal>) -> Self {
         self.journal = Some(journal);
         self
     }
 
-    /// The clock that events are stamped with.
+    /// The clock that events are stamped with: the system's if it is not said. No deadline depends on
+    /// it.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);

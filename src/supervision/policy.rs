@@ -11,23 +11,33 @@ use crate::tools::{Backoff, CrashLog, Failure, MaxFailureRate, Rules, Tolerance}
 /// A tool is withdrawn in the whole process only if it failed in so many sessions.
 const MIN_SESSIONS: usize = 3;
 
-/// How failing workers are dealt with.
+/// How failing workers of a session are dealt with ([`crate::SessionOptions::supervision`]). A
+/// worker runs the calls of one tool for one session.
+///
+/// A panic is a failure, and so are several time-outs in a row; an error that the tool answers is
+/// not. A tool is withdrawn in the whole process once three sessions have withdrawn it, or once it
+/// has crashed in three sessions, and more often than [`RestartLimits::max_restarts`] altogether.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestartLimits {
-    /// So many rebuilds within [`RestartLimits::within`]; one more failure opens the circuit.
+    /// So many rebuilds within [`RestartLimits::within`]; one more failure opens the circuit. 5 by
+    /// default; with 0 the first one does.
     pub max_restarts: u32,
-    /// What is longer ago does not count.
+    /// What is longer ago does not count. 30 s by default.
     pub within: Duration,
     /// How long a worker rests before it is rebuilt, and a call before it is tried again.
     pub backoff: Backoff,
-    /// How long a tool whose circuit opened is out of service.
+    /// How long a tool whose circuit opened is out of service: it is not offered to the model, and
+    /// calls of it are answered `unavailable`. Then one call finds out whether it works. 30 s by
+    /// default.
     pub cool_down: Duration,
-    /// So many calls in a row without a result are a failure of the worker; 0 = they never are.
+    /// So many calls in a row without a result in time are a failure of the worker; 0 = they never
+    /// are. 3 by default. A single one says nothing: slow is not dead.
     pub max_time_outs: u32,
     /// The share of calls, 0 to 1, that may panic or time out within [`RestartLimits::within`];
-    /// above it the circuit opens. 1 = all of them may.
+    /// above it the circuit opens. Counted from the first failure on. 0.5 by default; 1 = all of
+    /// them may.
     pub max_failure_rate: f64,
-    /// Of fewer calls the share says nothing.
+    /// Of fewer calls the share says nothing. 20 by default.
     pub failure_rate_min_calls: u32,
 }
 
@@ -55,11 +65,12 @@ impl RestartLimits {
     }
 }
 
-/// What becomes of a worker that failed.
+/// What becomes of a worker that failed. Its running calls are spared either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// It rests for so long and is made anew behind its address. Calls queue meanwhile.
+    /// It rests for so long and is made anew behind its address. Calls wait meanwhile, within their
+    /// time limits.
     RebuildAfter(Duration),
     /// Its circuit opens: for so long calls are answered at once, `unavailable`. The first call
     /// after that finds out whether it works again.

@@ -18,7 +18,12 @@ use super::{Decision, RestartLimits, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
 use crate::tools::{Crash, Failure, Terms, Trip};
 
-/// News to the coordinator: what becomes of a worker that failed, or has recovered.
+/// News to the coordinator: what becomes of a worker that failed, or has recovered. A program hears
+/// the same as [`Event::WorkerRestarted`], [`Event::CircuitOpened`] and [`Event::CircuitClosed`].
+///
+/// [`Event::WorkerRestarted`]: crate::Event::WorkerRestarted
+/// [`Event::CircuitOpened`]: crate::Event::CircuitOpened
+/// [`Event::CircuitClosed`]: crate::Event::CircuitClosed
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct WorkerNews {
@@ -28,11 +33,11 @@ pub struct WorkerNews {
     pub what: WorkerChange,
 }
 
-/// What becomes of a worker.
+/// What becomes of a worker. After a failure it is told before it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkerChange {
-    /// It failed, and is rebuilt.
+    /// It failed, and is rebuilt. Calls wait for it meanwhile.
     Restarting {
         /// The generation that will begin.
         generation: u32,
@@ -41,7 +46,8 @@ pub enum WorkerChange {
         /// How long the worker rests before.
         backoff: Duration,
     },
-    /// It failed too often: the tool is out of service.
+    /// It failed too often: the tool is out of service. After that one call finds out whether it
+    /// works; if it does not, this is told again.
     CircuitOpened {
         /// The last failure.
         cause: String,
@@ -50,7 +56,7 @@ pub enum WorkerChange {
         /// In all sessions of the process, and not in this one alone.
         everywhere: bool,
     },
-    /// It works again.
+    /// It works again, as the call that was to find out has shown.
     CircuitClosed,
 }
 

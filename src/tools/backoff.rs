@@ -7,6 +7,7 @@ use std::time::Duration;
 const JITTER: f64 = 0.2;
 
 /// How long to rest: twice as long after each failure, from `min` up to `max`, give or take a fifth.
+/// From 100 ms to 10 s by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// After the first failure.

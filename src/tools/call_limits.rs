@@ -6,12 +6,12 @@ use std::time::Duration;
 /// How many calls of a tool may wait for their turn, where nothing else is said.
 const MAX_QUEUE: usize = 1000;
 
-/// How many calls of a tool may begin in a time.
+/// How many calls of a tool may begin in a time ([`super::ToolType::rate_limit`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// So many, at once if it must be.
+    /// So many, all at once if nobody has called for a while.
     pub calls: NonZeroU32,
-    /// In this time.
+    /// In this time. With no time at all it is as good as no limit.
     pub per: Duration,
 }
 

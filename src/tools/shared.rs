@@ -12,7 +12,10 @@ use super::admission::Gate;
 use super::circuit::{Circuit, Probed, Trip, Verdict};
 use super::crash_log::{Crash, CrashLog};
 
-/// The condition of a tool in the whole process. A session may have withdrawn it for itself.
+/// The condition of a tool in the whole process, at one moment ([`super::ToolType::health`]).
+///
+/// A session withdraws a tool for itself first: `circuit` may be `closed` and `withdrawals` above 0.
+/// Serialized it has the names of its fields.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ToolHealth {
     /// The tool's name.
@@ -20,19 +23,22 @@ pub struct ToolHealth {
     /// `closed`: it is offered; `open`: it is withdrawn everywhere; `half-open`: one call is just
     /// finding out whether it works again.
     pub circuit: &'static str,
-    /// For how long it stays withdrawn, in milliseconds.
+    /// For how many milliseconds it stays withdrawn; `None` unless the circuit is open, and once
+    /// that time is over: then the next call finds out.
     pub retry_after_ms: Option<u64>,
-    /// How often workers of it were rebuilt.
+    /// How often workers of it were rebuilt, since the tool type was made.
     pub restarts: u64,
-    /// How often circuits of it opened, in sessions and everywhere.
+    /// How often circuits of it opened, in sessions and everywhere, since the tool type was made.
     pub withdrawals: u64,
-    /// The last failure of a worker.
+    /// The last failure of a worker, one line; `None` if there was none.
     pub last_failure: Option<Arc<str>>,
-    /// Calls that wait for their turn.
+    /// Calls that wait for their turn. Those that rest before another try are not among them.
     pub waiting: usize,
-    /// Calls that run, where their number is limited.
+    /// Calls that run; `None` unless their number is limited
+    /// ([`max_concurrency`](super::ToolType::max_concurrency)).
     pub running: Option<usize>,
-    /// Threads that go on with calls that were given up.
+    /// Threads that go on with calls of a [blocking](super::ToolType::blocking) tool that were given
+    /// up.
     pub abandoned_threads: usize,
 }
 

@@ -47,7 +47,11 @@ where
 /// Makes the tool of a new worker, and again each time the worker is rebuilt.
 pub type Make = Arc<dyn Fn() -> Rc<dyn Tool> + Send + Sync>;
 
-/// A named tool with its description, schema, limits and effects. Cheap to clone.
+/// A named tool with its description, schema, limits and effects. Cheap to clone; clones share
+/// their limits and their [health](ToolType::health), in all sessions of the process.
+///
+/// A clone made before a limit was set does not have it. A call waits for its turn within its own
+/// time limit, and leaves the line at once when it is cancelled.
 #[derive(Clone)]
 pub struct ToolType {
     pub(super) name: Arc<str>,
@@ -88,41 +92,51 @@ impl ToolType {
         Self { name, description, parameters, effects, limits, work, shared }
     }
 
-    /// Says what running the tool twice would do.
+    /// Says what running the tool twice would do; [`Effects::Once`] if it is not said.
     #[must_use]
     pub fn effects(mut self, effects: Effects) -> Self {
         self.effects = effects;
         self
     }
 
-    /// Sets the time limit of one call, waiting included, in place of the session's.
+    /// Sets the time limit of one call, waiting and retries included, in place of the session's
+    /// ([`crate::Limits::call_time_limit`], 30 s if it is not said). Then the call is dropped and
+    /// answered `timed_out`.
     #[must_use]
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.limits.time_limit = Some(limit);
         self
     }
 
-    /// Has a call that failed, panicked or took too long tried again, up to `retries` times, with
-    /// the same key, after a rest that grows (as that of workers does), and within the call's time
-    /// limit. Only for tools whose effects are [`Effects::None`] or [`Effects::Idempotent`]: a call
-    /// with effects [`Effects::Once`] that has begun is never run again. An [`Error::permanent`] is
-    /// not tried again, nor are arguments that crashed twice.
+    /// Has a call that failed, panicked or whose try took too long tried again, up to `retries`
+    /// times, with the same key: 0, that is never, if it is not said.
+    ///
+    /// Before each try the call rests, longer each time
+    /// ([`backoff`](crate::supervision::RestartLimits::backoff)), and holds up nobody meanwhile. A
+    /// rest that would outlast the call's time limit is not begun; a cancel ends it at once. The
+    /// call is answered what its last try came to.
+    ///
+    /// Only for tools whose effects are [`Effects::None`] or [`Effects::Idempotent`]: a call with
+    /// effects [`Effects::Once`] that has begun is never run again. An [`Error::permanent`] is not
+    /// tried again, nor are arguments that crashed twice.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.limits.retries = retries;
         self
     }
 
-    /// Sets the time limit of one try, within that of the call.
+    /// Sets the time limit of one try, within that of the call; none of its own if it is not said.
+    /// It begins with the try: waiting for a turn does not count. A try that is late is dropped, and
+    /// the call tried again if it may be, else answered `timed_out`.
     #[must_use]
     pub fn attempt_time_limit(mut self, limit: Duration) -> Self {
         self.limits.attempt_time_limit = Some(limit);
         self
     }
 
-    /// Ends a try that has not reported progress for so long
-    /// ([`CallContext::report_progress`]): a tool that works for an hour and says so may, one that
-    /// hangs is found in seconds.
+    /// Ends a try that has not reported progress for so long ([`CallContext::report_progress`]), as
+    /// if its time limit had passed: a tool that works for an hour and says so may, one that hangs is
+    /// found in seconds. Any silence is taken for work if it is not said.
     #[must_use]
     pub fn silence_limit(mut self, limit: Duration) -> Self {
         self.limits.silence_limit = Some(limit);
@@ -130,7 +144,7 @@ impl ToolType {
     }
 
     /// Lets so many calls run at a time, in all sessions of the process together; the others wait,
-    /// first come, first served. With 0 none would: it counts as 1.
+    /// first come, first served. Any number may if it is not said. With 0 none would: it counts as 1.
     #[must_use]
     pub fn max_concurrency(mut self, calls: usize) -> Self {
         self.limits.max_concurrency = Some(calls.max(1));
@@ -146,8 +160,9 @@ impl ToolType {
     }
 
     /// Has calls with the same value of `argument` run one after the other, in all sessions of the
-    /// process together: two writes to one file, two bookings from one account. Calls without the
-    /// argument wait for nobody.
+    /// process together: two writes to one file, two bookings from one account. `argument` is a
+    /// member of the arguments' object, and its values are compared as JSON. Calls without it wait
+    /// for nobody.
     #[must_use]
     pub fn serial_by(mut self, argument: impl Into<String>) -> Self {
         self.limits.serial_by = Some(argument.into());
@@ -155,7 +170,7 @@ impl ToolType {
     }
 
     /// Lets so many calls begin in a time, in the whole process: all at once after a pause, then
-    /// evenly spread. The others wait.
+    /// evenly spread. The others wait. Each try of a call counts. Any number may if it is not said.
     #[must_use]
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.limits.rate = Some(limit);
@@ -252,7 +267,8 @@ impl ToolType {
         &self.shared
     }
 
-    /// Its condition in the whole process.
+    /// Its condition in the whole process, at this moment. From any thread, and without waiting for
+    /// a call.
     #[must_use]
     pub fn health(&self) -> ToolHealth {
         self.shared.health(&self.name, Instant::now())
