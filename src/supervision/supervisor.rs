@@ -201,9 +201,10 @@ impl Handler<WorkerFailed> for Supervisor {
             tool.shared().forget_poison(self.number, arguments);
         } else {
             let cool_down = self.limits.cool_down;
-            let crash = Crash { at: now, session: self.number, arguments, withdrawn };
+            let answered = tool.shared().answered();
+            let crash = Crash { at: now, session: self.number, arguments, withdrawn, answered };
             let trip = Trip { cause: cause.as_str().into(), cool_down };
-            let is_widespread = |crashes: &_| is_widespread(crashes, &self.limits);
+            let is_widespread = |crashes: &_| is_widespread(crashes, answered, &self.limits);
             if tool.shared().on_crash(crash, trip, self.limits.within, is_widespread) {
                 error!(tool = %name, %cause, ?cool_down, "tool fails in many sessions, withdrawn");
                 let everywhere = true;

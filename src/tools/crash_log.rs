@@ -18,6 +18,8 @@ pub(crate) struct Crash {
     pub arguments: Option<u64>,
     /// The session has withdrawn the tool.
     pub withdrawn: bool,
+    /// How many calls the tool had answered by then, in the whole process.
+    pub answered: u64,
 }
 
 /// The last crashes.
@@ -42,6 +44,20 @@ impl CrashLog {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// The share of crashes, 0 to 1, among the calls since the first one: `answered` were answered
+    /// by now.
+    #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
+    pub fn share(&self, answered: u64) -> f64 {
+        let Some(first) = self.0.front() else { return 0.0 };
+        let well = answered.saturating_sub(first.answered) as f64;
+        self.0.len() as f64 / (self.0.len() as f64 + well)
+    }
+
+    /// Says whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// How many crashes there are.

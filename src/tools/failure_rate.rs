@@ -27,7 +27,7 @@ pub(crate) struct FailureRate {
 }
 
 impl FailureRate {
-    /// Takes in a call that ended at `now`, and says whether too many have failed.
+    /// Takes in a call that ended at `now`, and says whether it was one failure too many.
     pub fn on_end(&mut self, now: Instant, failed: bool, max: &MaxFailureRate) -> bool {
         let is_old = |at: Instant| now.saturating_duration_since(at) > max.within;
         while self.ended.front().is_some_and(|(at, _)| is_old(*at)) || self.ended.len() >= MAX_CALLS
@@ -40,7 +40,7 @@ impl FailureRate {
             return false;
         }
         self.ended.push_back((now, failed));
-        self.is_too_high(max)
+        failed && self.is_too_high(max)
     }
 
     /// Says whether there is nothing to remember.

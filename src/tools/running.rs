@@ -115,7 +115,10 @@ impl Running {
     }
 
     fn tell(&mut self, end: CallEnd<'_>, probed: Probed) {
-        let Assignment { health, terms, .. } = &*self.post;
+        let Assignment { tool_type, health, terms, .. } = &*self.post;
+        if end == CallEnd::Answered {
+            tool_type.shared.on_answer();
+        }
         health.on_end(self.generation, end, &terms.rules.tolerance);
         if let Some(probe) = self.probe.take() {
             probe.end(probed);

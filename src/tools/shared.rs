@@ -48,6 +48,10 @@ pub(crate) struct Shared {
     /// The circuit is not closed.
     troubled: AtomicBool,
     circuit: Mutex<Circuit>,
+    /// There are crashes to compare answers with.
+    counting: AtomicBool,
+    /// While that is so.
+    answered: AtomicU64,
     crashes: Mutex<CrashLog>,
     gate: OnceLock<Gate>,
     pub waiting: AtomicUsize,
@@ -78,6 +82,18 @@ impl Shared {
         self.is_troubled() && locked(&self.circuit).withdraws(now)
     }
 
+    /// A call was answered. That costs next to nothing while nothing has crashed.
+    pub fn on_answer(&self) {
+        if self.counting.load(Ordering::Relaxed) {
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many calls were answered while it was counted.
+    pub fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     /// Takes in a crash, and opens the circuit if `is_widespread` says so. Says whether it did.
     pub fn on_crash(
         &self,
@@ -88,12 +104,14 @@ impl Shared {
     ) -> bool {
         let mut crashes = locked(&self.crashes);
         crashes.add(crash, within);
+        self.counting.store(true, Ordering::Relaxed);
         let mut circuit = locked(&self.circuit);
         // One that is open still, or whose probe is under way, knows better.
         let may_open = matches!(circuit.judge(crash.at), Verdict::Run | Verdict::Probe);
         let opens = may_open && is_widespread(&crashes);
         if opens {
             crashes.clear();
+            self.counting.store(false, Ordering::Relaxed);
             circuit.open(crash.at, trip);
             self.troubled.store(true, Ordering::Release);
             self.withdrawals.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +121,9 @@ impl Shared {
 
     /// The arguments crashed again: they are to blame, and not the tool.
     pub fn forget_poison(&self, session: u64, arguments: u64) {
-        locked(&self.crashes).forget(session, arguments);
+        let mut crashes = locked(&self.crashes);
+        crashes.forget(session, arguments);
+        self.counting.store(!crashes.is_empty(), Ordering::Relaxed);
     }
 
     /// Begins a probe, which ends by `until`, if it is time for one. One caller of many is told so.
@@ -165,7 +185,7 @@ mod tests {
     use super::*;
 
     fn crash(at: Instant) -> Crash {
-        Crash { at, session: 1, arguments: None, withdrawn: false }
+        Crash { at, session: 1, arguments: None, withdrawn: false, answered: 0 }
     }
 
     fn trip() -> Trip {

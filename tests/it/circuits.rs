@@ -293,6 +293,27 @@ fn what_three_sessions_learnt_the_others_know() {
 }
 
 #[test]
+fn a_call_in_twenty_that_crashes_does_not_take_a_tool_from_all() {
+    testing::run(async {
+        let tool = dynamic("frail", json!({"type": "object"}), |arguments, _| async move {
+            tokio::time::sleep(Duration::from_millis(1)).await; // All of them have begun.
+            assert!(arguments["n"] != 7, "unlucky");
+            Ok("fine".to_owned())
+        });
+        let tools = Arc::new(ToolSet::new([tool]).unwrap());
+        for _ in 0..50 {
+            let round =
+                (0..20).fold(reply(), |reply, n| reply.call("frail", &json!({"n": n}).to_string()));
+            let model = ScriptedModel::new([round, reply().text("done")]);
+            let answer = session(&model, &tools, supervision()).ask("go").await.unwrap();
+            let outcomes = outcomes(&answer.report.rounds[0]);
+            assert_eq!(outcomes.iter().filter(|outcome| **outcome == "ok").count(), 19);
+        }
+        assert_eq!(tools.get("frail").unwrap().health().circuit, "closed");
+    });
+}
+
+#[test]
 fn two_sessions_do_not_take_a_tool_from_all() {
     testing::run(async {
         let switches = Switches::default();

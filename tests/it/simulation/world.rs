@@ -130,7 +130,8 @@ fn scripted(plan: &ReplyPlan) -> Scripted {
 async fn live(scenario: &Scenario) -> Run {
     let clock = Clock::at(Duration::from_secs(1_000_000_000));
     let journal = Arc::new(MemoryStore::keeping());
-    let runtime = Runtime::builder().clock(clock).journal(journal.clone());
+    // A watchdog would wake the thread by the machine's time.
+    let runtime = Runtime::builder().clock(clock).journal(journal.clone()).watchdog(None);
     let runtime = runtime.in_current_system().expect("within `testing::run`");
     sleep(Duration::from_millis(1)).await; // The runtime's own actors begin.
 
