@@ -30,6 +30,8 @@ pub(super) struct Care {
     dispatched: Instant,
     wanted_and_ready: (Instant, Instant),
     stage: Stage,
+    /// It is woken by what becomes of its worker.
+    waits: bool,
     /// What it may run with. Given back while it rests.
     permits: Option<Admitted>,
     /// The thread of the last try, where the tool blocks.
@@ -84,6 +86,7 @@ impl Care {
                 dispatched,
                 wanted_and_ready,
                 stage: Stage::Entering(None),
+                waits: false,
                 permits: None,
                 thread: None,
                 attempts: 0,
@@ -91,6 +94,17 @@ impl Care {
                 timer: None,
             })
         })
+    }
+
+    /// Its round and its ordinal.
+    fn number(&self) -> (u64, u32) {
+        let key = self.context.key();
+        (key.round, key.ordinal)
+    }
+
+    fn wait_for_change(&mut self, post: &Assignment, cx: &Context<'_>) {
+        self.waits = true;
+        post.health.wait_for_change(self.number(), cx.waker());
     }
 
     pub fn is_attempting(&self) -> bool {
@@ -163,7 +177,9 @@ impl Running {
                     care.stage = Stage::Entering(None);
                 }
                 Stage::Entering(_) => {
-                    if let Err(refused) = ready!(self.poll_enter(cx)) {
+                    let entered = ready!(self.poll_enter(cx));
+                    self.stop_waiting();
+                    if let Err(refused) = entered {
                         // What came of the last try says more than why there is no other.
                         let failed = self.care.as_mut().and_then(|care| care.failed.take());
                         self.complete(failed.unwrap_or(refused));
@@ -171,6 +187,15 @@ impl Running {
                     }
                 }
             }
+        }
+    }
+
+    /// It is not to be woken any more by what becomes of its worker.
+    pub(super) fn stop_waiting(&mut self) {
+        if let Some(care) = &mut self.care
+            && std::mem::take(&mut care.waits)
+        {
+            self.post.health.stop_waiting(care.number());
         }
     }
 
@@ -188,7 +213,7 @@ impl Running {
                 care.permits = None; // Others need not wait for this call.
                 care.stage = Stage::Entering(None);
                 care.context.account(|tries| tries.rest(now));
-                post.health.wait_for_change(cx.waker());
+                care.wait_for_change(post, cx);
                 return Poll::Pending;
             }
             if let Some(thread) = &care.thread {
@@ -203,7 +228,7 @@ impl Running {
                 Poll::Ready(Ok(permits)) => care.permits = Some(permits),
                 Poll::Ready(Err(refused)) => return Poll::Ready(Err(refused)),
                 Poll::Pending => {
-                    post.health.wait_for_change(cx.waker());
+                    care.wait_for_change(post, cx);
                     return Poll::Pending;
                 }
             }

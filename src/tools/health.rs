@@ -2,6 +2,7 @@
 //! thread.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -64,8 +65,8 @@ struct Trouble {
     rate: FailureRate,
     /// Arguments that crashed, and how often.
     crashes: Vec<(u64, u32)>,
-    /// Calls that wait for the worker to come back.
-    waiters: Vec<Waker>,
+    /// Calls that wait to begin, by round and ordinal.
+    waiters: BTreeMap<(u64, u32), Waker>,
 }
 
 impl Health {
@@ -89,13 +90,18 @@ impl Health {
         self.is_down.get()
     }
 
-    /// Has `waker` woken when the worker is back, or its circuit opens.
-    pub fn wait_for_change(&self, waker: &Waker) {
-        self.with_trouble(|trouble| {
-            if !trouble.waiters.iter().any(|waiter| waiter.will_wake(waker)) {
-                trouble.waiters.push(waker.clone());
-            }
-        });
+    /// Has `waker` woken when the worker is back, or its circuit opens, on behalf of `call`, until
+    /// that stops waiting.
+    pub fn wait_for_change(&self, call: (u64, u32), waker: &Waker) {
+        self.with_trouble(|trouble| trouble.waiters.insert(call, waker.clone()));
+    }
+
+    /// The call waits no longer.
+    pub fn stop_waiting(&self, call: (u64, u32)) {
+        if let Some(trouble) = &mut *self.trouble.borrow_mut() {
+            trouble.waiters.remove(&call);
+        }
+        self.look_for_trouble();
     }
 
     /// Takes the failure that was reported, or has `waker` woken by the next news.
@@ -273,7 +279,7 @@ impl Health {
         let mut trouble = self.trouble.borrow_mut();
         let waiters = trouble.as_mut().map(|trouble| std::mem::take(&mut trouble.waiters));
         drop(trouble);
-        waiters.into_iter().flatten().for_each(Waker::wake);
+        waiters.into_iter().flatten().for_each(|(_, waker)| waker.wake());
         self.look_for_trouble();
     }
 }
@@ -316,5 +322,23 @@ pub(super) fn refusal(
             "the tool `{name}` is out of service after repeated failures ({cause}); not run, \
              another call is just finding out whether it works again"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_waited_leave_nothing_behind() {
+        let health = Health::default();
+        for ordinal in 0..1000 {
+            health.wait_for_change((1, ordinal), Waker::noop());
+            health.wait_for_change((1, ordinal), Waker::noop());
+            assert!(health.is_troubled());
+            health.stop_waiting((1, ordinal));
+        }
+        assert!(!health.is_troubled());
+        assert!(health.trouble.borrow().is_none());
     }
 }

@@ -169,6 +169,7 @@ impl Future for Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _entered = self.span.clone().entered();
+        self.stop_waiting();
         let Self { guard, post, .. } = self;
         post.inside(|| guard.stop());
         if let Some(cause) = self.guard.take_drop_panic() {

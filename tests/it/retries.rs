@@ -128,6 +128,10 @@ fn a_call_that_panicked_is_tried_again_on_the_rebuilt_worker_but_not_a_third_tim
         let (call, told) = run(tool.effects(Effects::None).retries(5)).await;
         assert_eq!((call.attempts, tries.load(Ordering::Relaxed)), (2, 2), "it is poison");
         assert_eq!(told, "error: tool panicked: boom");
+        assert!(
+            call.backoff < Duration::from_millis(122),
+            "it does not rest for nothing: {call:?}"
+        );
     });
 }
 
