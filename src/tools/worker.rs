@@ -274,16 +274,16 @@ impl ToolWorker {
         let call = |context| tool.call(&arguments, context);
         assignment.inside(|| running.guard.begin(&context, call));
         drop(entered);
-        if let Some(running) = self.try_at_once(running) {
+        if !self.try_at_once(&mut running) {
             others.push(running); // Not an actor future: a rebuilt worker spares its calls.
         }
     }
 
     /// Looks whether the call is done already, where the last one was: a call that never waits
-    /// needs no waker. Gives the call back if it is not.
-    fn try_at_once(&mut self, mut running: Running) -> Option<Running> {
+    /// needs no waker.
+    fn try_at_once(&mut self, running: &mut Running) -> bool {
         if !self.answers_at_once {
-            return Some(running);
+            return false;
         }
         // Whoever is polled again by another task forgets this one.
         let entered = running.span.clone().entered();
@@ -293,9 +293,9 @@ impl ToolWorker {
         match polled {
             Poll::Ready(outcome) => {
                 running.end(outcome);
-                None
+                true
             }
-            Poll::Pending => Some(running),
+            Poll::Pending => false,
         }
     }
 }

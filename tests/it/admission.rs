@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::tools::RateLimit;
-use callsheet::{Effects, RoundReport, Runtime, SessionOptions, ToolSet, ToolType};
+use callsheet::{Effects, Limits, RoundReport, Runtime, SessionOptions, ToolSet, ToolType};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -230,9 +230,10 @@ fn permits_are_given_back_while_a_worker_rests() {
 fn a_queue_is_as_long_as_it_is_however_many_calls_come_at_once() {
     testing::run(async {
         let tools = [second("work").max_concurrency(500).max_queue(0)];
-        let model = ScriptedModel::new([calls("work", 128), reply().text("done")]);
+        let model = ScriptedModel::new([calls("work", 400), reply().text("done")]);
         let tools = Arc::new(ToolSet::new(tools).unwrap());
-        let options = SessionOptions::new(model, tools).limits(limits()).max_concurrency(500);
+        let limits = Limits { max_calls_per_round: 400, ..limits() };
+        let options = SessionOptions::new(model, tools).limits(limits).max_concurrency(500);
         let answer = testing::runtime().session(options).ask("go").await.unwrap();
         assert!(outcomes(&answer.report.rounds[0]).iter().all(|outcome| *outcome == "ok"));
     });
@@ -261,8 +262,11 @@ fn a_call_that_waits_for_its_session_holds_nothing_that_others_need() {
 #[test]
 fn a_call_does_not_begin_when_its_time_is_over() {
     testing::run(async {
-        let hang = dynamic("work", json!({"type": "object"}), |_, _| std::future::pending());
-        let tool = hang.max_concurrency(1).time_limit(seconds(5));
+        let work = dynamic("work", json!({"type": "object"}), |_, _| async {
+            sleep(seconds(5)).await;
+            Ok("in time".to_owned())
+        });
+        let tool = work.max_concurrency(1).time_limit(seconds(5));
         let tools = Arc::new(ToolSet::new([tool]).unwrap());
         let runtime = testing::runtime();
         let ask = || {
@@ -273,7 +277,8 @@ fn a_call_does_not_begin_when_its_time_is_over() {
         };
         let (first, second) = (ask(), ask());
         let (first, second) = (first.await.unwrap(), second.await.unwrap());
-        let attempts = [first, second].map(|answer| answer.report.rounds[0].calls[0].attempts);
-        assert_eq!(attempts, [1, 0]);
+        let calls = [first, second].map(|answer| answer.report.rounds[0].calls[0].clone());
+        let ended = calls.map(|call| (call.outcome.unwrap().as_str(), call.attempts));
+        assert_eq!(ended, [("ok", 1), ("timed_out", 0)]);
     });
 }

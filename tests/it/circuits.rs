@@ -296,7 +296,7 @@ fn what_three_sessions_learnt_the_others_know() {
 fn a_call_in_twenty_that_crashes_does_not_take_a_tool_from_all() {
     testing::run(async {
         let tool = dynamic("frail", json!({"type": "object"}), |arguments, _| async move {
-            tokio::time::sleep(Duration::from_millis(1)).await; // All of them have begun.
+            sleep(Duration::from_millis(1)).await; // All of them have begun.
             assert!(arguments["n"] != 7, "unlucky");
             Ok("fine".to_owned())
         });
@@ -385,9 +385,15 @@ async fn generations(hangs: &[bool]) -> Vec<u32> {
         Ok("fine".to_owned())
     });
     let call = |hang: &bool| reply().call("slow", &json!({"hang": hang}).to_string());
-    let script = hangs.iter().map(call).chain([reply().text("done")]).collect::<Vec<_>>();
-    let answer = stage(script, [tool.time_limit(seconds(2))]).ask().await;
-    answer.report.rounds.iter().map(|round| round.calls[0].worker_generation).collect()
+    let script = || hangs.iter().map(call).chain([reply().text("done")]).collect::<Vec<_>>();
+    let generations = async |tool: ToolType| -> Vec<u32> {
+        let answer = stage(script(), [tool]).ask().await;
+        answer.report.rounds.iter().map(|round| round.calls[0].worker_generation).collect()
+    };
+    let of_calls = generations(tool.clone().time_limit(seconds(2))).await;
+    let of_tries = generations(tool.attempt_time_limit(seconds(2))).await;
+    assert_eq!(of_calls.last(), of_tries.last(), "it makes no difference whose limit it was");
+    of_calls
 }
 
 #[test]
