@@ -10,7 +10,7 @@ use callsheet::conversation::{Record, TurnEnd};
 use callsheet::model::{Event as ModelEvent, Events, Model, Request};
 use callsheet::session::{Cause, FailedTurn};
 use callsheet::store::{Journal, MemoryStore};
-use callsheet::supervision::RoundReported;
+use callsheet::supervision::{RestartLimits, RoundReported};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Error, Event, Limits, Outcome, OutcomeKind, Question, Session, SessionId,
@@ -407,5 +407,42 @@ fn a_panic_of_what_is_dropped_with_the_old_state_is_contained() {
             crashed(asked);
             assert!(!session.status().await.expect("the session answers").busy);
         }
+    });
+}
+
+/// The policies of the old workers must not judge the new ones.
+#[test]
+fn the_workers_of_a_session_that_was_rebuilt_have_no_past() {
+    testing::run(async {
+        let (runtime, journal) = rigged(|asked| {
+            match asked {
+            Asked::Append(records)
+                if records.iter().any(|record| {
+                    matches!(&record.event, Event::TurnStarted { prompt, .. } if &**prompt == "trip")
+                }) =>
+            {
+                Does::Panics
+            }
+            _ => Does::AsAsked,
+        }
+        });
+        let bomb = |n: u32| reply().call("bomb", &format!(r#"{{"n": {n}}}"#));
+        let script = [bomb(1), bomb(2), reply(), bomb(3), reply().text("done")];
+        let tools = Arc::new(ToolSet::new([crate::support::bomb()]).expect("well formed"));
+        let supervision = RestartLimits { max_restarts: 1, ..RestartLimits::default() };
+        let options = SessionOptions::new(ScriptedModel::new(script), tools).limits(limits());
+        let session = runtime.session(options.id(id()).supervision(supervision));
+        session.ask("go").await.expect("the turn ends well");
+        crashed(session.ask("trip").await);
+        session.ask("go on").await.expect("the turn ends well");
+        sleep(seconds(1)).await;
+        let told: Vec<_> = (records(&journal).await.iter())
+            .filter_map(|record| match &record.event {
+                Event::WorkerRestarted { .. } => Some("restarted"),
+                Event::CircuitOpened { .. } => Some("opened"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, ["restarted", "opened", "restarted"]);
     });
 }
