@@ -12,7 +12,7 @@ use super::circuit::{Circuit, Probed, Trip, Verdict};
 use super::failure_rate::FailureRate;
 use super::{Failure, MaxFailureRate};
 
-/// The same arguments crash so often, and are not tried again.
+/// The same arguments crash so often, without an answer in between, and are not tried again.
 const POISON: u32 = 2;
 
 /// When a worker is taken for failed though it did not crash.
@@ -195,6 +195,11 @@ impl Health {
         let trouble = self.trouble.borrow();
         let mut crashes = trouble.iter().flat_map(|trouble| &trouble.crashes);
         crashes.any(|(crashed, times)| *crashed == arguments && *times >= POISON)
+    }
+
+    /// These arguments were answered: that they crashed before was not their fault.
+    pub fn forgive(&self, arguments: u64) {
+        self.with_trouble(|trouble| trouble.crashes.retain(|(crashed, _)| *crashed != arguments));
     }
 
     /// Says whether anything has crashed that [`Health::is_poison`] could know of.

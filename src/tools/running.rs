@@ -118,6 +118,9 @@ impl Running {
         let Assignment { tool_type, health, terms, .. } = &*self.post;
         if end == CallEnd::Answered {
             tool_type.shared.on_answer();
+            if health.has_crashed() {
+                health.forgive(fingerprint(&self.arguments));
+            }
         }
         health.on_end(self.generation, end, &terms.rules.tolerance);
         if let Some(probe) = self.probe.take() {

@@ -118,7 +118,7 @@ impl ToolType {
     ///
     /// Only for tools whose effects are [`Effects::None`] or [`Effects::Idempotent`]: a call with
     /// effects [`Effects::Once`] that has begun is never run again. An [`Error::permanent`] is not
-    /// tried again, nor are arguments that crashed twice.
+    /// tried again, nor are arguments that crashed twice without an answer in between.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.limits.retries = retries;

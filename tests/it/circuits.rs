@@ -359,6 +359,27 @@ fn arguments_that_crashed_twice_are_not_tried_again_and_cost_no_restart() {
 }
 
 #[test]
+fn arguments_that_were_answered_in_between_are_not_to_blame() {
+    testing::run(async {
+        let calls = Arc::new(AtomicU32::new(0));
+        let tool = dynamic("moody", json!({"type": "object"}), move |_, _| {
+            let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            async move {
+                assert!(call % 2 == 0, "an odd call");
+                Ok("fine".to_owned())
+            }
+        });
+        let script = (0..6).map(|_| reply().call("moody", "{}")).chain([reply().text("done")]);
+        let limits_ = RestartLimits { max_restarts: 9, ..supervision() };
+        let model = ScriptedModel::new(script);
+        let tools = Arc::new(ToolSet::new([tool]).unwrap());
+        let answer = session(&model, &tools, limits_).ask("go").await.unwrap();
+        let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
+        assert_eq!(outcome, ["panicked", "ok", "panicked", "ok", "panicked", "ok"]);
+    });
+}
+
+#[test]
 fn poison_in_many_sessions_does_not_take_the_tool_from_all() {
     testing::run(async {
         let tool = dynamic("picky", json!({"type": "object"}), |arguments, _| async move {
