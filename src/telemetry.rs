@@ -56,6 +56,7 @@ pub(crate) fn step(span: &Span, event: &Event) {
         Event::TurnEnded { turn, end } => debug!(parent: span, turn, ?end, "turn ended"),
         Event::TextStreamed { .. }
         | Event::ReasoningStreamed { .. }
+        | Event::CallQueued { .. }
         | Event::CallProgressed { .. } => {} // Too many to be of use.
     }
 }

@@ -73,6 +73,11 @@ impl<'a> Live<'a> {
                     line.set_message(one_line(message));
                 }
             }
+            Event::CallQueued { ordinal, ahead, .. } => {
+                if let Some(line) = self.lines.get(ordinal) {
+                    line.set_message(format!("waits for its turn, {ahead} before it"));
+                }
+            }
             Event::CallRetried { ordinal, attempt, cause, .. } => {
                 if let Some(line) = self.lines.get(ordinal) {
                     line.set_message(one_line(&format!("try {} after: {cause}", attempt + 1)));

@@ -110,6 +110,15 @@ pub enum Event {
         /// What the tool said.
         message: String,
     },
+    /// A call waits for its turn among those of its tool. Not kept.
+    CallQueued {
+        /// The round.
+        round: u64,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// How many calls of the tool wait longer, in the whole process.
+        ahead: u64,
+    },
     /// A try of a call failed; after a rest there will be another. Not kept.
     CallRetried {
         /// The round.
@@ -185,6 +194,7 @@ impl Event {
             Self::TextStreamed { .. }
             | Self::ReasoningStreamed { .. }
             | Self::CallProgressed { .. }
+            | Self::CallQueued { .. }
             | Self::CallRetried { .. } => false,
             Self::SessionOpened { .. }
             | Self::TurnStarted { .. }

@@ -176,6 +176,7 @@ impl SessionState {
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
+            | Event::CallQueued { .. }
             | Event::CallRetried { .. }
             | Event::WorkerRestarted { .. }
             | Event::CircuitOpened { .. }

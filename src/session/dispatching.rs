@@ -11,7 +11,7 @@ use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKi
 use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
 use crate::tools::later;
-use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent, Waits};
+use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent};
 
 impl Coordinator {
     /// The beginnings of the unanswered ones among `calls`.
@@ -124,20 +124,9 @@ impl Coordinator {
         self.record_draft(draft);
     }
 
-    /// The times of a call that was given up. Where no account was kept, since it began it ran,
-    /// before that it was queued.
+    /// The times of a call that was given up.
     pub(super) fn times_until_now(&self, call: &InFlight) -> CallTimes {
-        let (now, began) = (Instant::now(), call.context.began());
-        let spent = call.context.spent(now).unwrap_or_else(|| {
-            let left_queue = began.unwrap_or(now);
-            let queued = left_queue.saturating_duration_since(call.dispatched);
-            Spent {
-                waits: Waits { queued, ..Waits::default() },
-                ran: now.saturating_duration_since(left_queue),
-                attempts: u32::from(began.is_some()),
-                generation: 0,
-            }
-        });
+        let spent = call.context.spent(call.dispatched, Instant::now());
         self.call_times(call.dispatched, spent)
     }
 

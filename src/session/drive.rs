@@ -175,6 +175,7 @@ impl Coordinator {
                     News::Progressed { message } => {
                         Event::CallProgressed { round, ordinal, message }
                     }
+                    News::Queued { ahead } => Event::CallQueued { round, ordinal, ahead },
                     News::Retrying { attempt, cause, rest } => {
                         let backoff_us = micros(rest);
                         Event::CallRetried { round, ordinal, attempt, cause, backoff_us }

@@ -152,6 +152,7 @@ impl Rounds {
             | Event::ReasoningStreamed { .. }
             | Event::CallStarted { .. }
             | Event::CallProgressed { .. }
+            | Event::CallQueued { .. }
             | Event::CallRetried { .. }
             | Event::CircuitOpened { .. }
             | Event::CircuitClosed { .. } => {}

@@ -310,7 +310,7 @@ impl Care {
         let waits = waits(self.dispatched, self.wanted_and_ready, post.health.down(), now);
         let generation = post.health.generation();
         self.context.account(|tries| tries.begin(now, generation, waits));
-        self.context.begin(now);
+        self.context.begin(now, generation, &waits);
         self.set_timer(post, now, now);
         self.context.at_attempt(self.attempts, now)
     }
@@ -356,6 +356,8 @@ impl Care {
                 );
                 return Poll::Ready(Err(Outcome::failed(OutcomeKind::Overloaded, message)));
             }
+            let ahead = u64::try_from(waiting).unwrap_or(u64::MAX);
+            self.context.tell(News::Queued { ahead });
         }
         Poll::Pending
     }

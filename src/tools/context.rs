@@ -11,6 +11,7 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::Waits;
 use super::tries::{Spent, Tries};
 use crate::conversation::CallKey;
 
@@ -25,13 +26,21 @@ pub struct CallContext(Arc<Inner>);
 
 struct Inner {
     facts: Facts,
-    began: OnceLock<Instant>,
+    begun: OnceLock<Beginning>,
     over: AtomicBool,
     changed: Notify,
     /// Whoever runs the call.
     runner: AtomicWaker,
     /// Of a call that may wait for others or be tried again.
     care: OnceLock<Box<Cared>>,
+}
+
+/// How a call began. Short, for there are many: what is longer than an hour is said to be that.
+struct Beginning {
+    at: Instant,
+    generation: u32,
+    startup_us: u32,
+    backoff_us: u32,
 }
 
 struct Cared {
@@ -53,6 +62,8 @@ pub(crate) struct CallNews {
 pub(crate) enum News {
     /// The tool says how far it is.
     Progressed { message: String },
+    /// It waits for its turn; so many calls of its tool were there before.
+    Queued { ahead: u64 },
     /// A try failed; after a rest there will be another.
     Retrying { attempt: u32, cause: String, rest: Duration },
 }
@@ -70,15 +81,15 @@ pub(crate) struct Facts {
 impl CallContext {
     pub(crate) fn new(facts: Facts) -> Self {
         let (over, changed) = (AtomicBool::new(false), Notify::new());
-        let (began, runner, care) = (OnceLock::new(), AtomicWaker::new(), OnceLock::new());
-        Self(Arc::new(Inner { facts, began, over, changed, runner, care }))
+        let (begun, runner, care) = (OnceLock::new(), AtomicWaker::new(), OnceLock::new());
+        Self(Arc::new(Inner { facts, begun, over, changed, runner, care }))
     }
 
     /// The same call, at the try `attempt`: what ends is the try, and not the call.
     pub(super) fn at_attempt(&self, attempt: u32, now: Instant) -> Self {
         let context = Self::new(Facts { attempt, ..self.0.facts.clone() });
         context.keep_account(now);
-        context.begin(now);
+        context.begin(now, 0, &Waits::default());
         context
     }
 
@@ -146,9 +157,25 @@ impl CallContext {
         Some(go_on(&mut care.tries.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Where the time of the call went until `now`, if that is kept.
-    pub(crate) fn spent(&self, now: Instant) -> Option<Spent> {
-        self.account(|tries| tries.spent(now))
+    /// Where the time of the call, which was dispatched at `dispatched`, went until `now`. Before it
+    /// began it was queued, for all that is known here, if no account is kept.
+    pub(crate) fn spent(&self, dispatched: Instant, now: Instant) -> Spent {
+        if let Some(spent) = self.account(|tries| tries.spent(now)) {
+            return spent;
+        }
+        let begun = self.0.begun.get();
+        let left_queue = begun.map_or(now, |begun| begun.at);
+        let startup = begun.map_or(0, |begun| begun.startup_us);
+        let backoff = begun.map_or(0, |begun| begun.backoff_us);
+        let (startup, backoff) =
+            (Duration::from_micros(startup.into()), Duration::from_micros(backoff.into()));
+        let waited = left_queue.saturating_duration_since(dispatched);
+        Spent {
+            waits: Waits { queued: waited.saturating_sub(startup + backoff), startup, backoff },
+            ran: now.saturating_duration_since(left_queue),
+            attempts: u32::from(begun.is_some()),
+            generation: begun.map_or(0, |begun| begun.generation),
+        }
     }
 
     /// Says whether the call is over: answered, cancelled or out of time. The call's future is
@@ -167,13 +194,15 @@ impl CallContext {
     }
 
     /// The call leaves the queue and begins.
-    pub(super) fn begin(&self, now: Instant) {
-        let _ = self.0.began.set(now);
+    pub(super) fn begin(&self, at: Instant, generation: u32, waits: &Waits) {
+        let micros = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let (startup_us, backoff_us) = (micros(waits.startup), micros(waits.backoff));
+        let _ = self.0.begun.set(Beginning { at, generation, startup_us, backoff_us });
     }
 
     /// When the call began, if it has.
     pub(crate) fn began(&self) -> Option<Instant> {
-        self.0.began.get().copied()
+        Some(self.0.begun.get()?.at)
     }
 
     /// Nobody waits for the call any more: whoever runs it stops it.

@@ -71,7 +71,7 @@ impl Running {
     /// Tells those who wait for the call.
     pub(super) fn complete(&mut self, outcome: Outcome) {
         let now = Instant::now();
-        let spent = self.care.as_ref().and_then(|care| care.context.spent(now));
+        let spent = self.care.as_ref().and_then(|care| care.context.account(|it| it.spent(now)));
         let spent = spent.unwrap_or_else(|| Spent {
             waits: self.waits,
             ran: now.saturating_duration_since(self.began),

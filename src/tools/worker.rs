@@ -269,7 +269,7 @@ impl ToolWorker {
                 return running.answer(never_began(outcome));
             }
         };
-        context.begin(began);
+        context.begin(began, generation, &waits);
         let arguments = Arc::clone(&running.arguments);
         let call = |context| tool.call(&arguments, context);
         assignment.inside(|| running.guard.begin(&context, call));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::tools::RateLimit;
-use callsheet::{Effects, Limits, RoundReport, Runtime, SessionOptions, ToolSet, ToolType};
+use callsheet::{Effects, Event, Limits, RoundReport, Runtime, SessionOptions, ToolSet, ToolType};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -280,5 +280,24 @@ fn a_call_does_not_begin_when_its_time_is_over() {
         let calls = [first, second].map(|answer| answer.report.rounds[0].calls[0].clone());
         let ended = calls.map(|call| (call.outcome.unwrap().as_str(), call.attempts));
         assert_eq!(ended, [("ok", 1), ("timed_out", 0)]);
+    });
+}
+
+#[test]
+fn those_who_listen_hear_which_calls_wait_for_their_turn() {
+    testing::run(async {
+        let script = [calls("work", 3), reply().text("done")];
+        let stage = stage(script, [second("work").max_concurrency(1)]);
+        let mut events = stage.session.events();
+        stage.ask().await;
+        let mut heard = Vec::new();
+        while let Some(record) = events.next().await {
+            match &record.event {
+                Event::CallQueued { ordinal, ahead, .. } => heard.push((*ordinal, *ahead)),
+                Event::TurnEnded { .. } => break,
+                _ => {}
+            }
+        }
+        assert_eq!(heard, [(1, 0), (2, 1)]);
     });
 }

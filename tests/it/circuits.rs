@@ -365,7 +365,7 @@ fn arguments_that_were_answered_in_between_are_not_to_blame() {
         let tool = dynamic("moody", json!({"type": "object"}), move |_, _| {
             let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
-                assert!(call % 2 == 0, "an odd call");
+                assert!(call.is_multiple_of(2), "an odd call");
                 Ok("fine".to_owned())
             }
         });

@@ -248,3 +248,23 @@ fn a_panic_anywhere_in_a_tool_ends_nothing_but_its_call() {
         }
     });
 }
+
+#[test]
+fn a_call_that_is_given_up_tells_its_worker_and_its_waits() {
+    testing::run(async {
+        let tool = dynamic("moody", json!({"type": "object"}), |arguments, _| async move {
+            assert!(arguments["panic"] != true, "told to");
+            std::future::pending().await
+        });
+        let script = [
+            reply().call("moody", r#"{"panic": true}"#),
+            reply().call("moody", "{}"),
+            reply().text("done"),
+        ];
+        let answer = stage(script, [tool.time_limit(seconds(5))]).ask().await;
+        let call = &answer.report.rounds[1].calls[0];
+        assert_eq!((call.attempts, call.worker_generation), (1, 1));
+        assert!(call.backoff > Duration::from_millis(79), "{call:?}");
+        assert_eq!((call.queued, call.backoff + call.ran), (Duration::ZERO, seconds(5)));
+    });
+}

@@ -65,6 +65,7 @@ pub struct Rebuild {
 
 /// A tool was taken out of service.
 #[derive(Debug)]
+#[expect(dead_code, reason = "it is only shown")]
 pub struct Withdrawal {
     pub tool: Arc<str>,
     pub at: u64,
