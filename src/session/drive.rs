@@ -79,12 +79,15 @@ impl ActorFuture<Coordinator> for Drive {
 impl Coordinator {
     /// Goes on until everything waits, or the turn has ended.
     fn drive(&mut self, cx: &mut TaskContext<'_>) {
+        if let Some(turn) = &mut self.turn {
+            turn.on_woken();
+        }
         for step in 0.. {
             if step == MAX_STEPS {
                 cx.waker().wake_by_ref(); // Others have their turn: messages, other sessions.
                 break;
             }
-            match self.step(step == 0, cx) {
+            match self.step(cx) {
                 Step::GoOn => {}
                 Step::Wait => break,
                 Step::Over => return,
@@ -94,13 +97,13 @@ impl Coordinator {
         self.report();
     }
 
-    /// One step of a turn that was `woken` just now, or goes on.
-    fn step(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
+    /// One step of a turn.
+    fn step(&mut self, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
         if let Some(append) = &mut turn.append {
             return match unbudgeted(cx, |cx| Pin::new(&mut append.pending).poll(cx)) {
                 Poll::Ready(kept) => self.on_kept(kept),
-                Poll::Pending => self.while_appending(woken, cx),
+                Poll::Pending => self.while_appending(cx),
             };
         }
         if turn.end.is_some() {
@@ -112,7 +115,7 @@ impl Coordinator {
             self.record(news); // It came during the last append: it waits for nothing else.
             return Step::GoOn;
         }
-        let rang = turn.rings(woken, cx);
+        let rang = turn.rings(cx);
         let mut landed = std::mem::take(&mut turn.landed);
         if turn.cancelled || rang || turn.model.is_none() || !turn.to_cancel.is_empty() {
             // What has come back in time counts, however late we look.
@@ -201,9 +204,9 @@ impl Coordinator {
     /// Nothing may be decided before the journal has what was. But calls that are cancelled or
     /// late stop, and a store that does not answer holds a turn no longer than its time limit and
     /// a little.
-    fn while_appending(&mut self, woken: bool, cx: &mut TaskContext<'_>) -> Step {
+    fn while_appending(&mut self, cx: &mut TaskContext<'_>) -> Step {
         let Some(turn) = &mut self.turn else { return Step::Over };
-        let rang = turn.rings(woken, cx);
+        let rang = turn.rings(cx);
         if !turn.cancelled && !rang && turn.to_cancel.is_empty() {
             return Step::Wait;
         }

@@ -141,10 +141,15 @@ impl Turn {
         self.progress.get_or_insert_with(|| mpsc::channel(MAX_NEWS)).0.clone()
     }
 
+    /// The timer may be what woke the turn.
+    pub fn on_woken(&mut self) {
+        self.timer_is_set = false;
+    }
+
     /// Says whether the timer has rung since this was last asked. Asks the timer itself only once
-    /// each time the turn is `woken`, and after it was set.
-    pub fn rings(&mut self, woken: bool, cx: &mut Context<'_>) -> bool {
-        if self.timer_is_set && !woken {
+    /// each time the turn is woken, whichever step comes to it, and after it was set.
+    pub fn rings(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.timer_is_set {
             return false;
         }
         let timer = &mut self.timer;

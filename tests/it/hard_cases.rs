@@ -196,6 +196,20 @@ fn a_late_call_stops_at_its_deadline_though_the_journal_is_slow() {
 }
 
 #[test]
+fn a_deadline_is_heard_though_an_append_is_kept_at_the_same_moment() {
+    testing::run(async {
+        let how = |r: &[Record]| if is_end_of_call(r) { How::After(seconds(4)) } else { How::Now };
+        let limits = Limits { call_time_limit: seconds(5), ..limits() };
+        let calls = reply().call("sleep", r#"{"s": 1}"#).call("hang", "{}");
+        let set = set(how, limits, [calls, reply()], [sleeper(), hanger()]);
+        let answer = timeout(seconds(100), set.session.ask("go")).await;
+        let report = answer.expect("the turn ends").unwrap().report;
+        assert_eq!(outcomes(&report.rounds[0]), ["ok", "timed_out"]);
+        assert_eq!(report.elapsed, seconds(9), "at 5 s the hanging call ends, kept 4 s later");
+    });
+}
+
+#[test]
 fn a_session_whose_last_handle_goes_in_the_middle_of_a_turn_ends_with_it() {
     testing::run(async {
         for opening in [0, 5] {
