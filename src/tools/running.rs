@@ -153,6 +153,10 @@ impl Future for Running {
             }
             return polled;
         }
+        if this.guard.context().is_over() {
+            this.on_given_up(); // What it would say now is no answer.
+            return Poll::Ready(());
+        }
         let polled = this.poll_work(cx);
         drop(entered);
         match polled {
