@@ -148,6 +148,9 @@ impl Running {
     /// As [`Running::poll`], for a call with care.
     pub(super) fn poll_with_care(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
+            if self.care.as_ref().is_some_and(|care| care.context.is_over()) {
+                return Poll::Ready(()); // What the tool would say now is no answer.
+            }
             let is_attempting = self.care.as_ref().is_some_and(|care| care.is_attempting());
             if is_attempting && let Poll::Ready(outcome) = self.poll_work(cx) {
                 if self.on_attempt_ended(outcome) {

@@ -428,26 +428,31 @@ fn so_many_time_outs_in_a_row_are_a_failure_and_fewer_are_not() {
 
 #[test]
 fn a_call_that_answers_when_it_is_told_that_its_time_is_over_had_no_result_in_time() {
-    testing::run(async {
-        let tool = dynamic("slow", json!({"type": "object"}), |_, context| async move {
-            context.over().await;
-            Ok("too late".to_owned())
-        });
-        let call = |n: u32| reply().call("slow", &json!({"n": n}).to_string());
-        let script = (0..4).map(call).chain([reply().text("done")]);
-        let mut limits_ = RestartLimits { max_time_outs: 2, max_restarts: 0, ..supervision() };
-        limits_.cool_down = seconds(3);
-        let model = ScriptedModel::new(script.chain([call(9), call(9), reply().text("done")]));
-        let tools = Arc::new(ToolSet::new([tool.time_limit(seconds(2))]).unwrap());
-        let session = session(&model, &tools, limits_);
-        let answer = session.ask("go").await.unwrap();
-        let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
-        assert_eq!(outcome, ["timed_out", "timed_out", "unavailable", "unavailable"]);
-        sleep(seconds(3)).await;
-        let answer = session.ask("go").await.unwrap();
-        let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
-        assert_eq!(outcome, ["timed_out", "unavailable"], "as a probe, too");
+    testing::run(answers_too_late(false));
+    testing::run(answers_too_late(true));
+}
+
+async fn answers_too_late(bounded: bool) {
+    let tool = dynamic("slow", json!({"type": "object"}), |_, context| async move {
+        context.over().await;
+        Ok("too late".to_owned())
     });
+    let call = |n: u32| reply().call("slow", &json!({"n": n}).to_string());
+    let script = (0..4).map(call).chain([reply().text("done")]);
+    let mut limits_ = RestartLimits { max_time_outs: 2, max_restarts: 0, ..supervision() };
+    limits_.cool_down = seconds(3);
+    let model = ScriptedModel::new(script.chain([call(9), call(9), reply().text("done")]));
+    let tool = tool.time_limit(seconds(2));
+    let tool = if bounded { tool.max_concurrency(9) } else { tool };
+    let tools = Arc::new(ToolSet::new([tool]).expect("the tool is well formed"));
+    let session = session(&model, &tools, limits_);
+    let answer = session.ask("go").await.expect("the turn ends well");
+    let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
+    assert_eq!(outcome, ["timed_out", "timed_out", "unavailable", "unavailable"]);
+    sleep(seconds(3)).await;
+    let answer = session.ask("go").await.expect("the turn ends well");
+    let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
+    assert_eq!(outcome, ["timed_out", "unavailable"], "as a probe, too");
 }
 
 #[test]
