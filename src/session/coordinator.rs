@@ -19,7 +19,6 @@ use tracing::Span;
 use super::clock::micros;
 use super::drive::Drive;
 use super::host::Premises;
-use super::keeper::Rest;
 use super::line::Line;
 use super::opening::Opening;
 use super::pulse::Pulse;
@@ -115,8 +114,6 @@ pub(super) struct Coordinator {
     pub(super) lost: Option<store::Error>,
     /// Until it is open again after a panic: its record is to be whole though the last handle may go.
     pub(super) own: Option<Addr<Self>>,
-    /// Before the session is opened again, after a panic.
-    pub(super) rest: Rest,
     /// Where the crew's workers come from and go to.
     pub(super) idle: IdleWorkers,
     /// Goes last: its workers may go to other sessions, and what is left in their queues is given
@@ -163,7 +160,6 @@ impl Coordinator {
             turn: None,
             lost: None,
             own: None,
-            rest: Rest::default(),
             crew: Crew::new(idle.clone()),
             idle,
         }
@@ -192,7 +188,7 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let opening = match self.rest.take() {
+        let opening = match self.seat.take_rest() {
             Duration::ZERO => self.take_over(),
             rest => Opening::Resting(Box::pin(sleep_until(later(Instant::now(), rest)))),
         };

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::coordinator::Coordinator;
 use super::keeper::Keeper;
 use super::pulse::Pulse;
+use super::roster::Roster;
 use super::shutdown::{Closing, drain};
 use super::{Clock, Session, SessionOptions, ShutdownReport};
 use crate::conversation::SessionId;
@@ -27,9 +28,6 @@ use crate::tools::Capacity;
 /// memory cold. Fewer at a time are faster still where tools answer at once, but where they take
 /// their time it is better to have them begin.
 const AT_ONCE: usize = 32;
-
-/// How many sessions a host knows at least before it looks which of them have ended.
-const MIN_KNOWN: usize = 256;
 
 /// Begins a session whose address its callers have already.
 #[derive(Message)]
@@ -76,10 +74,8 @@ struct Place {
     begun: usize,
     /// Those that wait for that.
     waiting: VecDeque<OpenSession>,
-    /// The sessions that live here, and some that have ended.
-    known: Vec<WeakAddr<Coordinator>>,
-    /// How many are known before those that have ended are forgotten.
-    most_known: usize,
+    /// The sessions that live here.
+    roster: Roster,
 }
 
 impl Host {
@@ -153,7 +149,7 @@ impl Handler<ShutDown> for Host {
     type Result = ();
 
     fn handle(&mut self, ShutDown { until, reply }: ShutDown, _: &mut Context<Self>) {
-        let sessions = self.0.borrow().known.clone();
+        let sessions = self.0.borrow().roster.sessions();
         // A task: it goes on also when the host has gone.
         actix_rt::spawn(async move { drop(reply.send(drain(sessions, until).await)) });
     }
@@ -161,25 +157,16 @@ impl Handler<ShutDown> for Host {
 
 impl Place {
     fn new(premises: Premises) -> Self {
-        let (waiting, known) = (VecDeque::new(), Vec::new());
-        Self { premises, begun: 0, waiting, known, most_known: MIN_KNOWN }
+        let (waiting, roster) = (VecDeque::new(), Roster::default());
+        Self { premises, begun: 0, waiting, roster }
     }
 
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
         let OpenSession { id, options, own, mailbox } = open;
-        self.remember(own.clone());
+        let entry = self.roster.enter(own.clone());
         let coordinator = Coordinator::new(id, own, options, self.premises.clone());
-        actix_rt::spawn(Keeper::new(mailbox, coordinator));
-    }
-
-    /// Keeps `session` in mind. Those that have ended are forgotten each time the list has doubled.
-    fn remember(&mut self, session: WeakAddr<Coordinator>) {
-        if self.known.len() >= self.most_known {
-            self.known.retain(|session| session.upgrade().is_some());
-            self.most_known = (2 * self.known.len()).max(MIN_KNOWN);
-        }
-        self.known.push(session);
+        actix_rt::spawn(Keeper::new(mailbox, coordinator, entry));
     }
 }
 
@@ -196,40 +183,5 @@ async fn take_turns(place: Rc<RefCell<Place>>) {
         if place.waiting.is_empty() {
             return;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::MemoryStore;
-
-    #[test]
-    fn sessions_that_have_ended_are_forgotten_in_time() {
-        let mut place = Place::new(Premises {
-            journal: Arc::new(MemoryStore::new()),
-            clock: Clock::system(),
-            idle: IdleWorkers::default(),
-            capacity: Capacity::new(0, 1),
-            pulse: Arc::new(Pulse::new(Instant::now())),
-            closing: Closing::default(),
-        });
-        let session = || {
-            let (sender, mailbox) = channel(0);
-            (Addr::new(sender).downgrade(), mailbox)
-        };
-        let (living, mailboxes): (Vec<_>, Vec<_>) = (0..1000).map(|_| session()).unzip();
-        living.iter().for_each(|living| place.remember(living.clone()));
-        for _ in 0..10_000 {
-            place.remember(session().0);
-            assert!(place.known.len() <= 2 * living.len());
-        }
-        let known = |living| place.known.contains(living);
-        assert!(living.iter().all(known));
-        drop(mailboxes);
-        for _ in 0..10_000 {
-            place.remember(session().0);
-        }
-        assert!(place.known.len() <= MIN_KNOWN);
     }
 }

@@ -5,58 +5,44 @@
 //! queue) is held by tests in `tests/it/actix_facts.rs`.
 
 use std::any::Any;
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
 
 use actix::Context;
 use actix::dev::ContextFut;
 use actix::dev::channel::AddressReceiver;
 use tokio::time::Instant;
-use tracing::{Span, error, warn};
+use tracing::{error, warn};
 
 use super::coordinator::Coordinator;
-use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
+use super::roster::Entry;
+use crate::supervision::{Decision, Failure, RestartPolicy, Seat};
 use crate::tools::message_of;
-
-/// How long a coordinator that was rebuilt waits before it opens its session. Cheap to clone: the
-/// keeper sets it, and the coordinator looks.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Rest(Rc<Cell<Duration>>);
-
-impl Rest {
-    /// Says it once.
-    pub fn take(&self) -> Duration {
-        self.0.take()
-    }
-}
 
 /// Polls a coordinator as long as its session lives. When it is given up its mailbox goes with it,
 /// and whoever asked learns that the session is closed.
 pub(super) struct Keeper {
     watched: Option<ContextFut<Coordinator, Context<Coordinator>>>,
-    span: Span,
-    limits: Arc<RestartLimits>,
-    /// Seeds its rests.
-    seed: u64,
+    seat: Rc<Seat>,
     /// Most coordinators never panic.
     policy: Option<Box<RestartPolicy>>,
-    rest: Rest,
+    /// As long as the session lives.
+    _entry: Entry,
 }
 
 impl Keeper {
     /// Keeps `coordinator`, whose mailbox its callers have already. Nothing happens before it is
     /// polled.
-    pub fn new(mailbox: AddressReceiver<Coordinator>, coordinator: Coordinator) -> Self {
-        let (span, rest) = (coordinator.span.clone(), coordinator.rest.clone());
-        let limits = Arc::clone(&coordinator.options.supervision);
-        let seed = coordinator.seat.terms().session;
+    pub fn new(
+        mailbox: AddressReceiver<Coordinator>,
+        coordinator: Coordinator,
+        entry: Entry,
+    ) -> Self {
+        let seat = Rc::clone(&coordinator.seat);
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
-        Self { watched, span, limits, seed, policy: None, rest }
+        Self { watched, seat, policy: None, _entry: entry }
     }
 
     /// Has the coordinator begin anew, or gives it up. What it ran is let go of at once, and it
@@ -65,12 +51,13 @@ impl Keeper {
         let now = Instant::now();
         let failure = Failure::Crash { cause: message_of(panic), arguments: None };
         let cause = failure.cause();
-        let Self { watched, span, limits, seed, policy, rest: told } = self;
-        let fresh = || Box::new(RestartPolicy::new(RestartLimits::clone(limits), *seed));
+        let Self { watched, seat, policy, .. } = self;
+        let session = seat.session();
+        let fresh = || Box::new(seat.policy());
         match (policy.get_or_insert_with(fresh).on_failure(now, &failure), watched) {
             (Decision::RebuildAfter(rest), Some(watched)) => {
-                warn!(parent: &*span, %cause, ?rest, "coordinator panicked, rebuilding");
-                told.0.set(rest);
+                warn!(%session, %cause, ?rest, "coordinator panicked, rebuilding");
+                seat.set_rest(rest);
                 let _address = watched.address(); // Without one nothing is restarted.
                 let restart = AssertUnwindSafe(|| watched.restart());
                 if let Err(panic) = catch_unwind(restart) {
@@ -78,7 +65,7 @@ impl Keeper {
                 }
             }
             _ => {
-                error!(parent: &*span, %cause, "coordinator panicked too often, given up");
+                error!(%session, %cause, "coordinator panicked too often, given up");
                 self.bury();
             }
         }

@@ -23,6 +23,7 @@ mod options;
 mod pulse;
 mod recording;
 mod recovery;
+mod roster;
 mod runtime;
 mod shutdown;
 mod subscribers;

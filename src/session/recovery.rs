@@ -55,7 +55,6 @@ impl Supervised for Coordinator {
             heartbeat: self.heartbeat,
             lost: self.lost.take(), // Whoever was refused does not come back as the owner.
             closing: self.closing.clone(),
-            rest: self.rest.clone(),
             idle: self.idle.clone(),
             crew: Crew::new(self.idle.clone()),
         };

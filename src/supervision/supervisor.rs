@@ -1,7 +1,7 @@
 //! One supervisor per session. It decides what becomes of a failed worker and tells how each round
 //! went.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -95,6 +95,8 @@ pub(crate) struct Seat {
     terms: Rc<Terms>,
     coordinator: WeakRecipient<WorkerNews>,
     taken: OnceCell<Addr<Supervisor>>,
+    /// How long the coordinator waits before it opens the session: not zero after a panic.
+    rest: Cell<Duration>,
 }
 
 impl Seat {
@@ -104,8 +106,28 @@ impl Seat {
         terms: Terms,
         coordinator: WeakRecipient<WorkerNews>,
     ) -> Rc<Self> {
-        let (terms, taken) = (Rc::new(terms), OnceCell::new());
-        Rc::new(Self { session, limits, terms, coordinator, taken })
+        let (terms, taken, rest) = (Rc::new(terms), OnceCell::new(), Cell::default());
+        Rc::new(Self { session, limits, terms, coordinator, taken, rest })
+    }
+
+    /// The session's id.
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// A restart policy for the coordinator itself.
+    pub fn policy(&self) -> RestartPolicy {
+        RestartPolicy::new(RestartLimits::clone(&self.limits), self.terms.session)
+    }
+
+    /// Has the coordinator wait for so long before it opens the session.
+    pub fn set_rest(&self, rest: Duration) {
+        self.rest.set(rest);
+    }
+
+    /// Says once how long the coordinator is to wait.
+    pub fn take_rest(&self) -> Duration {
+        self.rest.take()
     }
 
     /// On which terms the session's calls run.
