@@ -33,6 +33,9 @@ use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerCha
 use crate::telemetry;
 use crate::tools::{Capacity, Terms, TypedContext, later, permits};
 
+/// How long a store may take to open a session after a rest that was longer than a turn may take.
+const REPLY_TIME: Duration = Duration::from_secs(1);
+
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -190,7 +193,13 @@ impl Actor for Coordinator {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let opening = match self.seat.take_rest() {
             Duration::ZERO => self.take_over(),
-            rest => Opening::Resting(Box::pin(sleep_until(later(Instant::now(), rest)))),
+            rest => {
+                let now = Instant::now();
+                // The store has its time, however long the rest.
+                let patience = self.options.limits.turn_time_limit.max(rest + REPLY_TIME);
+                self.patience = Some(Box::pin(sleep_until(later(now, patience))));
+                Opening::Resting(Box::pin(sleep_until(later(now, rest))))
+            }
         };
         if let Some(opening) = opening.at_once(self, ctx) {
             ctx.spawn(opening); // Not `wait`: a store that hangs must not hold the mailbox.
@@ -216,7 +225,8 @@ impl Handler<Ask> for Coordinator {
         if self.opened && self.turn.is_none() && is_first {
             return self.begin(ask);
         }
-        let opens_with_it = !self.opened && is_first;
+        // After a panic somebody's turn may be still to be ended.
+        let opens_with_it = !self.opened && is_first && self.asker.is_none();
         let refused = if ask.waits || opens_with_it { self.waiting.push(ask) } else { Err(ask) };
         if let Err(ask) = refused {
             drop(ask.reply.send(Err(Error::Busy)));
@@ -246,7 +256,13 @@ impl Coordinator {
             return;
         }
         let turn = self.state.turns() + 1;
-        self.asker = Some(Asker { reply, turn, after: self.seq, began: Instant::now() });
+        self.asker = Some(Asker {
+            reply,
+            turn,
+            after: self.seq,
+            began: Instant::now(),
+            end_awaited: Vec::new(),
+        });
         let typed = typed.or_else(|| self.options.typed.clone());
         let span = telemetry::turn(&self.span, turn);
         let time_limit = self.options.limits.turn_time_limit;

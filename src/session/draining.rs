@@ -33,8 +33,9 @@ impl Handler<Drain> for Coordinator {
         while let Some(ask) = self.waiting.take_first() {
             self.begin(ask); // That is refused: the shutdown has begun.
         }
-        if let Some(turn) = &mut self.turn {
-            turn.end_awaited.push(reply);
+        // Also of a turn that a panic has cut: it is ended when the session is open again.
+        if let Some(asker) = &mut self.asker {
+            asker.end_awaited.push(reply);
         }
     }
 }
@@ -60,20 +61,14 @@ impl Handler<CutOff> for Coordinator {
 }
 
 impl Coordinator {
-    /// Tells those who wait for it that `turn` is over.
-    pub(super) fn tell_end(&self, turn: &mut Turn) {
-        if turn.end_awaited.is_empty() {
-            return;
-        }
-        let over = match turn.cut.take() {
+    /// How `turn`, which is over, ended.
+    pub(super) fn turn_over(&self, turn: &mut Turn) -> TurnOver {
+        match turn.cut.take() {
             Some(calls) => {
                 let (session, recorded) = (self.id.clone(), turn.unkept.is_none());
                 TurnOver::Cut(CutTurn { session, turn: self.state.turns(), calls, recorded })
             }
             None => TurnOver::ByItself,
-        };
-        for reply in turn.end_awaited.drain(..) {
-            drop(reply.send(over.clone()));
         }
     }
 }

@@ -70,8 +70,8 @@ impl ActorFuture<Coordinator> for Drive {
             }
         }
         // The context wakes when the last handle goes, and ends when nothing is left to be polled.
-        let is_awaited = this.turn.is_some() || this.waiting.len() > 0;
-        let goes_on = ctx.connected() || is_awaited || !this.opened;
+        let is_awaited = this.turn.is_some() || this.waiting.len() > 0 || this.asker.is_some();
+        let goes_on = ctx.connected() || is_awaited;
         if goes_on { Poll::Pending } else { Poll::Ready(()) }
     }
 }

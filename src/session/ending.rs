@@ -178,7 +178,7 @@ impl Coordinator {
         for news in std::mem::take(&mut turn.news) {
             self.tell(news); // There is no turn left to record it in.
         }
-        self.tell_end(&mut turn);
+        let over = self.turn_over(&mut turn);
         let report = TurnReport {
             session: self.id.clone(),
             model: turn.model_name.unwrap_or_else(|| self.options.model.name().into()),
@@ -195,6 +195,9 @@ impl Coordinator {
         };
         if let Some(asker) = self.asker.take() {
             drop(asker.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+            for awaited in asker.end_awaited {
+                drop(awaited.send(over.clone()));
+            }
         }
     }
 }

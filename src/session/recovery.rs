@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::coordinator::Coordinator;
+use super::draining::TurnOver;
 use super::keeper::let_go;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
@@ -25,6 +26,8 @@ pub(super) struct Asker {
     /// The last event before the turn's own.
     pub after: u64,
     pub began: Instant,
+    /// Those who wait for the end of the turn, and not for its answer.
+    pub end_awaited: Vec<oneshot::Sender<TurnOver>>,
 }
 
 impl Supervised for Coordinator {
@@ -133,5 +136,8 @@ impl Coordinator {
             Some((text, finish)) => Ok(Answer { text, finish, report }),
             None => Err(Error::Turn(Box::new(FailedTurn { cause, report }))),
         }));
+        for awaited in asker.end_awaited {
+            drop(awaited.send(TurnOver::ByItself));
+        }
     }
 }

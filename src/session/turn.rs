@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::Cause;
 use super::coordinator::CancelCall;
-use super::draining::TurnOver;
 use super::drive::unbudgeted;
 use super::flight::Flight;
 use crate::conversation::{Batch, Event, TurnEnd};
@@ -54,8 +53,6 @@ pub(super) struct Turn {
     pub shut_down: bool,
     /// The calls that the shutdown cut, once it has: their ids and tools.
     pub cut: Option<Vec<(Arc<str>, Arc<str>)>>,
-    /// Those who wait for the end.
-    pub end_awaited: Vec<oneshot::Sender<TurnOver>>,
     /// The timer rang while an append was under way: what is due is looked at after it.
     pub postponed: bool,
     /// Calls that came back while an append was under way and some were given up.
@@ -114,7 +111,6 @@ impl Turn {
             cancelled_calls: Vec::new(),
             shut_down: false,
             cut: None,
-            end_awaited: Vec::new(),
             postponed: false,
             landed: Vec::new(),
             progress: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::tools::{Backoff, CrashLog, Failure, MaxFailureRate, Rules, Tolerance};
+use crate::tools::{Backoff, CrashLog, Ends, Failure, MaxFailureRate, Rules, Tolerance};
 
 /// A tool is withdrawn in the whole process only if it failed in so many sessions.
 const MIN_SESSIONS: usize = 3;
@@ -134,15 +134,16 @@ impl RestartPolicy {
     }
 }
 
-/// Says whether a tool that failed as `crashes` tell, and has `answered` so many calls in the whole
+/// Says whether a tool that failed as `crashes` tell, and whose calls ended as `ends` in the whole
 /// process, is to be withdrawn in all of it: it crashed more often than one worker may, and in three
 /// sessions at least, or three sessions have withdrawn it each for itself; and that is too large a
 /// share of its calls. Among thousands of sessions some call crashes at any time.
-pub(crate) fn is_widespread(crashes: &CrashLog, answered: u64, limits: &RestartLimits) -> bool {
+pub(crate) fn is_widespread(crashes: &CrashLog, ends: Ends, limits: &RestartLimits) -> bool {
     let often = crashes.len() > limits.max_restarts as usize;
     let in_many = crashes.sessions(|_| true) >= MIN_SESSIONS;
     let withdrawn = crashes.sessions(|crash| crash.withdrawn) >= MIN_SESSIONS;
-    ((often && in_many) || withdrawn) && crashes.share(answered) > limits.max_failure_rate
+    let share = crashes.share(ends);
+    ((often && in_many) || withdrawn) && (share > limits.max_failure_rate || share >= 1.0)
 }
 
 #[cfg(test)]
@@ -225,10 +226,14 @@ mod tests {
         assert_eq!(decision, Decision::OpenCircuit(Duration::from_secs(60)));
     }
 
+    fn ended(answered: u64, failed: u64) -> Ends {
+        Ends { answered, failed }
+    }
+
     fn log(crashes: &[(u64, Option<u64>, bool)]) -> CrashLog {
         let (mut log, at) = (CrashLog::default(), Instant::now());
         for (session, arguments, withdrawn) in crashes.iter().copied() {
-            let crash = Crash { at, session, arguments, withdrawn, answered: 0 };
+            let crash = Crash { at, session, arguments, withdrawn, ends: Ends::default() };
             log.add(crash, Duration::from_secs(30));
         }
         log
@@ -238,34 +243,44 @@ mod tests {
     async fn a_tool_is_withdrawn_everywhere_only_if_it_fails_in_three_sessions() {
         let crashes =
             |sessions: u64| -> Vec<_> { (0..9).map(|n| (n % sessions, Some(n), false)).collect() };
-        assert!(!is_widespread(&log(&crashes(1)), 0, &limits()));
-        assert!(!is_widespread(&log(&crashes(2)), 0, &limits()));
-        assert!(is_widespread(&log(&crashes(3)), 0, &limits()));
-        assert!(!is_widespread(&log(&crashes(9)[..5]), 0, &limits()), "five are not too many");
+        assert!(!is_widespread(&log(&crashes(1)), ended(0, 0), &limits()));
+        assert!(!is_widespread(&log(&crashes(2)), ended(0, 0), &limits()));
+        assert!(is_widespread(&log(&crashes(3)), ended(0, 0), &limits()));
+        assert!(
+            !is_widespread(&log(&crashes(9)[..5]), ended(0, 0), &limits()),
+            "five are not too many"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn three_sessions_that_withdrew_it_are_enough() {
         let withdrawn = [(1, None, true), (2, None, true), (3, None, true)];
-        assert!(is_widespread(&log(&withdrawn), 0, &limits()));
-        assert!(!is_widespread(&log(&withdrawn[..2]), 0, &limits()));
+        assert!(is_widespread(&log(&withdrawn), ended(0, 0), &limits()));
+        assert!(!is_widespread(&log(&withdrawn[..2]), ended(0, 0), &limits()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_small_share_of_crashes_is_nobodys_concern_in_however_many_sessions() {
         let crashes: Vec<_> = (0..9).map(|n| (n, Some(n), n % 2 == 0)).collect();
-        assert!(is_widespread(&log(&crashes), 8, &limits()));
-        assert!(!is_widespread(&log(&crashes), 9, &limits()), "half of them are not too many");
-        assert!(!is_widespread(&log(&crashes), 891, &limits()), "one in a hundred");
+        assert!(is_widespread(&log(&crashes), ended(8, 0), &limits()));
+        assert!(
+            !is_widespread(&log(&crashes), ended(9, 0), &limits()),
+            "half of them are not too many"
+        );
+        assert!(!is_widespread(&log(&crashes), ended(891, 0), &limits()), "one in a hundred");
+        assert!(is_widespread(&log(&crashes), ended(891, 900), &limits()), "lost with the workers");
+        let all_may = RestartLimits { max_failure_rate: 1.0, ..limits() };
+        assert!(!is_widespread(&log(&crashes), ended(1, 0), &all_may));
+        assert!(is_widespread(&log(&crashes), ended(0, 0), &all_may), "nothing was answered");
     }
 
     #[tokio::test(start_paused = true)]
     async fn poison_says_nothing_of_the_tool() {
         let mut log =
             log(&[(1, Some(7), false), (2, Some(7), false), (3, Some(7), false)].repeat(2));
-        assert!(is_widespread(&log, 0, &limits()));
+        assert!(is_widespread(&log, ended(0, 0), &limits()));
         (1..=3).for_each(|session| log.forget(session, 7));
-        assert!(!is_widespread(&log, 0, &limits()));
+        assert!(!is_widespread(&log, ended(0, 0), &limits()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,7 +288,7 @@ mod tests {
         let mut log = log(&[(1, None, false), (2, None, false), (3, None, false)].repeat(3));
         let at = Instant::now() + Duration::from_secs(31);
         log.add(
-            Crash { at, session: 1, arguments: None, withdrawn: false, answered: 0 },
+            Crash { at, session: 1, arguments: None, withdrawn: false, ends: Ends::default() },
             limits().within,
         );
         assert_eq!(log.len(), 1);

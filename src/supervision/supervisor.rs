@@ -47,7 +47,8 @@ pub enum WorkerChange {
         backoff: Duration,
     },
     /// It failed too often: the tool is out of service. After that one call finds out whether it
-    /// works; if it does not, this is told again.
+    /// works; if it does not, the tool is out of service for as long again, and the session whose
+    /// own circuit it is hears this again.
     CircuitOpened {
         /// The last failure.
         cause: String,
@@ -223,10 +224,10 @@ impl Handler<WorkerFailed> for Supervisor {
             tool.shared().forget_poison(self.number, arguments);
         } else {
             let cool_down = self.limits.cool_down;
-            let answered = tool.shared().answered();
-            let crash = Crash { at: now, session: self.number, arguments, withdrawn, answered };
+            let ends = tool.shared().ends();
+            let crash = Crash { at: now, session: self.number, arguments, withdrawn, ends };
             let trip = Trip { cause: cause.as_str().into(), cool_down };
-            let is_widespread = |crashes: &_| is_widespread(crashes, answered, &self.limits);
+            let is_widespread = |crashes: &_| is_widespread(crashes, ends, &self.limits);
             if tool.shared().on_crash(crash, trip, self.limits.within, is_widespread) {
                 error!(tool = %name, %cause, ?cool_down, "tool fails in many sessions, withdrawn");
                 let everywhere = true;

@@ -1,8 +1,8 @@
 //! What a call may have to wait for before it runs: its turn among the calls of its tool, of its
 //! session and of the process.
 //!
-//! A call takes all it needs at once or nothing, so that no two calls wait for each other, and one
-//! whose turn is slow to come holds nothing that others need.
+//! A call takes all that others need, too, at once or not at all: no two calls wait for each other,
+//! and one whose turn is slow to come holds up nobody.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -61,27 +61,31 @@ impl Gate {
         Some(max.saturating_sub(free.available_permits()))
     }
 
-    /// What a call with these arguments has to wait for: beside the gate's own bounds those of `own`
-    /// and of `shared`.
+    /// What a call with these arguments has to wait for: its turn in its session (`own_turn`), the
+    /// gate's bounds, and those of `threads` and of what is `shared` with other tools.
     pub fn queue(
         &self,
         arguments: &str,
-        own: impl Iterator<Item = Arc<Semaphore>>,
+        own_turn: Option<Arc<Semaphore>>,
+        threads: Option<Arc<Semaphore>>,
         shared: impl Iterator<Item = Arc<Semaphore>>,
     ) -> Queue {
         let serial = self.serial.as_ref().and_then(|serial| serial.of(arguments));
+        let turns = [own_turn, serial].into_iter().flatten().collect();
         let concurrency = self.concurrency.as_ref().map(|(_, permits)| Arc::clone(permits));
-        let mut all: Vec<_> = own.chain(serial).chain(concurrency).collect();
-        let owned = all.len();
-        all.extend(shared);
-        Queue { all, owned, rate: self.rate.clone() }
+        let mut bounds: Vec<_> = threads.into_iter().chain(concurrency).collect();
+        let owned = bounds.len();
+        bounds.extend(shared);
+        Queue { turns, bounds, owned, rate: self.rate.clone() }
     }
 }
 
 /// What one call has to wait for.
 pub(crate) struct Queue {
-    all: Vec<Arc<Semaphore>>,
-    /// So many of them are the tool's own, the others everybody's.
+    /// One after the other, and kept: nobody waits for them but calls that have to wait for this one.
+    turns: Vec<Arc<Semaphore>>,
+    bounds: Vec<Arc<Semaphore>>,
+    /// So many of the bounds are the tool's own, the others everybody's.
     owned: usize,
     rate: Option<Arc<Rate>>,
 }
@@ -90,30 +94,50 @@ impl Queue {
     /// Waits for the call's turn: at each of its bounds first come, first served. Dropping the future
     /// leaves the line.
     pub async fn enter(self) -> Admitted {
-        if let Some(rate) = &self.rate {
-            rate.wait().await;
+        let mut own = Vec::new();
+        for turn in &self.turns {
+            let turn = Arc::clone(turn).acquire_owned().await;
+            own.push(turn.expect("no semaphore is ever closed"));
         }
-        let mut short = 0;
-        let mut permits = loop {
-            match self.take_all(short).await {
-                Ok(permits) => break permits,
-                Err(at) => short = at,
+        let mut permits = match &self.rate {
+            None => self.take_all().await,
+            Some(rate) => {
+                // Those of the same tool stand in line behind: none of them could begin earlier.
+                let _first = rate.turnstile.acquire().await;
+                loop {
+                    let permits = self.take_all().await;
+                    let Some(wait) = rate.try_begin() else { break permits };
+                    drop(permits); // Others need not wait for that.
+                    tokio::time::sleep(wait).await;
+                }
             }
         };
         let shared = Permits { _held: permits.split_off(self.owned) };
-        Admitted { own: Arc::new(Permits { _held: permits }), _shared: shared }
+        own.append(&mut permits);
+        Admitted { own: Arc::new(Permits { _held: own }), _shared: shared }
+    }
+
+    /// Waits until there is room at all bounds, and holds nothing meanwhile.
+    async fn take_all(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut short = 0;
+        loop {
+            match self.take_all_behind(short).await {
+                Ok(permits) => return permits,
+                Err(at) => short = at,
+            }
+        }
     }
 
     /// Waits for the bound at `first` and takes the others if they are to be had; says which is not.
-    async fn take_all(&self, first: usize) -> Result<Vec<OwnedSemaphorePermit>, usize> {
-        let Some(semaphore) = self.all.get(first) else { return Ok(Vec::new()) };
+    async fn take_all_behind(&self, first: usize) -> Result<Vec<OwnedSemaphorePermit>, usize> {
+        let Some(semaphore) = self.bounds.get(first) else { return Ok(Vec::new()) };
         let permit = Arc::clone(semaphore).acquire_owned().await;
         let mut waited = Some(permit.expect("no semaphore is ever closed"));
         let take = |(at, semaphore): (usize, &Arc<Semaphore>)| match at == first {
             true => waited.take().ok_or(at),
             false => Arc::clone(semaphore).try_acquire_owned().map_err(|_| at),
         };
-        self.all.iter().enumerate().map(take).collect()
+        self.bounds.iter().enumerate().map(take).collect()
     }
 }
 
@@ -152,7 +176,7 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<S
 struct Rate {
     limiter: Limiter,
     clock: TokioClock,
-    /// Whoever waits for time to pass, waits alone: the others stand in line behind.
+    /// One call at a time finds out whether it may begin.
     turnstile: Semaphore,
 }
 
@@ -166,11 +190,10 @@ impl Rate {
         Self { limiter, clock, turnstile: Semaphore::new(1) }
     }
 
-    async fn wait(&self) {
-        let _turn = self.turnstile.acquire().await;
-        while let Err(not_until) = self.limiter.check() {
-            tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
-        }
+    /// A call begins now, or is to wait for so long before it asks again.
+    fn try_begin(&self) -> Option<Duration> {
+        let not_until = self.limiter.check().err()?;
+        Some(not_until.wait_time_from(self.clock.now()))
     }
 }
 

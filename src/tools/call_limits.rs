@@ -46,6 +46,16 @@ impl Default for CallLimits {
 }
 
 impl CallLimits {
+    /// The name of a limit that no call could keep.
+    pub fn impossible(&self) -> Option<&'static str> {
+        let limits = [
+            ("time limit of one try", self.attempt_time_limit),
+            ("silence limit", self.silence_limit),
+            ("period of the rate limit", self.rate.map(|rate| rate.per)),
+        ];
+        limits.into_iter().find(|(_, limit)| *limit == Some(Duration::ZERO)).map(|(name, _)| name)
+    }
+
     /// Says whether a call may have to wait for others before it runs.
     pub fn has_gate(&self) -> bool {
         self.max_concurrency.is_some()

@@ -220,7 +220,10 @@ impl Running {
                 return Poll::Pending;
             }
             if let Some(thread) = &care.thread {
-                ready!(thread.poll_ended(cx)); // One thread for one call.
+                if thread.poll_ended(cx).is_pending() {
+                    care.wait_for_change(post, cx);
+                    return Poll::Pending; // One thread for one call.
+                }
                 care.thread = None;
             }
             if care.permits.is_some() {
@@ -254,29 +257,29 @@ impl Running {
             Work::Blocking(_) => None,
         };
         let Some(care) = &mut self.care else { return Ok(()) };
-        let context = care.begin(&post, now);
+        let context = care.context.at_attempt(care.attempts + 1, now);
         let arguments = &self.arguments;
-        let begun = match (&post.tool_type.work, tool) {
+        match (&post.tool_type.work, tool) {
             (Work::Blocking(function), _) => {
                 let (threads, shared) = (&post.terms.capacity.threads, &post.tool_type.shared);
                 let permits = care.permits.as_ref().map(|permits| Arc::clone(&permits.own));
                 let call = threads.begin(function, arguments, context.clone(), permits, shared);
-                call.map(|call| {
-                    care.thread = Some(call.ticket());
-                    self.guard.begin(&context, |_| Box::pin(call));
-                })
+                let call = call.map_err(|error| {
+                    let message = format!("no thread for the tool: {error}");
+                    Outcome::failed(OutcomeKind::Overloaded, message)
+                })?;
+                care.thread = Some(call.ticket());
+                care.begin(&post, now);
+                self.guard.begin(&context, |_| Box::pin(call));
             }
             (Work::Async(_), Some(tool)) => {
+                care.begin(&post, now);
                 let call = |context| tool.call(arguments, context);
                 post.inside(|| self.guard.begin(&context, call));
-                Ok(())
             }
-            (Work::Async(_), None) => Ok(()),
-        };
-        begun.map_err(|error| {
-            let message = format!("no thread for the tool: {error}");
-            Outcome::failed(OutcomeKind::Overloaded, message)
-        })
+            (Work::Async(_), None) => {}
+        }
+        Ok(())
     }
 
     /// Says whether the call goes on.
@@ -306,8 +309,8 @@ impl Running {
 }
 
 impl Care {
-    /// The next try begins; its context.
-    fn begin(&mut self, post: &Assignment, now: Instant) -> CallContext {
+    /// The next try begins.
+    fn begin(&mut self, post: &Assignment, now: Instant) {
         self.attempts += 1;
         self.stage = Stage::Attempting;
         let waits = waits(self.dispatched, self.wanted_and_ready, post.health.down(), now);
@@ -315,7 +318,6 @@ impl Care {
         self.context.account(|tries| tries.begin(now, generation, waits));
         self.context.begin(now, generation, &waits);
         self.set_timer(post, now, now);
-        self.context.at_attempt(self.attempts, now)
     }
 
     /// Ready when it is the call's turn, or there is no room in the line.
@@ -336,9 +338,9 @@ impl Care {
                 let gate = tool_type.shared.gate(&tool_type.limits);
                 let capacity = &post.terms.capacity;
                 let blocks = matches!(tool_type.work, Work::Blocking(_));
-                let own = post.own_turn.iter().chain(blocks.then_some(&capacity.threads.permits));
-                let shared = post.terms.permits.iter().chain(&capacity.permits);
-                let queue = gate.queue(arguments, own.cloned(), shared.cloned());
+                let threads = blocks.then(|| Arc::clone(&capacity.threads.permits));
+                let shared = post.terms.permits.iter().chain(&capacity.permits).cloned();
+                let queue = gate.queue(arguments, post.own_turn.clone(), threads, shared);
                 entering.insert(Entering { turn: Box::pin(queue.enter()), place: None })
             }
         };

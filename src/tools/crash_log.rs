@@ -18,8 +18,16 @@ pub(crate) struct Crash {
     pub arguments: Option<u64>,
     /// The session has withdrawn the tool.
     pub withdrawn: bool,
-    /// How many calls the tool had answered by then, in the whole process.
+    /// How the tool's calls had ended by then, in the whole process.
+    pub ends: Ends,
+}
+
+/// How many calls of a tool ended, from some moment on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
     pub answered: u64,
+    /// Crashed, or had no result in time.
+    pub failed: u64,
 }
 
 /// The last crashes.
@@ -46,13 +54,15 @@ impl CrashLog {
         self.0.clear();
     }
 
-    /// The share of crashes, 0 to 1, among the calls since the first one: `answered` were answered
-    /// by now.
+    /// The share of failures, 0 to 1, among the calls since the first crash: `now` is how they have
+    /// ended by now. A worker that is lost is one crash, however many calls were lost with it.
     #[expect(clippy::cast_precision_loss, reason = "there are never so many")]
-    pub fn share(&self, answered: u64) -> f64 {
-        let Some(first) = self.0.front() else { return 0.0 };
-        let well = answered.saturating_sub(first.answered) as f64;
-        self.0.len() as f64 / (self.0.len() as f64 + well)
+    pub fn share(&self, now: Ends) -> f64 {
+        let Some(Crash { ends: then, .. }) = self.0.front() else { return 0.0 };
+        let answered = now.answered.saturating_sub(then.answered) as f64;
+        let failed = now.failed.saturating_sub(then.failed) as f64;
+        let failed = failed.max(self.0.len() as f64);
+        failed / (failed + answered)
     }
 
     /// Says whether there are none.

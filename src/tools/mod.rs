@@ -50,7 +50,7 @@ pub(crate) use call_limits::CallLimits;
 pub(crate) use circuit::Trip;
 pub(crate) use completion::{Completer, Completion, Completions};
 pub(crate) use context::{CallNews, Facts, News};
-pub(crate) use crash_log::{Crash, CrashLog};
+pub(crate) use crash_log::{Crash, CrashLog, Ends};
 pub(crate) use deadline::later;
 pub(crate) use failure_rate::MaxFailureRate;
 pub(crate) use guard::message_of;

@@ -116,11 +116,10 @@ impl Running {
 
     fn tell(&mut self, end: CallEnd<'_>, probed: Probed) {
         let Assignment { tool_type, health, terms, .. } = &*self.post;
-        if end == CallEnd::Answered {
-            tool_type.shared.on_answer();
-            if health.has_crashed() {
-                health.forgive(fingerprint(&self.arguments));
-            }
+        let was_answered = end == CallEnd::Answered;
+        tool_type.shared.on_end(was_answered);
+        if was_answered && health.has_crashed() {
+            health.forgive(fingerprint(&self.arguments));
         }
         health.on_end(self.generation, end, &terms.rules.tolerance);
         if let Some(probe) = self.probe.take() {

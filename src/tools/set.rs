@@ -49,6 +49,14 @@ pub enum SetError {
         /// As it was given.
         name: String,
     },
+    /// A limit that no call could keep.
+    #[error("the {limit} of the tool `{name}` is zero: no call could keep it")]
+    Limit {
+        /// The tool's name.
+        name: String,
+        /// Which of its limits.
+        limit: &'static str,
+    },
     /// The parameters are no JSON Schema of an object.
     #[error("the parameters of the tool `{name}` are not a JSON Schema of an object: {reason}")]
     Schema {
@@ -77,6 +85,9 @@ impl ToolSet {
         let name = Arc::clone(&tool.name);
         if !is_allowed(&name) {
             return Err(SetError::Name { name: name.to_string() });
+        }
+        if let Some(limit) = tool.limits.impossible() {
+            return Err(SetError::Limit { name: name.to_string(), limit });
         }
         let wrong = |reason: String| SetError::Schema { name: name.to_string(), reason };
         if tool.parameters.get("type").is_some_and(|kind| kind != "object") {

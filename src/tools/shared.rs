@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::CallLimits;
 use super::admission::Gate;
 use super::circuit::{Circuit, Probed, Trip, Verdict};
-use super::crash_log::{Crash, CrashLog};
+use super::crash_log::{Crash, CrashLog, Ends};
 
 /// The condition of a tool in the whole process, at one moment ([`super::ToolType::health`]).
 ///
@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     counting: AtomicBool,
     /// While that is so.
     answered: AtomicU64,
+    failed: AtomicU64,
     crashes: Mutex<CrashLog>,
     gate: OnceLock<Gate>,
     pub waiting: AtomicUsize,
@@ -82,16 +83,20 @@ impl Shared {
         self.is_troubled() && locked(&self.circuit).withdraws(now)
     }
 
-    /// A call was answered. That costs next to nothing while nothing has crashed.
-    pub fn on_answer(&self) {
+    /// A call has ended. That costs next to nothing while nothing has crashed.
+    pub fn on_end(&self, was_answered: bool) {
         if self.counting.load(Ordering::Relaxed) {
-            self.answered.fetch_add(1, Ordering::Relaxed);
+            let count = if was_answered { &self.answered } else { &self.failed };
+            count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// How many calls were answered while it was counted.
-    pub fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Relaxed)
+    /// How calls ended while it was counted.
+    pub fn ends(&self) -> Ends {
+        Ends {
+            answered: self.answered.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
     }
 
     /// Takes in a crash, and opens the circuit if `is_widespread` says so. Says whether it did.
@@ -138,10 +143,15 @@ impl Shared {
 
     /// The probe has ended. Says whether the circuit closed.
     pub fn end_probe(&self, now: Instant, probed: Probed) -> bool {
+        let mut crashes = locked(&self.crashes);
         let mut circuit = locked(&self.circuit);
         let closed = circuit.end_probe(now, probed);
         if closed {
+            crashes.clear();
+            self.counting.store(false, Ordering::Relaxed);
             self.troubled.store(false, Ordering::Release); // While nobody can open it.
+        } else if probed == Probed::Badly {
+            self.withdrawals.fetch_add(1, Ordering::Relaxed);
         }
         closed
     }
@@ -185,7 +195,7 @@ mod tests {
     use super::*;
 
     fn crash(at: Instant) -> Crash {
-        Crash { at, session: 1, arguments: None, withdrawn: false, answered: 0 }
+        Crash { at, session: 1, arguments: None, withdrawn: false, ends: Ends::default() }
     }
 
     fn trip() -> Trip {

@@ -301,3 +301,56 @@ fn those_who_listen_hear_which_calls_wait_for_their_turn() {
         assert_eq!(heard, [(1, 0), (2, 1)]);
     });
 }
+
+#[test]
+fn a_rate_is_of_beginnings_and_not_of_places_in_the_line() {
+    testing::run(async {
+        let tool = dynamic("work", json!({"type": "object"}), |arguments, _| async move {
+            sleep(if arguments["n"] == 0 { seconds(20) } else { Duration::from_millis(1) }).await;
+            Ok("done".to_owned())
+        });
+        let rate = RateLimit { calls: NonZeroU32::new(2).unwrap(), per: seconds(1) };
+        let tool = tool.max_concurrency(1).rate_limit(rate);
+        let round = round(calls("work", 6), [tool]).await;
+        let began: Vec<_> =
+            round.calls.iter().map(|call| (call.started + call.queued).as_millis()).collect();
+        assert_eq!(began[..2], [0, 20_000]);
+        assert!(began[1..].windows(3).all(|three| three[2] - three[0] >= 500), "{began:?}");
+    });
+}
+
+#[test]
+fn exclusive_calls_keep_their_order_whatever_else_they_wait_for() {
+    testing::run(async {
+        let tools = [second("work").exclusive(), second("other")];
+        let tools = Arc::new(ToolSet::new(tools).unwrap());
+        let runtime = Runtime::builder().max_concurrency(2).in_current_system().unwrap();
+        let ask = |script: Scripted| {
+            let model = ScriptedModel::new([script, reply().text("done")]);
+            let options = SessionOptions::new(model, Arc::clone(&tools)).limits(limits());
+            let session = runtime.session(options);
+            actix_rt::spawn(async move { session.ask("go").await.unwrap() })
+        };
+        let others: Vec<_> = (0..3).map(|_| ask(calls("other", 5))).collect();
+        let answer = ask(calls("work", 6)).await.unwrap();
+        let began = started(&answer.report.rounds[0]);
+        assert!(began.is_sorted_by(|one, next| one < next), "{began:?}");
+        for other in others {
+            other.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_limit_that_no_call_could_keep_is_refused() {
+    let never = RateLimit { calls: NonZeroU32::MIN, per: Duration::ZERO };
+    let limited = [
+        ("time limit of one try", second("work").attempt_time_limit(Duration::ZERO)),
+        ("silence limit", second("work").silence_limit(Duration::ZERO)),
+        ("period of the rate limit", second("work").rate_limit(never)),
+    ];
+    for (name, tool) in limited {
+        let error = ToolSet::new([tool]).unwrap_err().to_string();
+        assert_eq!(error, format!("the {name} of the tool `work` is zero: no call could keep it"));
+    }
+}

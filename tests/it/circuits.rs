@@ -314,6 +314,30 @@ fn a_call_in_twenty_that_crashes_does_not_take_a_tool_from_all() {
 }
 
 #[test]
+fn calls_that_are_lost_together_count_each_when_it_is_asked_how_bad_a_tool_is() {
+    testing::run(async {
+        let tool = dynamic("frail", json!({"type": "object"}), |arguments, _| async move {
+            sleep(Duration::from_millis(1)).await; // All of them have begun.
+            assert!(arguments["n"].as_u64().unwrap_or_default() % 10 < 2, "most of them");
+            Ok("fine".to_owned())
+        });
+        let tools = Arc::new(ToolSet::new([tool]).unwrap());
+        let mut worst = Vec::new();
+        for _ in 0..6 {
+            let round = |first: u32| {
+                (first..first + 10)
+                    .fold(reply(), |reply, n| reply.call("frail", &json!({"n": n}).to_string()))
+            };
+            let model = ScriptedModel::new([round(0), round(10), round(20), reply().text("done")]);
+            let answer = session(&model, &tools, supervision()).ask("go").await.unwrap();
+            worst.push(outcomes(&answer.report.rounds[0])[9]);
+        }
+        assert_eq!(worst[..3], ["panicked"; 3]);
+        assert_eq!(worst[5], "unavailable");
+    });
+}
+
+#[test]
 fn two_sessions_do_not_take_a_tool_from_all() {
     testing::run(async {
         let switches = Switches::default();

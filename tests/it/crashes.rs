@@ -10,7 +10,7 @@ use callsheet::conversation::{Record, TurnEnd};
 use callsheet::model::{Event as ModelEvent, Events, Model, Request};
 use callsheet::session::{Cause, FailedTurn};
 use callsheet::store::{Journal, MemoryStore};
-use callsheet::supervision::{RestartLimits, RoundReported};
+use callsheet::supervision::{Backoff, RestartLimits, RoundReported};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Error, Event, Limits, Outcome, OutcomeKind, Question, Session, SessionId,
@@ -444,5 +444,53 @@ fn the_workers_of_a_session_that_was_rebuilt_have_no_past() {
             })
             .collect();
         assert_eq!(told, ["restarted", "opened", "restarted"]);
+    });
+}
+
+#[test]
+fn a_shutdown_waits_for_the_end_of_a_turn_that_a_panic_has_cut() {
+    testing::run(async {
+        for shuts_down_after in [500, 1050] {
+            let (runtime, journal) = rigged(panics_at_the_first_end());
+            let calls = reply().call("sleep", r#"{"s": 1}"#).call("hang", "{}");
+            let session = runtime.session(options(ScriptedModel::new([calls, reply()])));
+            let asked = session.ask("go");
+            let report = async {
+                sleep(Duration::from_millis(shuts_down_after)).await; // Before it, and while it rests.
+                runtime.shutdown(seconds(10)).await
+            };
+            let (asked, report) = tokio::join!(asked, report);
+            crashed(asked);
+            assert_eq!((report.finished, report.cut.len(), report.stuck.len()), (1, 0, 0));
+            assert_eq!(faults(&records(&journal).await), Vec::<String>::new());
+        }
+    });
+}
+
+fn panics_at_the_first_end() -> impl Fn(Asked<'_>) -> Does + Send + Sync + 'static {
+    let happened = AtomicBool::new(false);
+    move |asked| match asked {
+        Asked::Append(records)
+            if records.iter().any(|record| matches!(record.event, Event::CallEnded { .. }))
+                && !happened.swap(true, Ordering::Relaxed) =>
+        {
+            Does::Panics
+        }
+        _ => Does::AsAsked,
+    }
+}
+
+#[test]
+fn a_rest_that_is_longer_than_a_turn_may_take_does_not_lose_the_session() {
+    testing::run(async {
+        let (runtime, _) = rigged(panics_at_the_first_end());
+        let calls = reply().call("sleep", r#"{"s": 1}"#);
+        let model = ScriptedModel::new([calls, reply().text("next")]);
+        let backoff = Backoff { min: seconds(20), max: seconds(20) };
+        let supervision = RestartLimits { backoff, ..RestartLimits::default() };
+        let limits = Limits { turn_time_limit: seconds(5), ..limits() };
+        let session = runtime.session(options(model).limits(limits).supervision(supervision));
+        crashed(session.ask("go").await);
+        assert_eq!(&*session.ask("go on").await.expect("an answer").text, "next");
     });
 }
