@@ -58,37 +58,58 @@ impl Drop for Counted {
     }
 }
 
-async fn tool(kind: &'static str, arguments: Arguments, blocking: bool) -> Result<String, String> {
+/// Twice what the slowest tool takes.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+
+async fn tool(kind: &'static str, arguments: Arguments) -> Result<String, String> {
     STARTED.fetch_add(1, Relaxed);
     let mut counted = Counted(false);
-    let result = work(kind, &arguments, blocking).await;
+    let result = work(kind, &arguments).await;
     counted.0 = true;
     FINISHED.fetch_add(u64::from(result.is_ok()), Relaxed);
     result
 }
 
-async fn work(kind: &'static str, arguments: &Arguments, blocking: bool) -> Result<String, String> {
+async fn work(kind: &'static str, arguments: &Arguments) -> Result<String, String> {
     match &*arguments.mode {
         "raise" => return Err("disk on fire".into()),
         "hang" => std::future::pending::<()>().await,
         _ => {}
     }
     let delay = Duration::from_millis(arguments.ms);
-    if blocking && !delay.is_zero() {
-        let sleep = tokio::task::spawn_blocking(move || std::thread::sleep(delay));
-        sleep.await.map_err(|error| error.to_string())?;
-    } else if !delay.is_zero() {
+    if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     Ok(format!("{kind}:{}", arguments.city))
 }
 
+/// The same on a thread of its own.
+fn block(kind: &str, arguments: &Arguments, context: &CallContext) -> Result<String, String> {
+    STARTED.fetch_add(1, Relaxed);
+    let mut counted = Counted(false);
+    std::thread::sleep(Duration::from_millis(arguments.ms));
+    while arguments.mode == "hang" && !context.is_over() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    counted.0 = true;
+    if arguments.mode == "raise" {
+        return Err("disk on fire".into());
+    }
+    FINISHED.fetch_add(1, Relaxed);
+    Ok(format!("{kind}:{}", arguments.city))
+}
+
 fn tools(blocking: bool) -> Result<Arc<ToolSet>, Box<dyn Error>> {
     let tool = |name: &'static str, kind: &'static str, description: &'static str| {
-        ToolType::typed(name, description, move |arguments: Arguments, _: CallContext| {
-            tool(kind, arguments, blocking)
-        })
-        .effects(Effects::None)
+        let made = match blocking {
+            true => ToolType::blocking(name, description, move |arguments: Arguments, context| {
+                block(kind, &arguments, &context)
+            }),
+            false => ToolType::typed(name, description, move |arguments: Arguments, _| {
+                tool(kind, arguments)
+            }),
+        };
+        made.effects(Effects::None).time_limit(TIME_LIMIT)
     };
     Ok(Arc::new(ToolSet::new([
         tool("get_weather", "weather", "Weather of a city."),
