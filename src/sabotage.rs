@@ -5,7 +5,6 @@
 use std::cell::Cell;
 
 /// A way to break the runtime.
-#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "not every way is wired in"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
     /// A worker is watched as by actix's own `Supervisor`: a panic is its end, and a failure that
@@ -19,7 +18,7 @@ pub enum Sabotage {
     PermitsKept,
     /// Answers enter the history in the order in which they came.
     CompletionOrder,
-    /// A tool that was withdrawn is never offered again.
+    /// A tool that was withdrawn stays so: a probe that goes well opens its circuit again.
     CircuitNeverCloses,
 }
 

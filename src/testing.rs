@@ -46,6 +46,7 @@ use crate::model::{Error, Event, Events, Model, Request};
 #[doc(hidden)]
 pub use crate::sabotage::Sabotage;
 use crate::session::{Clock, Runtime};
+use crate::wire;
 use crate::wire::chat::{self, Message, Role};
 
 /// Runs `test` in an actix System with one thread and a paused clock: when everything waits, time
@@ -212,8 +213,47 @@ impl Spoken {
 #[derive(Debug, Default)]
 pub struct ScriptedModel {
     script: Mutex<VecDeque<Scripted>>,
-    requests: Mutex<Vec<Vec<Message>>>,
+    heard: Mutex<Heard>,
     violations: Mutex<Vec<String>>,
+}
+
+/// The histories that a model was sent. Each goes on from the last one, as a rule, and then only what
+/// is new of it is decoded.
+#[derive(Debug, Default)]
+struct Heard {
+    histories: Vec<History>,
+    /// Of each request: which history it was sent, and how many messages there were then.
+    requests: Vec<(usize, usize)>,
+}
+
+/// A list of messages, as it came and decoded.
+#[derive(Debug, Default)]
+struct History {
+    bytes: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+impl Heard {
+    /// Takes in the messages of a request, and shows them.
+    fn take_in(&mut self, bytes: &[u8]) -> Result<&[Message], wire::Error> {
+        let last = self.histories.last().map_or(&[][..], |history| &history.bytes);
+        match bytes.strip_prefix(last).and_then(|rest| rest.strip_prefix(b",")) {
+            Some(rest) if !last.is_empty() => {
+                let added = chat::decode_messages(rest)?;
+                if let Some(history) = self.histories.last_mut() {
+                    history.bytes = bytes.to_vec();
+                    history.messages.extend(added);
+                }
+            }
+            _ => {
+                let messages = chat::decode_messages(bytes)?;
+                self.histories.push(History { bytes: bytes.to_vec(), messages });
+            }
+        }
+        let messages = self.histories.last().map_or(&[][..], |history| &history.messages);
+        self.requests.push((self.histories.len() - 1, messages.len()));
+        Ok(messages)
+    }
 }
 
 impl ScriptedModel {
@@ -224,10 +264,19 @@ impl ScriptedModel {
         Arc::new(Self { script, ..Self::default() })
     }
 
+    /// Has it say `script` from now on, in place of what is left of the last one.
+    pub fn rewrite(&self, script: impl IntoIterator<Item = Scripted>) {
+        *locked(&self.script) = script.into_iter().collect();
+    }
+
     /// The histories it was sent.
     #[must_use]
     pub fn requests(&self) -> Vec<Vec<Message>> {
-        locked(&self.requests).clone()
+        let heard = locked(&self.heard);
+        let messages = |(history, count): &(usize, usize)| {
+            heard.histories[*history].messages[..*count].to_vec()
+        };
+        heard.requests.iter().map(messages).collect()
     }
 
     /// What was wrong with them: calls without exactly one answer, or answers out of order. Empty
@@ -244,11 +293,8 @@ impl Model for ScriptedModel {
     }
 
     fn ask(&self, request: Request<'_>) -> Events {
-        match chat::decode_messages(request.messages) {
-            Ok(messages) => {
-                locked(&self.violations).extend(violations(&messages));
-                locked(&self.requests).push(messages);
-            }
+        match locked(&self.heard).take_in(request.messages) {
+            Ok(messages) => locked(&self.violations).extend(violations(messages)),
             Err(error) => locked(&self.violations).push(error.to_string()),
         }
         let next = locked(&self.script).pop_front();

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::terms::permits;
 use super::{CallLimits, RateLimit};
+use crate::sabotage::{self, Sabotage};
 
 /// The gate that the calls of one tool type go through, in the whole process.
 #[derive(Debug)]
@@ -42,9 +43,7 @@ pub(crate) struct Admitted {
 
 /// Some of what a call needs to run.
 #[derive(Debug)]
-pub(crate) struct Permits {
-    _held: Vec<OwnedSemaphorePermit>,
-}
+pub(crate) struct Permits(Vec<OwnedSemaphorePermit>);
 
 impl Gate {
     pub fn new(limits: &CallLimits) -> Self {
@@ -112,9 +111,9 @@ impl Queue {
                 }
             }
         };
-        let shared = Permits { _held: permits.split_off(self.owned) };
+        let shared = Permits(permits.split_off(self.owned));
         own.append(&mut permits);
-        Admitted { own: Arc::new(Permits { _held: own }), _shared: shared }
+        Admitted { own: Arc::new(Permits(own)), _shared: shared }
     }
 
     /// Waits until there is room at all bounds, and holds nothing meanwhile.
@@ -138,6 +137,14 @@ impl Queue {
             false => Arc::clone(semaphore).try_acquire_owned().map_err(|_| at),
         };
         self.bounds.iter().enumerate().map(take).collect()
+    }
+}
+
+impl Drop for Permits {
+    fn drop(&mut self) {
+        if sabotage::is(Sabotage::PermitsKept) {
+            self.0.drain(..).for_each(OwnedSemaphorePermit::forget);
+        }
     }
 }
 

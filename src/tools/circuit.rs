@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::later;
+use crate::sabotage::{self, Sabotage};
 
 /// One tool's circuit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,6 +88,10 @@ impl Circuit {
     pub fn end_probe(&mut self, now: Instant, probed: Probed) -> bool {
         let Self::HalfOpen { again, .. } = self else { return false };
         let again = again.clone();
+        let probed = match probed {
+            Probed::Well if sabotage::is(Sabotage::CircuitNeverCloses) => Probed::Badly,
+            probed => probed,
+        };
         match probed {
             Probed::Well => *self = Self::Closed,
             Probed::Badly => self.open(now, again),

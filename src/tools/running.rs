@@ -127,13 +127,18 @@ impl Running {
         }
     }
 
-    /// Nobody waits any more: the time is over, or somebody cancelled it. The work is dropped with
-    /// the call. That the round or the turn had no time for it says nothing of the tool.
+    /// Nobody waits any more: the time is over, or somebody cancelled it. The work is dropped, and the
+    /// worker told once. That the round or the turn had no time for it says nothing of the tool.
     fn on_given_up(&mut self) {
         let runs = self.care.as_ref().is_none_or(|care| care.is_attempting());
         let own_limit = self.expires == Expired::Call;
-        if runs && own_limit && self.guard.context().deadline() <= Instant::now() {
-            self.tell(CallEnd::TimedOut, Probed::Badly);
+        let is_late = runs && own_limit && self.guard.context().deadline() <= Instant::now();
+        let Self { guard, post, .. } = self;
+        post.inside(|| guard.stop());
+        match self.guard.take_drop_panic() {
+            Some(cause) => self.tell_of_crash(&cause),
+            None if is_late => self.tell(CallEnd::TimedOut, Probed::Badly),
+            None => {}
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Behaviour {
     Hang,
     /// Leaves its work to a task that never looks whether anybody waits.
     HangDeaf,
+    /// The first `tries` end as `by` says; the next one answers.
+    Recover { ms: u64, tries: u32, by: Fault },
     /// Asks for a tool that is not there.
     UnknownTool,
     /// Breaks the schema.
@@ -39,13 +41,22 @@ pub enum Behaviour {
     Truncated,
 }
 
+/// How a try ends that is to go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    Fail,
+    Panic,
+    Hang,
+}
+
 /// How long the work of [`Behaviour::HangDeaf`] goes on: longer than any turn.
 pub const DEAF_MS: u64 = 60_000;
 
 /// The JSON Schema of every scripted tool.
 pub fn schema() -> serde_json::Value {
-    serde_json::json!({"type": "object", "required": ["do"], "properties": {
-        "do": {"type": "string"}, "ms": {"type": "integer"}, "steps": {"type": "integer"}}})
+    let properties = serde_json::json!({"do": {"type": "string"}}); // More would take its time.
+    serde_json::json!({"type": "object", "required": ["do"], "properties": properties})
 }
 
 impl Behaviour {
@@ -75,16 +86,27 @@ impl Behaviour {
         serde_json::from_str(arguments).expect("a scenario writes no other arguments")
     }
 
-    /// How it ends if nobody breaks it off, and when; `None` if it never does.
-    pub fn natural_end(self) -> Option<(OutcomeKind, u64)> {
+    /// What the try of this number does. Of most behaviours all tries are alike.
+    pub fn at_try(self, number: u32) -> Self {
         match self {
+            Self::Recover { ms, tries, .. } if tries < number => Self::Succeed { ms },
+            Self::Recover { ms, by: Fault::Fail, .. } => Self::Fail { ms },
+            Self::Recover { ms, by: Fault::Panic, .. } => Self::PanicLate { ms },
+            Self::Recover { by: Fault::Hang, .. } => Self::Hang,
+            same => same,
+        }
+    }
+
+    /// How a try of it ends if nobody breaks it off, and when; `None` if it never does.
+    pub fn natural_end(self, number: u32) -> Option<(OutcomeKind, u64)> {
+        match self.at_try(number) {
             Self::Succeed { ms } | Self::Report { ms, .. } | Self::PanicInDrop { ms } => {
                 Some((OutcomeKind::Ok, ms))
             }
             Self::Fail { ms } => Some((OutcomeKind::ToolError, ms)),
             Self::PanicInCall | Self::PanicAtOnce => Some((OutcomeKind::Panicked, 0)),
             Self::PanicLate { ms } => Some((OutcomeKind::Panicked, ms)),
-            Self::Hang | Self::HangDeaf => None,
+            Self::Hang | Self::HangDeaf | Self::Recover { .. } => None,
             Self::UnknownTool | Self::BreakSchema | Self::Malformed | Self::Truncated => None,
         }
     }
@@ -99,8 +121,12 @@ impl Behaviour {
         }
     }
 
-    /// Says whether the worker is lost when the call has ended as `kind`.
-    pub fn crashes_its_worker(self, kind: OutcomeKind) -> bool {
-        kind == OutcomeKind::Panicked || matches!(self, Self::PanicInDrop { .. })
+    /// When it says how far it is.
+    pub fn signs(self) -> impl Iterator<Item = u64> {
+        let (ms, steps) = match self {
+            Self::Report { ms, steps } => (ms, steps),
+            _ => (0, 0),
+        };
+        (1..=steps).map(move |step| ms * step / steps)
     }
 }

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use callsheet::conversation::{AskedCall, CallTimes, TurnEnd};
-use callsheet::{Event, Mode, Outcome, Record};
+use callsheet::{Event, Mode, Outcome, OutcomeKind, Record};
 
 use super::behaviour::Behaviour;
+
+/// What is said of a try that was broken off by a limit of its own.
+pub const BROKEN_OFF_BY_A_TRY: [&str; 2] =
+    ["no result within the time limit of one try", "no sign of life"];
 
 /// A session as its events tell it. Times in microseconds.
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub turns: Vec<Turn>,
-    pub rebuilds: Vec<Rebuild>,
-    pub withdrawals: Vec<Withdrawal>,
+    /// In order.
+    pub losses: Vec<Loss>,
+    pub closings: Vec<Closing>,
     /// Events that came where nothing like it was to come.
     pub strays: Vec<String>,
 }
@@ -42,6 +47,7 @@ pub struct Call {
     pub asked: AskedCall,
     pub behaviour: Behaviour,
     pub started_at: Vec<u64>,
+    pub retries: Vec<Retry>,
     pub ends: Vec<End>,
     /// What the tool said on the way.
     pub progress: Vec<String>,
@@ -54,22 +60,45 @@ pub struct End {
     pub times: CallTimes,
 }
 
-/// A worker was down from its failure until it was back.
+/// A try that failed, and is to be followed by another.
 #[derive(Debug)]
-pub struct Rebuild {
-    pub tool: Arc<str>,
-    pub generation: u32,
-    pub failed_at: u64,
-    pub back_at: u64,
+pub struct Retry {
+    pub number: u32,
+    pub at: u64,
+    pub cause: String,
+    pub rest: u64,
 }
 
-/// A tool was taken out of service.
+/// A generation of a worker was lost: it was down from its failure until the next was there.
 #[derive(Debug)]
-#[expect(dead_code, reason = "it is only shown")]
-pub struct Withdrawal {
+pub struct Loss {
+    /// Among those of all tools, from 0.
+    pub place: usize,
+    pub tool: Arc<str>,
+    pub failed_at: u64,
+    pub back_at: u64,
+    pub what: Becomes,
+}
+
+/// What becomes of a worker that was lost.
+#[derive(Debug, PartialEq)]
+pub enum Becomes {
+    Rebuilt {
+        generation: u32,
+    },
+    /// The tool is out of service, and the worker there to say so.
+    Withdrawn {
+        until: u64,
+    },
+}
+
+/// A tool is in service again.
+#[derive(Debug)]
+pub struct Closing {
     pub tool: Arc<str>,
     pub at: u64,
-    pub until: u64,
+    /// It came after so many losses of any tool.
+    pub losses_before: usize,
 }
 
 impl Ledger {
@@ -105,6 +134,7 @@ impl Ledger {
                     asked: call.clone(),
                     behaviour: Behaviour::read(&call.tool, &call.arguments),
                     started_at: Vec::new(),
+                    retries: Vec::new(),
                     ends: Vec::new(),
                     progress: Vec::new(),
                 });
@@ -130,19 +160,32 @@ impl Ledger {
                 return (call.asked.id == *id).then_some(());
             }
             Event::WorkerRestarted { tool, generation, backoff_us, .. } => {
-                let (tool, generation) = (Arc::clone(tool), *generation);
-                let back_at = at + backoff_us;
-                self.rebuilds.push(Rebuild { tool, generation, failed_at: at, back_at });
+                let (tool, back_at) = (Arc::clone(tool), at + backoff_us);
+                let what = Becomes::Rebuilt { generation: *generation };
+                let place = self.losses.len();
+                self.losses.push(Loss { place, tool, failed_at: at, back_at, what });
             }
-            Event::CallRetried { round, ordinal, .. } => {
+            Event::CallQueued { round, ordinal, .. } => {
                 let call = self.call(*round, *ordinal)?;
                 return call.ends.is_empty().then_some(());
             }
-            Event::CircuitOpened { tool, cool_down_us, .. } => {
-                let (tool, until) = (Arc::clone(tool), at + cool_down_us);
-                self.withdrawals.push(Withdrawal { tool, at, until });
+            Event::CallRetried { round, ordinal, attempt, cause, backoff_us } => {
+                let call = self.call(*round, *ordinal)?;
+                let (number, cause, rest) = (*attempt, cause.clone(), *backoff_us);
+                call.retries.push(Retry { number, at, cause, rest });
+                return call.ends.is_empty().then_some(());
             }
-            Event::CircuitClosed { .. } => {}
+            Event::CircuitOpened { tool, cool_down_us, everywhere, .. } => {
+                let what = Becomes::Withdrawn { until: at + cool_down_us };
+                let tool = Arc::clone(tool);
+                let place = self.losses.len();
+                self.losses.push(Loss { place, tool, failed_at: at, back_at: at, what });
+                return (!everywhere).then_some(()); // There is no other session.
+            }
+            Event::CircuitClosed { tool } => {
+                let (tool, losses_before) = (Arc::clone(tool), self.losses.len());
+                self.closings.push(Closing { tool, at, losses_before });
+            }
             Event::TurnEnded { end, .. } => {
                 self.end_round(at)?;
                 self.open_turn()?.ended = Some((at, end.clone()));
@@ -180,9 +223,12 @@ impl Ledger {
         self.rounds().flat_map(|(_, round)| &round.calls)
     }
 
-    /// The rebuilds of the worker of `tool`, in order.
-    pub fn rebuilds_of<'a>(&'a self, tool: &'a str) -> impl Iterator<Item = &'a Rebuild> {
-        self.rebuilds.iter().filter(move |rebuild| *rebuild.tool == *tool)
+    /// The losses of the worker of `tool`, in order.
+    pub fn losses_of<'a>(
+        &'a self,
+        tool: &'a str,
+    ) -> impl DoubleEndedIterator<Item = &'a Loss> + Clone {
+        self.losses.iter().filter(move |loss| *loss.tool == *tool)
     }
 }
 
@@ -204,10 +250,25 @@ impl End {
     pub fn dispatched_at(&self) -> Option<u64> {
         Some(self.times.dispatched_at_us).filter(|at| *at > 0)
     }
+}
 
-    /// When it began, if it did.
-    pub fn began_at(&self) -> Option<u64> {
-        let waited = self.times.queued_us + self.times.startup_us + self.times.backoff_us;
-        self.dispatched_at().filter(|_| self.times.attempts > 0).map(|at| at + waited)
+impl Loss {
+    /// Says whether the tool was taken out of service.
+    pub fn is_withdrawal(&self) -> bool {
+        matches!(self.what, Becomes::Withdrawn { .. })
+    }
+}
+
+impl Retry {
+    /// How the try ended, by what is said of it.
+    pub fn kind(&self) -> OutcomeKind {
+        let said = |texts: &[&str]| texts.iter().any(|text| self.cause.starts_with(text));
+        if said(&["tool panicked"]) {
+            OutcomeKind::Panicked
+        } else if said(&BROKEN_OFF_BY_A_TRY) {
+            OutcomeKind::TimedOut
+        } else {
+            OutcomeKind::ToolError
+        }
     }
 }

@@ -5,23 +5,42 @@ use std::time::Duration;
 use callsheet::supervision::{Backoff, RestartLimits};
 use callsheet::{Effects, Limits, Mode};
 
-use super::behaviour::{Behaviour, UNKNOWN_TOOL};
+use super::behaviour::{Behaviour, Fault, UNKNOWN_TOOL};
 use super::dice::Dice;
 
 /// A session as its seed says. All times are whole milliseconds.
 #[derive(Clone, Debug)]
 pub struct Scenario {
+    pub temper: Temper,
     pub tools: Vec<ToolPlan>,
     pub limits: Limits,
+    /// So many calls of the session at a time.
+    pub max_concurrency: Option<usize>,
     pub supervision: RestartLimits,
     pub turns: Vec<TurnPlan>,
 }
 
-#[derive(Clone, Debug)]
+/// What kind of session it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// Workers are always rebuilt; calls wait for nothing else, and are tried once.
+    Calm,
+    /// Tools are withdrawn, calls are tried again, wait for their turn, and poison what they touch.
+    Troubled,
+}
+
+#[derive(Clone, Debug, Default)]
 pub struct ToolPlan {
     pub name: &'static str,
     pub effects: Effects,
     pub time_limit: Option<Duration>,
+    pub retries: u32,
+    /// Of one try.
+    pub try_limit: Option<Duration>,
+    pub silence_limit: Option<Duration>,
+    pub max_concurrency: Option<usize>,
+    pub exclusive: bool,
+    pub max_queue: Option<usize>,
     /// So many times it cannot be made, before it can.
     pub failed_makes: u32,
 }
@@ -50,7 +69,7 @@ pub enum Says {
     Silence,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CallPlan {
     pub tool: &'static str,
     pub behaviour: Behaviour,
@@ -79,15 +98,21 @@ const TOOLS: [(&str, Effects); 4] = [
 ];
 
 impl Scenario {
+    /// The session of `seed`: of every two seeds one is troubled.
     pub fn new(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
-        let dice = &mut dice;
-        let tools = TOOLS.map(|(name, effects)| ToolPlan {
-            name,
-            effects,
-            time_limit: dice.percent(60).then(|| millis(dice, 50, 3_000)),
-            failed_makes: if dice.percent(10) { dice.between(1, 3) as u32 } else { 0 },
-        });
+        match seed % 2 {
+            0 => Self::calm(&mut Dice::new(seed)),
+            _ => Self::troubled(&mut Dice::new(seed)),
+        }
+    }
+
+    /// The tool `name`.
+    pub fn tool(&self, name: &str) -> Option<&ToolPlan> {
+        self.tools.iter().find(|tool| *tool.name == *name)
+    }
+
+    fn calm(dice: &mut Dice) -> Self {
+        let tools = TOOLS.map(|(name, effects)| ToolPlan::new(dice, name, effects));
         let limits = Limits {
             mode: if dice.percent(70) { Mode::Parallel } else { Mode::Sequential },
             max_rounds: if dice.percent(15) { dice.between(0, 4) as u32 } else { 16 },
@@ -98,7 +123,7 @@ impl Scenario {
         };
         let min = millis(dice, 10, 300);
         let backoff = Backoff { min, max: min + millis(dice, 0, 3_000) };
-        let turns = (0..dice.between(1, 4)).map(|_| TurnPlan::new(dice)).collect();
+        let turns = (0..dice.between(1, 4)).map(|_| TurnPlan::new(dice, &[])).collect();
         // As if there were no circuits.
         let supervision = RestartLimits {
             max_restarts: u32::MAX,
@@ -107,20 +132,65 @@ impl Scenario {
             backoff,
             ..RestartLimits::default()
         };
-        Self { tools: tools.into(), limits, supervision, turns }
+        let (temper, tools, max_concurrency) = (Temper::Calm, tools.into(), None);
+        Self { temper, tools, limits, max_concurrency, supervision, turns }
+    }
+
+    fn troubled(dice: &mut Dice) -> Self {
+        let mut scenario = Self::calm(dice);
+        scenario.temper = Temper::Troubled;
+        scenario.tools.iter_mut().for_each(|tool| tool.trouble(dice));
+        scenario.max_concurrency = dice.percent(40).then(|| dice.between(1, 6) as usize);
+        scenario.supervision = RestartLimits {
+            max_restarts: dice.between(0, 4) as u32,
+            within: millis(dice, 2_000, 20_000),
+            backoff: scenario.supervision.backoff,
+            cool_down: millis(dice, 500, 6_000),
+            max_time_outs: dice.between(0, 3) as u32,
+            max_failure_rate: dice.between(30, 100) as f64 / 100.0,
+            failure_rate_min_calls: dice.between(3, 10) as u32,
+        };
+        // Some calls come again and again: what crashes twice is poison.
+        let again: Vec<_> = (0..4).map(|_| CallPlan::that_crashes(dice)).collect();
+        let turns = (0..dice.between(1, 4)).map(|_| TurnPlan::new(dice, &again));
+        scenario.turns = turns.collect();
+        scenario
+    }
+}
+
+impl ToolPlan {
+    fn new(dice: &mut Dice, name: &'static str, effects: Effects) -> Self {
+        Self {
+            name,
+            effects,
+            time_limit: dice.percent(60).then(|| millis(dice, 50, 3_000)),
+            failed_makes: if dice.percent(10) { dice.between(1, 3) as u32 } else { 0 },
+            ..Self::default()
+        }
+    }
+
+    fn trouble(&mut self, dice: &mut Dice) {
+        self.retries = if dice.percent(60) { dice.between(1, 3) as u32 } else { 0 };
+        self.try_limit = dice.percent(30).then(|| millis(dice, 50, 1_500));
+        self.silence_limit = dice.percent(25).then(|| millis(dice, 50, 1_000));
+        self.max_concurrency = dice.percent(40).then(|| dice.between(1, 3) as usize);
+        self.exclusive = dice.percent(15);
+        self.max_queue = dice.percent(35).then(|| dice.between(0, 5) as usize);
     }
 }
 
 impl TurnPlan {
-    fn new(dice: &mut Dice) -> Self {
-        let rounds = (0..dice.between(1, 5)).map(|_| calls(dice));
+    /// A turn, troubled if there are calls that come `again`.
+    fn new(dice: &mut Dice, again: &[CallPlan]) -> Self {
+        let rounds = (0..dice.between(1, 5)).map(|_| calls(dice, again));
         let says: Vec<_> = rounds.collect();
         let last = match dice.between(1, 100) {
             1..=4 => Says::Silence,
             5..=8 => Says::Failure,
             _ => Says::Text,
         };
-        let reply = |says| ReplyPlan { delay: millis(dice, 0, 400), says };
+        let longest = if again.is_empty() { 400 } else { 1_500 }; // Cool-downs pass meanwhile.
+        let reply = |says| ReplyPlan { delay: millis(dice, 0, longest), says };
         let replies = says.into_iter().chain([last]).map(reply).collect();
         let mut meddling: Vec<_> = (0..dice.between(0, 4))
             .map(|_| Meddling { after: millis(dice, 0, 6_000), what: Meddle::AskForStatus })
@@ -134,8 +204,15 @@ impl TurnPlan {
     }
 }
 
-fn calls(dice: &mut Dice) -> Says {
-    let mut calls: Vec<_> = (0..dice.between(1, 10)).map(|_| CallPlan::new(dice)).collect();
+fn calls(dice: &mut Dice, again: &[CallPlan]) -> Says {
+    let count = dice.between(1, 10);
+    let call = |_| match again {
+        [] => CallPlan::new(dice),
+        again if dice.percent(12) => dice.one_of(again),
+        _ if dice.percent(15) => CallPlan::that_recovers(dice),
+        _ => CallPlan::new(dice),
+    };
+    let mut calls: Vec<_> = (0..count).map(call).collect();
     if dice.percent(5) {
         calls.push(CallPlan { tool: "read", behaviour: Behaviour::Truncated, number: 0 }); // Always the last.
     }
@@ -163,6 +240,29 @@ impl CallPlan {
             Behaviour::UnknownTool => UNKNOWN_TOOL,
             _ => dice.one_of(&TOOLS).0,
         };
+        Self::of(dice, tool, behaviour)
+    }
+
+    fn that_crashes(dice: &mut Dice) -> Self {
+        let ms = dice.between(0, 200);
+        let behaviours = [
+            Behaviour::PanicAtOnce,
+            Behaviour::PanicLate { ms },
+            Behaviour::PanicInDrop { ms },
+            Behaviour::Recover { ms, tries: 1, by: Fault::Panic },
+        ];
+        let (tool, behaviour) = (dice.one_of(&TOOLS).0, dice.one_of(&behaviours));
+        Self::of(dice, tool, behaviour)
+    }
+
+    fn that_recovers(dice: &mut Dice) -> Self {
+        let (ms, tries) = (dice.between(0, 800), dice.between(1, 3) as u32);
+        let by = dice.one_of(&[Fault::Fail, Fault::Fail, Fault::Panic, Fault::Hang]);
+        let (tool, behaviour) = (dice.one_of(&TOOLS).0, Behaviour::Recover { ms, tries, by });
+        Self::of(dice, tool, behaviour)
+    }
+
+    fn of(dice: &mut Dice, tool: &'static str, behaviour: Behaviour) -> Self {
         Self { tool, behaviour, number: dice.between(0, 1 << 40) }
     }
 }

@@ -36,14 +36,25 @@ pub fn silence_scripted_panics() {
 pub struct Witness {
     clock: Clock,
     sightings: Mutex<Vec<Sighting>>,
+    failed_makes: Mutex<Vec<FailedMake>>,
     tools: AtomicUsize,
 }
 
-/// A call that a tool was given. Times as in the record.
+/// A tool that could not be made when it was to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedMake {
+    pub tool: &'static str,
+    pub at: u64,
+}
+
+/// A try of a call that a tool was given. Times as in the record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {
     pub round: u64,
     pub ordinal: u32,
+    pub key: String,
+    /// Which try of the call it says it is.
+    pub number: u32,
     pub began_at: u64,
     /// When its future was dropped.
     pub gone_at: Option<u64>,
@@ -51,12 +62,18 @@ pub struct Sighting {
 
 impl Witness {
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, sightings: Mutex::default(), tools: AtomicUsize::new(0) })
+        let (sightings, failed_makes, tools) = Default::default();
+        Arc::new(Self { clock, sightings, failed_makes, tools })
     }
 
     /// All calls so far, in the order in which they began.
     pub fn sightings(&self) -> Vec<Sighting> {
         self.locked().clone()
+    }
+
+    /// All makes so far that failed.
+    pub fn failed_makes(&self) -> Vec<FailedMake> {
+        self.failed_makes.lock().expect("nobody panics with the lock").clone()
     }
 
     /// How many calls are not gone.
@@ -73,12 +90,19 @@ impl Witness {
         self.sightings.lock().expect("nobody panics with the lock")
     }
 
-    fn see(self: &Arc<Self>, key: &CallKey) -> Seen {
+    fn see(self: &Arc<Self>, context: &CallContext) -> Seen {
         let mut sightings = self.locked();
-        let CallKey { round, ordinal, .. } = *key;
+        let CallKey { round, ordinal, .. } = *context.key();
+        let (key, number) = (context.key().to_string(), context.attempt());
         let began_at = self.clock.micros_at(Instant::now());
-        sightings.push(Sighting { round, ordinal, began_at, gone_at: None });
+        sightings.push(Sighting { round, ordinal, key, number, began_at, gone_at: None });
         Seen { witness: Arc::clone(self), place: sightings.len() - 1 }
+    }
+
+    fn see_failed_make(&self, tool: &'static str) {
+        let at = self.clock.micros_at(Instant::now());
+        let mut failed = self.failed_makes.lock().expect("nobody panics with the lock");
+        failed.push(FailedMake { tool, at });
     }
 }
 
@@ -98,21 +122,38 @@ impl Drop for Seen {
 /// The tools of a scenario.
 pub fn tool_set(plans: &[ToolPlan], witness: &Arc<Witness>) -> ToolSet {
     let tool = |plan: &ToolPlan| {
-        let (witness, failed_makes) = (Arc::clone(witness), plan.failed_makes);
+        let (witness, failed_makes, name) = (Arc::clone(witness), plan.failed_makes, plan.name);
         let made = AtomicU32::new(0);
         let make = move || {
-            let is_made = made.fetch_add(1, Ordering::Relaxed) >= failed_makes;
-            assert!(is_made, "{SCRIPTED}: it cannot be made");
+            if made.fetch_add(1, Ordering::Relaxed) < failed_makes {
+                witness.see_failed_make(name);
+                panic!("{SCRIPTED}: it cannot be made");
+            }
             witness.tools.fetch_add(1, Ordering::Relaxed);
             ScriptedTool(Arc::clone(&witness))
         };
-        let tool = ToolType::new(plan.name, "for a test", schema(), make).effects(plan.effects);
-        match plan.time_limit {
-            Some(limit) => tool.time_limit(limit),
-            None => tool,
-        }
+        plan.limit(ToolType::new(name, "for a test", schema(), make).effects(plan.effects))
     };
     ToolSet::new(plans.iter().map(tool)).expect("the tools are well formed")
+}
+
+impl ToolPlan {
+    /// Sets the limits of `tool` that the plan has.
+    fn limit(&self, tool: ToolType) -> ToolType {
+        fn set<T>(tool: ToolType, limit: Option<T>, by: fn(ToolType, T) -> ToolType) -> ToolType {
+            match limit {
+                Some(limit) => by(tool, limit),
+                None => tool,
+            }
+        }
+        let tool = set(tool, self.time_limit, ToolType::time_limit);
+        let tool = set(tool, self.try_limit, ToolType::attempt_time_limit);
+        let tool = set(tool, self.silence_limit, ToolType::silence_limit);
+        let tool = set(tool, self.max_concurrency, ToolType::max_concurrency);
+        let tool = set(tool, self.max_queue, ToolType::max_queue);
+        let tool = tool.retries(self.retries);
+        if self.exclusive { tool.exclusive() } else { tool }
+    }
 }
 
 struct ScriptedTool(Arc<Witness>);
@@ -125,8 +166,8 @@ impl Drop for ScriptedTool {
 
 impl Tool for ScriptedTool {
     fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
-        let _seen = self.0.see(context.key());
-        let behaviour = Behaviour::read("", arguments);
+        let _seen = self.0.see(&context);
+        let behaviour = Behaviour::read("", arguments).at_try(context.attempt());
         assert!(behaviour != Behaviour::PanicInCall, "{SCRIPTED}");
         let explodes = matches!(behaviour, Behaviour::PanicInDrop { .. });
         Box::pin(Work { act: Box::pin(act(behaviour, context)), explodes, _seen })
@@ -193,10 +234,11 @@ async fn act(behaviour: Behaviour, context: CallContext) -> Result<String, tools
             drop(never.await);
         }
         Behaviour::PanicInCall
+        | Behaviour::Recover { .. }
         | Behaviour::UnknownTool
         | Behaviour::BreakSchema
         | Behaviour::Malformed
-        | Behaviour::Truncated => unreachable!("{behaviour:?} was to be refused"),
+        | Behaviour::Truncated => unreachable!("{behaviour:?} was to be dealt with"),
     }
     Ok(answer(round, ordinal))
 }

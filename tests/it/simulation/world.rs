@@ -1,10 +1,9 @@
 //! Runs one session of a scenario through the real actors, and writes down what it came to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use callsheet::model::{Error, Events, Model, Request};
+use callsheet::model::Error;
 use callsheet::session::{Clock, Status};
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
@@ -14,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::behaviour::{Behaviour, DEAF_MS};
 use super::scenario::{Meddle, Meddling, ReplyPlan, Says, Scenario, TurnPlan};
-use super::tools::{Sighting, Witness, tool_set};
+use super::tools::{FailedMake, Sighting, Witness, tool_set};
 
 /// Longer than any session takes that does not hang.
 const FOR_EVER: Duration = Duration::from_secs(10 * 3600);
@@ -35,6 +34,7 @@ pub struct Run {
     pub wire_violations: Vec<String>,
     /// What tools saw of calls.
     pub sightings: Vec<Sighting>,
+    pub failed_makes: Vec<FailedMake>,
     /// What is still there when all is over.
     pub left: Vec<String>,
 }
@@ -72,45 +72,6 @@ pub fn run(scenario: &Scenario) -> Option<Run> {
     testing::run(async { timeout(FOR_EVER, live(scenario)).await.ok() })
 }
 
-/// Says what the script of the turn says that is under way.
-struct Scripts {
-    turns: Vec<Arc<ScriptedModel>>,
-    current: AtomicUsize,
-}
-
-impl Model for Scripts {
-    fn name(&self) -> &str {
-        "scripted"
-    }
-
-    fn ask(&self, request: Request<'_>) -> Events {
-        self.turns[self.current.load(Ordering::Relaxed)].ask(request)
-    }
-}
-
-impl Scripts {
-    /// A script for each turn, and one for a plain question behind them.
-    fn new(turns: &[TurnPlan]) -> Arc<Self> {
-        let script = |turn: &TurnPlan| ScriptedModel::new(turn.replies.iter().map(scripted));
-        let last = ScriptedModel::new([reply().text("all is well")]);
-        let turns = turns.iter().map(script).chain([last]).collect();
-        Arc::new(Self { turns, current: AtomicUsize::new(0) })
-    }
-
-    fn next_turn(&self) {
-        self.current.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The history that came with the last request.
-    fn last_history(&self) -> Vec<Message> {
-        self.turns.last().and_then(|model| model.requests().pop()).unwrap_or_default()
-    }
-
-    fn violations(&self) -> Vec<String> {
-        self.turns.iter().flat_map(|model| model.violations()).collect()
-    }
-}
-
 fn scripted(plan: &ReplyPlan) -> Scripted {
     let said = match &plan.says {
         Says::Calls(calls) => {
@@ -135,21 +96,26 @@ async fn live(scenario: &Scenario) -> Run {
     let runtime = runtime.in_current_system().expect("within `testing::run`");
     sleep(Duration::from_millis(1)).await; // The runtime's own actors begin.
 
-    let (witness, model) = (Witness::new(clock), Scripts::new(&scenario.turns));
+    let (witness, model) = (Witness::new(clock), ScriptedModel::new([]));
     let tools = Arc::new(tool_set(&scenario.tools, &witness));
     let name: Arc<str> = "simulated".into();
     let id = SessionId::new(Arc::clone(&name));
     let options = SessionOptions::new(model.clone(), Arc::clone(&tools));
     let options = options.id(id.clone()).limits(scenario.limits.clone());
     let options = options.supervision(scenario.supervision.clone());
+    let options = match scenario.max_concurrency {
+        Some(calls) => options.max_concurrency(calls),
+        None => options,
+    };
     let session = runtime.session(options);
     let mut events = session.events();
 
     let mut turns = Vec::new();
     for plan in &scenario.turns {
+        model.rewrite(plan.replies.iter().map(scripted));
         turns.push(turn(&session, plan, clock, &witness).await);
-        model.next_turn();
     }
+    model.rewrite([reply().text("all is well")]);
     let last_words = match session.ask("is all well?").await {
         Ok(answer) => answer.text.to_string(),
         Err(error) => error.to_string(),
@@ -179,9 +145,10 @@ async fn live(scenario: &Scenario) -> Run {
         heard,
         turns,
         last_words,
-        history: model.last_history(),
+        history: model.requests().pop().unwrap_or_default(),
         wire_violations: model.violations(),
         sightings: witness.sightings(),
+        failed_makes: witness.failed_makes(),
         left: left.map(|(what, count)| format!("{count} {what}")).collect(),
     }
 }

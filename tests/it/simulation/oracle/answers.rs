@@ -118,43 +118,19 @@ pub fn the_journal_has_what_was_heard(case: &Case<'_>) -> Vec<String> {
     if is_same && is_counted { Vec::new() } else { vec![what] }
 }
 
-/// A tool was given a call as often as the record says, when it says, and it was gone when it had
-/// ended. What is not on record as begun did not run.
-pub fn calls_ran_as_the_record_says(case: &Case<'_>) -> Vec<String> {
-    let mut found = Vec::new();
-    for call in case.ledger.calls() {
-        let seen: Vec<_> = case
-            .run
-            .sightings
-            .iter()
-            .filter(|seen| (seen.round, seen.ordinal) == (call.round, call.ordinal))
-            .collect();
-        let end = call.end();
-        let tries = end.map_or(0, |end| end.times.attempts as usize);
-        let began_at = end.and_then(|end| end.began_at());
-        let gone_at = end.filter(|_| tries > 0).map(|end| end.at);
-        let is_right = seen.len() == tries
-            && seen.first().map(|seen| seen.began_at) == began_at
-            && seen.last().and_then(|seen| seen.gone_at) == gone_at;
-        if !is_right {
-            found.push(format!("{} ran as {seen:?}, the record says {end:?}", call.name()));
-        }
-    }
-    found
-}
-
 /// The model is told of a call that may have taken effect, and of no other.
 pub fn what_may_have_happened_is_said(case: &Case<'_>) -> Vec<String> {
     let is_doubtful = |call: &&Call| {
         let Some(end) = call.end() else { return false };
-        let tool = case.scenario.tools.iter().find(|tool| *tool.name == *call.asked.tool);
+        let tool = case.scenario.tool(&call.asked.tool);
         let is_once = tool.is_some_and(|tool| tool.effects == Effects::Once);
         let broken_off = matches!(
             end.outcome.kind,
             OutcomeKind::Panicked | OutcomeKind::TimedOut | OutcomeKind::Cancelled
         );
         let is_said = end.outcome.content.contains("may have taken effect");
-        is_said != (is_once && broken_off && end.times.attempts > 0)
+        let has_begun = !case.tries_of(call).is_empty();
+        is_said != (is_once && broken_off && has_begun)
     };
     let wrong = case.ledger.calls().filter(is_doubtful);
     wrong.map(|call| format!("{} was answered {:?}", call.name(), call.end())).collect()

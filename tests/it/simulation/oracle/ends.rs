@@ -65,6 +65,20 @@ pub fn a_cancel_ends_the_turn_at_once(case: &Case<'_>) -> Vec<String> {
     meddling_that(case, is_wrong)
 }
 
+/// Nothing that calls and workers do holds a question to the model.
+pub fn the_model_is_asked_at_once(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for ((turn, _), plan) in turns(case).zip(&case.scenario.turns) {
+        for (round, reply) in turn.rounds.iter().zip(&plan.replies) {
+            let took = round.replied_at - round.asked_at;
+            if u128::from(took) != reply.delay.as_micros() {
+                found.push(format!("the reply of {reply:?} took {took} us"));
+            }
+        }
+    }
+    found
+}
+
 pub fn a_question_about_the_status_is_answered_at_once(case: &Case<'_>) -> Vec<String> {
     let is_wrong = |turn: &Turn, meddled: &Meddled| {
         let (Response::Status(status), Some((ended_at, _))) = (&meddled.answer, &turn.ended) else {

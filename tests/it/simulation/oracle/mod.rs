@@ -2,14 +2,18 @@
 //! finds wrong; [`RULES`] lists them under the promises they hold.
 
 mod answers;
+mod circuits;
 mod course;
 mod ends;
 mod rebuilds;
 mod reports;
+mod room;
+mod tries;
 
-use super::ledger::Ledger;
+use super::ledger::{Call, Ledger};
 use super::scenario::Scenario;
 use super::world::Run;
+use tries::Try;
 
 /// The promises of the runtime, as far as a simulation can hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,28 +48,54 @@ struct Case<'a> {
     scenario: &'a Scenario,
     run: &'a Run,
     ledger: &'a Ledger,
+    /// Call by call, in order.
+    tries: Vec<Try<'a>>,
+}
+
+impl<'a> Case<'a> {
+    fn new(scenario: &'a Scenario, run: &'a Run, ledger: &'a Ledger) -> Self {
+        Self { scenario, run, ledger, tries: Try::all(scenario, ledger, &run.sightings) }
+    }
+
+    /// The tries of `call`, in order.
+    fn tries_of(&self, call: &Call) -> &[Try<'a>] {
+        let place = |one: &Try<'_>| (one.call.round, one.call.ordinal);
+        let from = self.tries.partition_point(|one| place(one) < (call.round, call.ordinal));
+        let tries = &self.tries[from..];
+        &tries[..tries.partition_point(|one| place(one) == (call.round, call.ordinal))]
+    }
 }
 
 /// Says what is wrong in a session.
 type Rule = fn(&Case<'_>) -> Vec<String>;
 
-const RULES: [(Promise, Rule); 19] = [
+const RULES: [(Promise, Rule); 29] = [
     (Promise::OneCallOneAnswer, answers::every_event_has_its_place),
     (Promise::OneCallOneAnswer, answers::every_call_ends_once),
     (Promise::OneCallOneAnswer, answers::the_model_saw_whole_histories),
     (Promise::OneCallOneAnswer, answers::an_answer_belongs_to_its_call),
     (Promise::SiblingsAreStrangers, course::every_call_takes_its_course),
     (Promise::SiblingsAreStrangers, course::progress_is_heard_in_order),
+    (Promise::SiblingsAreStrangers, room::no_more_calls_run_than_may),
+    (Promise::SiblingsAreStrangers, room::no_more_calls_wait_than_may),
+    (Promise::SiblingsAreStrangers, room::a_call_waits_only_while_there_is_no_room),
     (Promise::NothingIsLostOrRunAgain, answers::the_journal_has_what_was_heard),
-    (Promise::NothingIsLostOrRunAgain, answers::calls_ran_as_the_record_says),
+    (Promise::NothingIsLostOrRunAgain, tries::calls_ran_as_the_record_says),
+    (Promise::NothingIsLostOrRunAgain, tries::a_call_has_one_key),
+    (Promise::NothingIsLostOrRunAgain, tries::a_failed_try_is_followed_by_another_if_it_may_be),
     (Promise::NothingIsLostOrRunAgain, answers::what_may_have_happened_is_said),
     (Promise::EverythingEnds, ends::every_turn_ends_by_its_limit),
     (Promise::EverythingEnds, ends::a_cancel_ends_the_turn_at_once),
+    (Promise::EverythingEnds, ends::the_model_is_asked_at_once),
     (Promise::EverythingEnds, ends::a_question_about_the_status_is_answered_at_once),
-    (Promise::WhatFailsIsReplaced, rebuilds::a_call_waits_only_while_its_worker_is_down),
     (Promise::WhatFailsIsReplaced, rebuilds::a_call_is_served_by_the_generation_of_its_time),
-    (Promise::WhatFailsIsReplaced, rebuilds::every_crash_leads_to_a_rebuild),
-    (Promise::WhatFailsIsReplaced, rebuilds::every_rebuild_has_a_cause),
+    (Promise::WhatFailsIsReplaced, rebuilds::every_crash_takes_a_worker_down),
+    (Promise::WhatFailsIsReplaced, rebuilds::every_loss_has_a_cause),
+    (Promise::WhatFailsIsReplaced, circuits::a_tool_is_withdrawn_when_it_failed_too_often),
+    (Promise::WhatFailsIsReplaced, circuits::a_probe_closes_the_circuit_or_opens_it_again),
+    (Promise::WhatFailsIsReplaced, circuits::a_call_is_refused_for_the_reason_it_is_told),
+    (Promise::WhatFailsIsReplaced, circuits::a_call_is_refused_at_once),
+    (Promise::WhatFailsIsReplaced, tries::poison_is_not_run_again),
     (Promise::TruncatedNeverRuns, answers::what_may_not_run_is_refused),
     (Promise::EveryMillisecondHasAnOwner, reports::the_times_of_a_round_add_up),
     (Promise::NothingLeaks, ends::nothing_is_left),
@@ -74,7 +104,7 @@ const RULES: [(Promise, Rule); 19] = [
 /// Judges one session.
 pub fn judge(scenario: &Scenario, run: &Run) -> Vec<Violation> {
     let ledger = Ledger::new(&run.heard);
-    let case = Case { scenario, run, ledger: &ledger };
+    let case = Case::new(scenario, run, &ledger);
     let broken = |(promise, rule): (Promise, Rule)| {
         rule(&case).into_iter().map(move |what| Violation { promise, what })
     };
