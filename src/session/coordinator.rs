@@ -31,7 +31,7 @@ use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Capacity, Terms, TypedContext, later, permits};
+use crate::tools::{Bound, Capacity, Terms, TypedContext, later};
 
 /// How long a store may take to open a session after a rest that was longer than a turn may take.
 const REPLY_TIME: Duration = Duration::from_secs(1);
@@ -181,7 +181,7 @@ fn terms(
     Terms {
         session: hasher.finish(),
         rules: Arc::clone(&options.rules),
-        permits: options.max_concurrency.map(permits),
+        bound: options.max_concurrency.map(Bound::new),
         capacity,
         breadcrumb: Arc::clone(&pulse.breadcrumb),
     }

@@ -19,14 +19,14 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::terms::permits;
+use super::bound::{Bound, Permit, take_all};
+use super::terms::turn;
 use super::{CallLimits, RateLimit};
-use crate::sabotage::{self, Sabotage};
 
 /// The gate that the calls of one tool type go through, in the whole process.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    concurrency: Option<(usize, Arc<Semaphore>)>,
+    concurrency: Option<Arc<Bound>>,
     serial: Option<Serial>,
     rate: Option<Arc<Rate>>,
 }
@@ -41,14 +41,17 @@ pub(crate) struct Admitted {
     _shared: Permits,
 }
 
-/// Some of what a call needs to run.
+/// Some of what a call needs to run: turns that are one call's at a time, and places among others.
 #[derive(Debug)]
-pub(crate) struct Permits(Vec<OwnedSemaphorePermit>);
+pub(crate) struct Permits {
+    _turns: Vec<OwnedSemaphorePermit>,
+    _places: Vec<Permit>,
+}
 
 impl Gate {
     pub fn new(limits: &CallLimits) -> Self {
         Self {
-            concurrency: limits.max_concurrency.map(|max| (max, permits(max))),
+            concurrency: limits.max_concurrency.map(Bound::new),
             serial: limits.serial_by.clone().map(Serial::new),
             rate: limits.rate.map(|rate| Arc::new(Rate::new(rate))),
         }
@@ -56,8 +59,7 @@ impl Gate {
 
     /// How many calls run, where their number is limited.
     pub fn running(&self) -> Option<usize> {
-        let (max, free) = self.concurrency.as_ref()?;
-        Some(max.saturating_sub(free.available_permits()))
+        Some(self.concurrency.as_ref()?.running())
     }
 
     /// What a call with these arguments has to wait for: its turn in its session (`own_turn`), the
@@ -66,13 +68,12 @@ impl Gate {
         &self,
         arguments: &str,
         own_turn: Option<Arc<Semaphore>>,
-        threads: Option<Arc<Semaphore>>,
-        shared: impl Iterator<Item = Arc<Semaphore>>,
+        threads: Option<Arc<Bound>>,
+        shared: impl Iterator<Item = Arc<Bound>>,
     ) -> Queue {
         let serial = self.serial.as_ref().and_then(|serial| serial.of(arguments));
         let turns = [own_turn, serial].into_iter().flatten().collect();
-        let concurrency = self.concurrency.as_ref().map(|(_, permits)| Arc::clone(permits));
-        let mut bounds: Vec<_> = threads.into_iter().chain(concurrency).collect();
+        let mut bounds: Vec<_> = threads.into_iter().chain(self.concurrency.clone()).collect();
         let owned = bounds.len();
         bounds.extend(shared);
         Queue { turns, bounds, owned, rate: self.rate.clone() }
@@ -83,7 +84,7 @@ impl Gate {
 pub(crate) struct Queue {
     /// One after the other, and kept: nobody waits for them but calls that have to wait for this one.
     turns: Vec<Arc<Semaphore>>,
-    bounds: Vec<Arc<Semaphore>>,
+    bounds: Vec<Arc<Bound>>,
     /// So many of the bounds are the tool's own, the others everybody's.
     owned: usize,
     rate: Option<Arc<Rate>>,
@@ -93,58 +94,27 @@ impl Queue {
     /// Waits for the call's turn: at each of its bounds first come, first served. Dropping the future
     /// leaves the line.
     pub async fn enter(self) -> Admitted {
-        let mut own = Vec::new();
+        let mut turns = Vec::new();
         for turn in &self.turns {
             let turn = Arc::clone(turn).acquire_owned().await;
-            own.push(turn.expect("no semaphore is ever closed"));
+            turns.push(turn.expect("no semaphore is ever closed"));
         }
         let mut permits = match &self.rate {
-            None => self.take_all().await,
+            None => take_all(&self.bounds).await,
             Some(rate) => {
                 // Those of the same tool stand in line behind: none of them could begin earlier.
                 let _first = rate.turnstile.acquire().await;
                 loop {
-                    let permits = self.take_all().await;
+                    let permits = take_all(&self.bounds).await;
                     let Some(wait) = rate.try_begin() else { break permits };
                     drop(permits); // Others need not wait for that.
                     tokio::time::sleep(wait).await;
                 }
             }
         };
-        let shared = Permits(permits.split_off(self.owned));
-        own.append(&mut permits);
-        Admitted { own: Arc::new(Permits(own)), _shared: shared }
-    }
-
-    /// Waits until there is room at all bounds, and holds nothing meanwhile.
-    async fn take_all(&self) -> Vec<OwnedSemaphorePermit> {
-        let mut short = 0;
-        loop {
-            match self.take_all_behind(short).await {
-                Ok(permits) => return permits,
-                Err(at) => short = at,
-            }
-        }
-    }
-
-    /// Waits for the bound at `first` and takes the others if they are to be had; says which is not.
-    async fn take_all_behind(&self, first: usize) -> Result<Vec<OwnedSemaphorePermit>, usize> {
-        let Some(semaphore) = self.bounds.get(first) else { return Ok(Vec::new()) };
-        let permit = Arc::clone(semaphore).acquire_owned().await;
-        let mut waited = Some(permit.expect("no semaphore is ever closed"));
-        let take = |(at, semaphore): (usize, &Arc<Semaphore>)| match at == first {
-            true => waited.take().ok_or(at),
-            false => Arc::clone(semaphore).try_acquire_owned().map_err(|_| at),
-        };
-        self.bounds.iter().enumerate().map(take).collect()
-    }
-}
-
-impl Drop for Permits {
-    fn drop(&mut self) {
-        if sabotage::is(Sabotage::PermitsKept) {
-            self.0.drain(..).for_each(OwnedSemaphorePermit::forget);
-        }
+        let shared = permits.split_off(self.owned);
+        let own = Permits { _turns: turns, _places: permits };
+        Admitted { own: Arc::new(own), _shared: Permits { _turns: Vec::new(), _places: shared } }
     }
 }
 
@@ -172,7 +142,7 @@ impl Serial {
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             self.full.store((turns.len() * 2).max(64), Ordering::Relaxed);
         }
-        Some(Arc::clone(turns.entry(value).or_insert_with(|| permits(1))))
+        Some(Arc::clone(turns.entry(value).or_insert_with(turn)))
     }
 }
 

@@ -77,8 +77,8 @@ impl Care {
         let needed = tool_type.limits.has_gate()
             || tool_type.limits.has_tries()
             || matches!(tool_type.work, Work::Blocking(_))
-            || terms.permits.is_some()
-            || terms.capacity.permits.is_some();
+            || terms.bound.is_some()
+            || terms.capacity.bound.is_some();
         needed.then(|| {
             context.keep_account(dispatched);
             Box::new(Self {
@@ -338,8 +338,8 @@ impl Care {
                 let gate = tool_type.shared.gate(&tool_type.limits);
                 let capacity = &post.terms.capacity;
                 let blocks = matches!(tool_type.work, Work::Blocking(_));
-                let threads = blocks.then(|| Arc::clone(&capacity.threads.permits));
-                let shared = post.terms.permits.iter().chain(&capacity.permits).cloned();
+                let threads = blocks.then(|| Arc::clone(&capacity.threads.bound));
+                let shared = post.terms.bound.iter().chain(&capacity.bound).cloned();
                 let queue = gate.queue(arguments, post.own_turn.clone(), threads, shared);
                 entering.insert(Entering { turn: Box::pin(queue.enter()), place: None })
             }

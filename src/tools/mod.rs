@@ -7,6 +7,7 @@
 
 mod admission;
 mod backoff;
+mod bound;
 mod breadcrumb;
 mod call_limits;
 mod care;
@@ -45,6 +46,7 @@ pub use shared::ToolHealth;
 pub use spec::{Make, Tool, ToolFuture, ToolType};
 
 pub(crate) use backoff::uniform;
+pub(crate) use bound::Bound;
 pub(crate) use breadcrumb::{Breadcrumb, Mark};
 pub(crate) use call_limits::CallLimits;
 pub(crate) use circuit::Trip;
@@ -56,6 +58,6 @@ pub(crate) use failure_rate::MaxFailureRate;
 pub(crate) use guard::message_of;
 pub(crate) use health::{Health, Tolerance};
 pub(crate) use running::{Begun, Running};
-pub(crate) use terms::{Capacity, Rules, Terms, permits};
+pub(crate) use terms::{Capacity, Rules, Terms};
 pub(crate) use tries::Spent;
 pub(crate) use worker::{Assignment, Ended, Order, Post, RunCall, ToolWorker, Waits};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::bound::Bound;
 use super::threads::Threads;
 use super::{Backoff, Breadcrumb, Tolerance};
 
@@ -13,7 +14,7 @@ pub(crate) struct Terms {
     pub session: u64,
     pub rules: Arc<Rules>,
     /// How many calls of the session may run at a time; `None` = any number.
-    pub permits: Option<Arc<Semaphore>>,
+    pub bound: Option<Arc<Bound>>,
     pub capacity: Arc<Capacity>,
     /// Of the thread that the session lives on.
     pub breadcrumb: Arc<Breadcrumb>,
@@ -31,19 +32,19 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct Capacity {
     /// How many calls may run at a time; `None` = any number.
-    pub permits: Option<Arc<Semaphore>>,
+    pub bound: Option<Arc<Bound>>,
     pub threads: Threads,
 }
 
 impl Capacity {
     /// Room for so many calls, 0 for any number, and so many threads for blocking tools.
     pub fn new(max_concurrency: usize, blocking_threads: usize) -> Arc<Self> {
-        let permits = (max_concurrency > 0).then(|| permits(max_concurrency));
-        Arc::new(Self { permits, threads: Threads::new(blocking_threads) })
+        let bound = (max_concurrency > 0).then(|| Bound::new(max_concurrency));
+        Arc::new(Self { bound, threads: Threads::new(blocking_threads) })
     }
 }
 
-/// So many permits, as far as there can be so many.
-pub(crate) fn permits(count: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)))
+/// What is one call's at a time.
+pub(super) fn turn() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }

@@ -11,12 +11,11 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::admission::Permits;
+use super::bound::Bound;
 use super::shared::Shared;
-use super::terms::permits;
 use super::{CallContext, Error};
 
 /// How long a thread waits for work before it ends.
@@ -32,7 +31,7 @@ pub(crate) struct Threads {
     max: usize,
     /// Only for its threads: it is never driven.
     pool: OnceLock<Option<Runtime>>,
-    pub permits: Arc<Semaphore>,
+    pub bound: Arc<Bound>,
     abandoned: Arc<AtomicUsize>,
 }
 
@@ -40,7 +39,7 @@ impl Threads {
     /// Up to `max` threads.
     pub fn new(max: usize) -> Self {
         let (pool, abandoned) = (OnceLock::new(), Arc::default());
-        Self { max, pool, permits: permits(max), abandoned }
+        Self { max, pool, bound: Bound::new(max), abandoned }
     }
 
     /// How many threads go on with calls that were given up.

@@ -18,7 +18,7 @@ use super::guard::{Guard, message_of};
 use super::probe::{Probe, admit};
 use super::running::Running;
 use super::spec::Work;
-use super::terms::{Terms, permits};
+use super::terms::{Terms, turn};
 use super::tries::Spent;
 use super::{Begun, CallContext, Completer, Failure, Health, Mark, Tool, ToolType};
 use crate::conversation::{Expired, Outcome, OutcomeKind, timed_out};
@@ -96,7 +96,7 @@ pub(crate) struct Assignment {
 impl Assignment {
     /// Work on the calls of `tool_type`, which somebody wants now.
     pub fn new(tool_type: Arc<ToolType>, begun: Begun, terms: Rc<Terms>) -> Self {
-        let own_turn = tool_type.limits.exclusive.then(|| permits(1));
+        let own_turn = tool_type.limits.exclusive.then(turn);
         let (health, wanted, tool) = (Rc::default(), Instant::now(), RefCell::default());
         let mark = Mark::new(&terms.breadcrumb, tool_type.name());
         Self { tool_type, health, begun, wanted, terms, own_turn, tool, mark }

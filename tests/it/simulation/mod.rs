@@ -75,7 +75,7 @@ fn from_environment(name: &str) -> Option<u64> {
 #[test]
 fn every_promise_holds_in_every_session() {
     let seeds = match from_environment("CALLSHEET_SIM_SEED") {
-        Some(seed) => seed..seed + 1,
+        Some(seed) => seed..seed + from_environment("CALLSHEET_SIM_SESSIONS").unwrap_or(1),
         None => 0..from_environment("CALLSHEET_SIM_SESSIONS").unwrap_or(SESSIONS),
     };
     let (next, complaints) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));

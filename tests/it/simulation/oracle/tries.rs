@@ -115,6 +115,14 @@ pub fn crashes_of(case: &Case<'_>, call: &Call, at: u64) -> (usize, usize) {
     (surely, perhaps)
 }
 
+/// How often its arguments had surely crashed before `one` ended, without an answer in between.
+fn crashed_before(case: &Case<'_>, one: &Try<'_>) -> usize {
+    match crashes_of(case, one.call, one.gone_at) {
+        (0, _) => 0, // There was an answer at the same moment.
+        _ => crashes_of(case, one.call, one.gone_at - 1).0,
+    }
+}
+
 /// A tool was given a call as often as the record says, one try after the other, for as long as it
 /// says, and under one key; what has begun and must not be repeated, once. What is not on record as
 /// begun did not run.
@@ -170,7 +178,7 @@ pub fn a_failed_try_is_followed_by_another_if_it_may_be(case: &Case<'_>) -> Vec<
                     && rests
                     && is_first
                     && retry.at == one.gone_at
-                    && !is_poison(one, crashes_of(case, one.call, one.gone_at - 1).0)
+                    && !is_poison(one, crashed_before(case, one))
             }
             None => {
                 let has_time = deadline(case, one.call).is_some_and(|at| one.gone_at + most < at);
