@@ -3,7 +3,8 @@
 //! sessions one is calm, and one troubled: its tools are withdrawn, its calls are tried again, wait
 //! for their turn and come with arguments that crash.
 //!
-//! `CALLSHEET_SIM_SEED=7` runs that session alone, `CALLSHEET_SIM_SESSIONS=10000` as many as that.
+//! `CALLSHEET_SIM_SEED=7` runs that session alone, `CALLSHEET_SIM_SESSIONS=10000` as many as that,
+//! and both together as many from that one on.
 
 mod behaviour;
 mod dice;
