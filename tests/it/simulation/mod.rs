@@ -15,9 +15,11 @@ mod tools;
 mod world;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use callsheet::testing::{self, Sabotage};
 
@@ -32,6 +34,13 @@ const SESSIONS: u64 = 1_500;
 /// How many failing seeds are shown, and how many violations of each.
 const SHOWN: usize = 3;
 
+/// A session takes some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was simulated so far.
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 /// How many it may take to find out that the runtime is broken.
 const SESSIONS_TO_FIND_OUT: u64 = 300;
 
@@ -42,6 +51,10 @@ fn try_out(seed: u64) -> Vec<Violation> {
     let (Some(first), Some(second)) = (world::run(&scenario), world::run(&scenario)) else {
         return vec![Violation { promise: Promise::EverythingEnds, what: "it hangs".into() }];
     };
+    let rounds = || first.turns.iter().flat_map(|turn| &turn.rounds);
+    ROUNDS.fetch_add(rounds().count() as u64, Ordering::Relaxed);
+    let calls: usize = rounds().map(|round| round.calls.len()).sum();
+    CALLS.fetch_add(calls as u64, Ordering::Relaxed);
     let mut found = oracle::judge(&scenario, &first);
     found.extend(oracle::compare(&first, &second));
     found
@@ -84,11 +97,14 @@ fn every_promise_holds_in_every_session() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let (tell, hear) = mpsc::channel();
+                scope.spawn(move || watch(&hear));
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
+                    tell.send(seed).unwrap();
                     if let Some(complaint) = complaint(seed) {
                         complaints.lock().unwrap().push((seed, complaint));
                     }
@@ -101,7 +117,26 @@ fn every_promise_holds_in_every_session() {
     let (broken, all) = (complaints.len(), seeds.end - seeds.start);
     let shown: String =
         complaints.into_iter().take(SHOWN).map(|(_, complaint)| complaint).collect();
+    let [rounds, calls] = [&ROUNDS, &CALLS].map(|count| count.load(Ordering::Relaxed));
+    println!("{all} sessions, {rounds} rounds, {calls} calls, each run twice");
     assert_eq!(broken, 0, "of {all} sessions broke a promise\n{shown}");
+}
+
+/// Ends the process when a session does not end, by the machine's time: it turns in circles, and
+/// nothing else would say which it is.
+fn watch(seeds: &mpsc::Receiver<u64>) {
+    let Ok(mut seed) = seeds.recv() else { return };
+    loop {
+        match seeds.recv_timeout(PATIENCE) {
+            Ok(next) => seed = next,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                let text = format!("seed {seed} does not end: run it with CALLSHEET_SIM_SEED\n");
+                let _ = std::io::stderr().write_all(text.as_bytes()); // Past the test's capture.
+                std::process::exit(101);
+            }
+        }
+    }
 }
 
 /// What sessions came to, counted under what a test calls it.
