@@ -41,7 +41,7 @@ fn gated() -> Gated {
         tell.send(format!("over: {}", context.is_over())).expect("the test listens");
         Ok(name)
     };
-    let tool = ToolType::blocking("job", "for a test", run).time_limit(Duration::from_millis(50));
+    let tool = ToolType::blocking("job", "for a test", run).time_limit(Duration::from_millis(400));
     Gated { tool, go, done }
 }
 
