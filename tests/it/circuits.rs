@@ -451,6 +451,32 @@ fn so_many_time_outs_in_a_row_are_a_failure_and_fewer_are_not() {
 }
 
 #[test]
+fn a_call_that_is_late_and_panics_when_it_is_dropped_fails_once() {
+    testing::run(async {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(std::thread::panicking(), "boom");
+            }
+        }
+        let tool = dynamic("frail", json!({"type": "object"}), |arguments, _| async move {
+            if arguments["n"] == 0 {
+                let _bomb = Bomb;
+                std::future::pending::<()>().await;
+            }
+            Ok("fine".to_owned())
+        });
+        let limits_ = RestartLimits { failure_rate_min_calls: 3, ..supervision() };
+        let model =
+            ScriptedModel::new((0..3).map(call).chain([reply().text("done")]).collect::<Vec<_>>());
+        let tools = Arc::new(ToolSet::new([tool.time_limit(seconds(2))]).unwrap());
+        let answer = session(&model, &tools, limits_).ask("go").await.unwrap();
+        let outcome: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)[0]).collect();
+        assert_eq!(outcome, ["timed_out", "ok", "ok"], "one of three is a third of them");
+    });
+}
+
+#[test]
 fn a_call_that_answers_when_it_is_told_that_its_time_is_over_had_no_result_in_time() {
     testing::run(answers_too_late(false));
     testing::run(answers_too_late(true));

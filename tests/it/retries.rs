@@ -8,9 +8,9 @@ use callsheet::testing::{self, reply};
 use callsheet::tools::{Error, ToolFuture};
 use callsheet::{CallContext, CallReport, Effects, Event, ToolType};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::support::{Stage, outcomes, seconds, stage};
+use crate::support::{Stage, dynamic, outcomes, seconds, stage};
 
 /// What a try does, by its number.
 type Course = fn(u32) -> Step;
@@ -132,6 +132,36 @@ fn a_call_that_panicked_is_tried_again_on_the_rebuilt_worker_but_not_a_third_tim
             call.backoff < Duration::from_millis(122),
             "it does not rest for nothing: {call:?}"
         );
+    });
+}
+
+#[test]
+fn a_try_whose_future_panics_when_it_is_dropped_is_not_held_against_the_next() {
+    testing::run(async {
+        struct Bomb(bool);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                assert!(!self.0 || std::thread::panicking(), "boom");
+            }
+        }
+        let tool = dynamic("flaky", json!({"type": "object"}), |_, context| async move {
+            let bomb = Bomb(context.attempt() == 1);
+            match bomb.0 {
+                true => std::future::pending().await,
+                false => Ok("done".to_owned()),
+            }
+        });
+        let tool = tool.effects(Effects::None).retries(2).attempt_time_limit(seconds(2));
+        let stage = one_call(tool);
+        let mut events = stage.session.events();
+        let answer = stage.ask().await;
+        let round = &answer.report.rounds[0];
+        assert_eq!((round.calls[0].attempts, outcomes(round)), (2, vec!["ok"]));
+        let mut restarts = 0;
+        while let Ok(Some(record)) = timeout(seconds(1), events.next()).await {
+            restarts += u32::from(matches!(record.event, Event::WorkerRestarted { .. }));
+        }
+        assert_eq!(restarts, 1);
     });
 }
 
