@@ -187,9 +187,15 @@ impl Tally {
             Becomes::Rebuilt { .. } => self.count("a rebuild"),
             Becomes::Withdrawn { .. } => self.count("a circuit that opened"),
         }
-        let mut losses = ledger.losses_of(&loss.tool).rev();
-        let before = losses.find(|before| before.place < loss.place);
-        if before.is_some_and(|before| before.is_withdrawal() && loss.is_withdrawal()) {
+        let before = ledger.losses_of(&loss.tool).rfind(|before| before.place < loss.place);
+        let has_closed = |before: &Loss| {
+            ledger.closings.iter().any(|closing| {
+                let meanwhile = before.place < closing.losses_before;
+                closing.tool == loss.tool && meanwhile && closing.losses_before <= loss.place
+            })
+        };
+        let was_open = before.is_some_and(|before| before.is_withdrawal() && !has_closed(before));
+        if was_open && loss.is_withdrawal() {
             self.count("a circuit that opened again");
         }
     }
