@@ -130,6 +130,7 @@ impl Running {
     /// Nobody waits any more: the time is over, or somebody cancelled it. The work is dropped, and the
     /// worker told once. That the round or the turn had no time for it says nothing of the tool.
     fn on_given_up(&mut self) {
+        let _entered = self.span.clone().entered(); // The work may log when it is dropped.
         let runs = self.care.as_ref().is_none_or(|care| care.is_attempting());
         let own_limit = self.expires == Expired::Call;
         let is_late = runs && own_limit && self.guard.context().deadline() <= Instant::now();
