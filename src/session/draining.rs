@@ -44,7 +44,12 @@ impl Handler<CutOff> for Coordinator {
     type Result = MessageResult<CutOff>;
 
     fn handle(&mut self, _: CutOff, _: &mut Context<Self>) -> Self::Result {
-        let Some(turn) = &mut self.turn else { return MessageResult(None) };
+        let Some(turn) = &mut self.turn else {
+            // A panic has cut it, and the session rests: its end is not on record yet.
+            let cut =
+                |turn| CutTurn { session: self.id.clone(), turn, calls: vec![], recorded: false };
+            return MessageResult(self.asker.as_ref().map(|asker| cut(asker.turn)));
+        };
         if turn.can_be_cancelled() && !turn.cancelled {
             // `Drive` is polled after the mailbox and acts on it.
             (turn.cancelled, turn.shut_down) = (true, true);

@@ -105,7 +105,7 @@ pub(super) async fn drain(sessions: Vec<WeakAddr<Coordinator>>, until: Instant) 
     let cut: Vec<_> = late.into_iter().filter_map(cut).collect();
     let last = Instant::now() + STORE_PATIENCE;
     for (turn, over) in cut {
-        // A session that rests after a panic of its coordinator does not answer now.
+        // A session whose thread is blocked does not answer now.
         let turn = timeout_at(last, turn).await.ok().and_then(Result::ok).flatten();
         match timeout_at(last, unconstrained(over)).await {
             Ok(Ok(over)) => report.count(over),

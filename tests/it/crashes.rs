@@ -467,6 +467,27 @@ fn a_shutdown_waits_for_the_end_of_a_turn_that_a_panic_has_cut() {
     });
 }
 
+#[test]
+fn a_shutdown_tells_of_a_turn_that_a_panic_has_cut_and_that_still_rests() {
+    testing::run(async {
+        let (runtime, _) = rigged(panics_at_the_first_end());
+        let calls = reply().call("sleep", r#"{"s": 1}"#);
+        let backoff = Backoff { min: seconds(20), max: seconds(20) };
+        let supervision = RestartLimits { backoff, ..RestartLimits::default() };
+        let model = ScriptedModel::new([calls, reply()]);
+        let session = runtime.session(options(model).supervision(supervision));
+        let asked = session.ask("go");
+        let report = async {
+            sleep(Duration::from_millis(1050)).await; // While it rests.
+            runtime.shutdown(seconds(1)).await
+        };
+        let (_, report) = tokio::join!(asked, report);
+        assert_eq!((report.finished, report.stuck.len()), (0, 0));
+        let cut: Vec<_> = report.cut.iter().map(|cut| (cut.turn, cut.recorded)).collect();
+        assert_eq!(cut, [(1, false)]);
+    });
+}
+
 fn panics_at_the_first_end() -> impl Fn(Asked<'_>) -> Does + Send + Sync + 'static {
     let happened = AtomicBool::new(false);
     move |asked| match asked {
