@@ -38,10 +38,10 @@ pub(crate) struct Admitted {
     /// call is given up keeps it.
     pub own: Arc<Permits>,
     /// Among the calls of its session and of the process.
-    _shared: Permits,
+    _shared: Vec<Permit>,
 }
 
-/// Some of what a call needs to run: turns that are one call's at a time, and places among others.
+/// What of its own tool a call needs to run: turns that are one call's at a time, and places among others.
 #[derive(Debug)]
 pub(crate) struct Permits {
     _turns: Vec<OwnedSemaphorePermit>,
@@ -114,7 +114,7 @@ impl Queue {
         };
         let shared = permits.split_off(self.owned);
         let own = Permits { _turns: turns, _places: permits };
-        Admitted { own: Arc::new(own), _shared: Permits { _turns: Vec::new(), _places: shared } }
+        Admitted { own: Arc::new(own), _shared: shared }
     }
 }
 

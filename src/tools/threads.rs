@@ -137,30 +137,30 @@ impl Ticket {
 
     fn abandon(&self) {
         // Counted first: the thread may end at any time.
-        self.count(1);
+        self.count();
         let (from, to) = (RUNNING, ABANDONED);
         let abandoned =
             self.stage.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if !abandoned {
-            self.discount(1);
+            self.discount();
         }
     }
 
     fn end(&self) {
         if self.stage.swap(ENDED, Ordering::AcqRel) == ABANDONED {
-            self.discount(1);
+            self.discount();
         }
         self.ended.wake();
     }
 
-    fn count(&self, threads: usize) {
-        self.everywhere.fetch_add(threads, Ordering::AcqRel);
-        self.shared.abandoned.fetch_add(threads, Ordering::AcqRel);
+    fn count(&self) {
+        self.everywhere.fetch_add(1, Ordering::AcqRel);
+        self.shared.abandoned.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn discount(&self, threads: usize) {
-        self.everywhere.fetch_sub(threads, Ordering::AcqRel);
-        self.shared.abandoned.fetch_sub(threads, Ordering::AcqRel);
+    fn discount(&self) {
+        self.everywhere.fetch_sub(1, Ordering::AcqRel);
+        self.shared.abandoned.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
