@@ -1,8 +1,6 @@
 //! The coordinator holds one conversation. It records each event, shows it to the session's state,
 //! and carries out the action that comes back; it decides nothing itself.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -31,7 +29,7 @@ use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Bound, Capacity, Terms, TypedContext, later};
+use crate::tools::{Bound, Capacity, Terms, TypedContext, later, stable_hash};
 
 /// How long a store may take to open a session after a rest that was longer than a turn may take.
 const REPLY_TIME: Duration = Duration::from_secs(1);
@@ -176,10 +174,8 @@ fn terms(
     capacity: Arc<Capacity>,
     pulse: &Pulse,
 ) -> Terms {
-    let mut hasher = DefaultHasher::new(); // The same in every run.
-    id.hash(&mut hasher);
     Terms {
-        session: hasher.finish(),
+        session: stable_hash(id),
         rules: Arc::clone(&options.rules),
         bound: options.max_concurrency.map(Bound::new),
         capacity,

@@ -3,8 +3,6 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +14,7 @@ use tracing::{error, info, warn};
 use super::policy::is_widespread;
 use super::{Decision, RestartLimits, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
-use crate::tools::{Crash, Failure, Terms, Trip};
+use crate::tools::{Crash, Failure, Terms, Trip, stable_hash};
 
 /// News to the coordinator: what becomes of a worker that failed, or has recovered. A program hears
 /// the same as [`Event::WorkerRestarted`], [`Event::CircuitOpened`] and [`Event::CircuitClosed`].
@@ -194,7 +192,7 @@ impl Handler<WorkerFailed> for Supervisor {
         let policy = self.policies.entry(Arc::clone(name));
         let policy = policy.or_insert_with(|| {
             // Workers of one session that fail together do not come back together.
-            let seed = number ^ seed_of(name);
+            let seed = number ^ stable_hash(&**name);
             RestartPolicy::new(RestartLimits::clone(limits), seed)
         });
         let decision = policy.on_failure(now, &failure);
@@ -244,13 +242,6 @@ impl Handler<ForgetWorkers> for Supervisor {
     fn handle(&mut self, _: ForgetWorkers, _: &mut Context<Self>) {
         self.policies.clear();
     }
-}
-
-/// The same in every run.
-fn seed_of(tool: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    tool.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Supervisor {

@@ -1,9 +1,8 @@
 //! What can be wrong with a worker.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-
 use serde_json::Value;
+
+use super::stable_hash::stable_hash;
 
 /// Why a worker is to be rebuilt, or its tool to be withdrawn. That a tool answers with an error is
 /// no failure of its worker.
@@ -45,12 +44,10 @@ impl Failure {
 
 /// A number that stands for `arguments`, however the object is written.
 pub(super) fn fingerprint(arguments: &str) -> u64 {
-    let mut hasher = DefaultHasher::new(); // The same in every run.
     match serde_json::from_str::<Value>(arguments) {
-        Ok(value) => value.to_string().hash(&mut hasher), // Keys in order, no white space.
-        Err(_) => arguments.hash(&mut hasher),
+        Ok(value) => stable_hash(&value.to_string()), // Keys in order, no white space.
+        Err(_) => stable_hash(arguments),
     }
-    hasher.finish()
 }
 
 #[cfg(test)]
