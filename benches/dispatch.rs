@@ -117,9 +117,8 @@ async fn by_hand(model: &Arc<Scripted>) -> Result<(), AnyError> {
     loop {
         let mut events = model.ask(Request { messages: &history, tools: b"", may_call: true });
         let reply = loop {
-            match events.next().await.ok_or("no reply")?? {
-                Event::Reply(reply) => break reply,
-                Event::Began | Event::Text(_) | Event::Reasoning(_) => {}
+            if let Event::Reply(reply) = events.next().await.ok_or("no reply")?? {
+                break reply;
             }
         };
         history.push(b',');

@@ -64,7 +64,8 @@ pub use conversation::{
 };
 pub use model::{ApiKey, Endpoint, HttpModel, Model};
 pub use session::{
-    Answer, Error, EventStream, Question, Runtime, Session, SessionEvent, SessionOptions,
+    Answer, Error, EventStream, ModelRetries, Question, Runtime, Session, SessionEvent,
+    SessionOptions,
 };
 pub use supervision::{CallReport, RoundReport};
 pub use tools::{CallContext, Tool, ToolSet, ToolType};

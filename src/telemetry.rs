@@ -32,8 +32,12 @@ pub(crate) fn step(span: &Span, event: &Event) {
     match event {
         Event::SessionOpened { .. } => debug!(parent: span, "session opened"),
         Event::TurnStarted { turn, .. } => debug!(parent: span, turn, "turn started"),
-        Event::ModelAsked { round, attempt } => {
+        Event::ModelAsked { round, attempt, .. } => {
             debug!(parent: span, round, attempt, "model asked");
+        }
+        Event::ModelFailed { round, attempt, error, retry_in_us, .. } => {
+            let code = &*error.code;
+            debug!(parent: span, round, attempt, code, retry_in_us, "model failed");
         }
         Event::Replied { calls, finish, .. } => {
             debug!(parent: span, calls = calls.len(), finish = &**finish, "replied");

@@ -34,13 +34,15 @@
 //! }).unwrap();
 //! ```
 
+mod stream;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_rt::System;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream as streams};
 
 use crate::model::{Error, Event, Events, Model, Request};
 #[doc(hidden)]
@@ -48,6 +50,7 @@ pub use crate::sabotage::Sabotage;
 use crate::session::{Clock, Runtime};
 use crate::wire;
 use crate::wire::chat::{self, Message, Role};
+use stream::Stream;
 
 /// Runs `test` in an actix System with one thread and a paused clock: when everything waits, time
 /// jumps to the next deadline. The same test takes the same course each time.
@@ -93,6 +96,7 @@ pub struct Scripted {
 #[derive(Clone, Debug)]
 enum End {
     Reply(Spoken),
+    Streamed(Stream),
     Failure(Error),
     Silence,
 }
@@ -114,6 +118,15 @@ pub fn reply() -> Scripted {
 #[must_use]
 pub fn failure(error: Error) -> Scripted {
     Scripted { delay: Duration::ZERO, end: End::Failure(error) }
+}
+
+/// A reply that is streamed as these bytes say: server-sent events, in pieces, each so long after the
+/// one before. The model's closing braces can be trusted.
+#[must_use]
+pub fn streamed<B: Into<Vec<u8>>>(pieces: impl IntoIterator<Item = (Duration, B)>) -> Scripted {
+    let pieces = pieces.into_iter().map(|(pause, bytes)| (pause, bytes.into())).collect();
+    let stream = Stream { pieces, brace_close_trusted: true };
+    Scripted { delay: Duration::ZERO, end: End::Streamed(stream) }
 }
 
 /// A reply that never comes.
@@ -144,7 +157,7 @@ impl Scripted {
     pub fn call(self, tool: &str, arguments: &str) -> Self {
         let ordinal = match &self.end {
             End::Reply(spoken) => spoken.calls.len(),
-            End::Failure(_) | End::Silence => 0,
+            End::Streamed(_) | End::Failure(_) | End::Silence => 0,
         };
         self.call_with_id(&format!("call_{ordinal}"), tool, arguments)
     }
@@ -167,8 +180,45 @@ impl Scripted {
         self
     }
 
-    fn events(self) -> Vec<Result<Event, Error>> {
+    /// Is streamed: a chunk for each text, two for each call (the second one closes its arguments),
+    /// and one that ends the reply, each `pause` after the one before. Say last.
+    #[must_use]
+    pub fn paced(mut self, pause: Duration) -> Self {
+        if let End::Reply(Spoken { text, calls, finish }) = &self.end {
+            let chunks = stream::chunks(text, calls, finish.as_deref());
+            let pieces = chunks.into_iter().map(|chunk| (pause, chunk)).collect();
+            self.end = End::Streamed(Stream { pieces, brace_close_trusted: true });
+        }
+        self
+    }
+
+    /// Breaks off after `chunks` pieces of the stream. Only of one that is streamed.
+    #[must_use]
+    pub fn broken_off_after(mut self, chunks: usize) -> Self {
+        if let End::Streamed(stream) = &mut self.end {
+            stream.pieces.truncate(chunks);
+        }
+        self
+    }
+
+    /// Is of a model whose closing braces cannot be trusted. Only of a reply that is streamed.
+    #[must_use]
+    pub fn with_doubtful_braces(mut self) -> Self {
+        if let End::Streamed(stream) = &mut self.end {
+            stream.brace_close_trusted = false;
+        }
+        self
+    }
+
+    fn events(self) -> Events {
         match self.end {
+            End::Streamed(stream) => stream.events(),
+            end => streams::iter(Self::events_at_once(end)).boxed_local(),
+        }
+    }
+
+    fn events_at_once(end: End) -> Vec<Result<Event, Error>> {
+        match end {
             End::Reply(spoken) => {
                 let pieces = spoken.text.iter().map(|text| Ok(Event::Text(text.clone())));
                 let mut events: Vec<_> = std::iter::once(Ok(Event::Began)).chain(pieces).collect();
@@ -183,7 +233,7 @@ impl Scripted {
                 events
             }
             End::Failure(error) => vec![Err(error)],
-            End::Silence => Vec::new(),
+            End::Streamed(_) | End::Silence => Vec::new(),
         }
     }
 }
@@ -314,9 +364,9 @@ impl Model for ScriptedModel {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            stream::iter(events)
+            events
         };
-        stream::once(begin).flatten().boxed_local()
+        streams::once(begin).flatten().boxed_local()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::conversation::Problem;
 use crate::session::{Answer, FailedTurn, TurnReport};
-use crate::supervision::{CallReport, RoundReport};
+use crate::supervision::{CallReport, ModelRetry, RoundReport};
 
 /// A turn.
 #[derive(Debug, Serialize)]
@@ -51,6 +51,16 @@ struct Round<'a> {
     critical_call: Option<&'a str>,
     restarts: u32,
     calls: Vec<Call<'a>>,
+    discarded: Vec<Call<'a>>,
+    retries: Vec<Retry<'a>>,
+}
+
+/// A try of a reply that came to nothing.
+#[derive(Debug, Serialize)]
+struct Retry<'a> {
+    model: &'a str,
+    error: Error,
+    waited_ms: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,6 +79,7 @@ struct Call<'a> {
     waited_ms: f64,
     ran_ms: f64,
     error: Option<Error>,
+    early: bool,
 }
 
 impl<'a> Document<'a> {
@@ -117,16 +128,14 @@ impl<'a> Round<'a> {
             critical_call: report.critical_call.as_deref(),
             restarts: report.restarts,
             calls: report.calls.iter().map(Call::of).collect(),
+            discarded: report.discarded.iter().map(Call::of).collect(),
+            retries: report.retries.iter().map(Retry::of).collect(),
         }
     }
 }
 
 impl<'a> Call<'a> {
     fn of(call: &'a CallReport) -> Self {
-        let error = |Problem { code, message }: &Problem| Error {
-            code: code.to_string(),
-            message: message.clone(),
-        };
         Self {
             id: &call.id,
             tool: &call.tool,
@@ -141,8 +150,22 @@ impl<'a> Call<'a> {
             backoff_ms: millis(call.backoff),
             waited_ms: millis(call.waited),
             ran_ms: millis(call.ran),
-            error: call.error.as_ref().map(error),
+            error: call.error.as_ref().map(Error::of),
+            early: call.early,
         }
+    }
+}
+
+impl<'a> Retry<'a> {
+    fn of(retry: &'a ModelRetry) -> Self {
+        let (model, error) = (&*retry.model, Error::of(&retry.error));
+        Self { model, error, waited_ms: millis(retry.waited) }
+    }
+}
+
+impl Error {
+    fn of(Problem { code, message }: &Problem) -> Self {
+        Self { code: code.to_string(), message: message.clone() }
     }
 }
 

@@ -11,7 +11,7 @@ use super::draw::render::round_lines;
 use super::draw::table::round_table;
 use super::screen::Screen;
 use super::status::Closed;
-use crate::conversation::{AskedCall, Event, Record};
+use crate::conversation::{AskedCall, Event, Place, Record};
 use crate::supervision::{RoundReport, Rounds};
 
 /// How often a line of a call in flight is drawn anew.
@@ -26,9 +26,9 @@ pub(super) struct Live<'a> {
     screen: &'a Screen,
     rounds: Rounds,
     calls: Vec<AskedCall>,
-    lines: HashMap<u32, ProgressBar>,
+    lines: HashMap<Place, ProgressBar>,
     /// Calls in flight without a line.
-    others: HashSet<u32>,
+    others: HashSet<Place>,
     /// The line that counts them; there while there are any.
     count: Option<ProgressBar>,
     cleaner: Cleaner,
@@ -67,23 +67,32 @@ impl<'a> Live<'a> {
                 }
                 self.calls = calls.to_vec();
             }
-            Event::CallStarted { ordinal, tool, .. } => self.begin(*ordinal, tool),
-            Event::CallProgressed { ordinal, message, .. } => {
-                if let Some(line) = self.lines.get(ordinal) {
-                    line.set_message(one_line(message));
-                }
+            Event::ModelFailed { error, retry_in_us, .. } => {
+                let void = if self.streamed.is_empty() { "" } else { "the text so far is void: " };
+                self.end_text()?;
+                let message = one_line(&error.message);
+                let rest = Duration::from_micros(*retry_in_us).as_secs_f64();
+                self.screen.note(&format!("{void}{message}; asking again in {rest:.1} s"));
             }
-            Event::CallQueued { ordinal, ahead, .. } => {
-                if let Some(line) = self.lines.get(ordinal) {
-                    line.set_message(format!("waits for its turn, {ahead} before it"));
-                }
+            Event::CallStarted { reply_attempt, ordinal, tool, arguments, .. } => {
+                let asked = self.calls.get(*ordinal as usize).map(|call| &call.arguments);
+                let arguments = arguments.as_ref().or(asked).map(|text| one_line(text));
+                self.begin(at(*reply_attempt, *ordinal), tool, arguments.unwrap_or_default());
             }
-            Event::CallRetried { ordinal, attempt, cause, .. } => {
-                if let Some(line) = self.lines.get(ordinal) {
-                    line.set_message(one_line(&format!("try {} after: {cause}", attempt + 1)));
-                }
+            Event::CallProgressed { reply_attempt, ordinal, message, .. } => {
+                self.say(at(*reply_attempt, *ordinal), one_line(message));
             }
-            Event::CallEnded { ordinal, .. } => self.end(*ordinal),
+            Event::CallQueued { reply_attempt, ordinal, ahead, .. } => {
+                let message = format!("waits for its turn, {ahead} before it");
+                self.say(at(*reply_attempt, *ordinal), message);
+            }
+            Event::CallRetried { reply_attempt, ordinal, attempt, cause, .. } => {
+                let message = one_line(&format!("try {} after: {cause}", attempt + 1));
+                self.say(at(*reply_attempt, *ordinal), message);
+            }
+            Event::CallEnded { reply_attempt, ordinal, .. } => {
+                self.end(at(*reply_attempt, *ordinal));
+            }
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
             | Event::ModelAsked { .. }
@@ -115,27 +124,31 @@ impl<'a> Live<'a> {
         let _ = self.end_text();
     }
 
-    fn begin(&mut self, ordinal: u32, tool: &str) {
+    fn begin(&mut self, place: Place, tool: &str, arguments: String) {
         if self.screen.lines.is_hidden() {
             return;
         }
         if self.lines.len() >= MAX_LINES {
-            self.others.insert(ordinal);
+            self.others.insert(place);
             return self.show_count();
         }
-        let asked = self.calls.get(ordinal as usize);
-        let arguments = asked.map(|call| one_line(&call.arguments)).unwrap_or_default();
         let line = self.line("{spinner} {prefix}  {elapsed}  {wide_msg}");
         line.set_prefix(tool.to_owned());
         line.set_message(arguments);
-        self.lines.insert(ordinal, line);
+        self.lines.insert(place, line);
     }
 
-    fn end(&mut self, ordinal: u32) {
-        if let Some(line) = self.lines.remove(&ordinal) {
+    fn say(&self, place: Place, message: String) {
+        if let Some(line) = self.lines.get(&place) {
+            line.set_message(message);
+        }
+    }
+
+    fn end(&mut self, place: Place) {
+        if let Some(line) = self.lines.remove(&place) {
             line.finish_and_clear();
             self.screen.lines.remove(&line);
-        } else if self.others.remove(&ordinal) {
+        } else if self.others.remove(&place) {
             self.show_count();
         }
     }
@@ -184,6 +197,10 @@ pub(super) fn draw(screen: &Screen, report: &RoundReport) -> String {
     } else {
         round_lines(report)
     }
+}
+
+fn at(reply_attempt: u32, ordinal: u32) -> Place {
+    Place { reply_attempt, ordinal }
 }
 
 fn one_line(text: &str) -> String {

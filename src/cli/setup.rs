@@ -73,6 +73,7 @@ pub(super) fn endpoint(config: &Config, base_url: &str, key: Option<ApiKey>) -> 
         stream: model.stream,
         parallel_tool_calls: model.parallel_tool_calls,
         time_limits,
+        brace_close_trusted: false,
     }
 }
 
@@ -191,6 +192,7 @@ pub(super) fn limits(config: &Config) -> Limits {
     let turn = &config.turn;
     Limits {
         mode: turn.mode,
+        early_dispatch: true,
         max_rounds: turn.max_rounds,
         max_calls_per_round: turn.max_calls_per_round,
         call_time_limit: turn.call_time_limit,

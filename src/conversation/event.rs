@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Outcome, Problem, SessionId};
+use super::{Mode, Outcome, Place, Problem, SessionId};
 use crate::wire::Usage;
 
 /// The version written into every [`Record`]. Raised when a reader of the last version would
@@ -56,6 +56,26 @@ pub enum Event {
         round: u64,
         /// Which try of this reply, from 1.
         attempt: u32,
+        /// The model that is asked, by its configured name, where it is not the session's first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Arc<str>>,
+    },
+    /// A try of the reply came to nothing, and there will be another. What it had said is void; its
+    /// calls that have begun go on, until it is known whether the next try asks for them too. The
+    /// last failure is that of the turn, [`Event::TurnEnded`].
+    ModelFailed {
+        /// As in [`Event::ModelAsked`].
+        round: u64,
+        /// As in [`Event::ModelAsked`].
+        attempt: u32,
+        /// The model that was asked, by its configured name.
+        model: Arc<str>,
+        /// What went wrong.
+        error: Problem,
+        /// The rest before the model is asked again, or another one.
+        retry_in_us: u64,
+        /// Some of its text was streamed already, and will not be taken back.
+        text_was_shown: bool,
     },
     /// A piece of the answer's text. Not kept: [`Event::Replied`] holds the whole.
     TextStreamed {
@@ -91,20 +111,32 @@ pub enum Event {
         first_token_at_us: Option<u64>,
     },
     /// A call is about to be handed to its worker. In the journal before it begins.
+    ///
+    /// One that has `arguments` begins before its reply has ended. [`AskedCall::begun`] then says
+    /// which call of the finished reply it is, if it is one.
     CallStarted {
         /// The round.
         round: u64,
+        /// Which try of the reply asked for the call.
+        #[serde(default = "first")]
+        reply_attempt: u32,
         /// The call's place in the reply.
         ordinal: u32,
-        /// The call's id on the wire.
+        /// The call's id on the wire; of one that begins early as far as it is known.
         id: Arc<str>,
         /// The tool's name.
         tool: Arc<str>,
+        /// The text of a JSON object, where [`Event::Replied`] is still to come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<Arc<str>>,
     },
     /// A tool said how far it is. Not kept.
     CallProgressed {
         /// The round.
         round: u64,
+        /// As in [`Event::CallStarted`].
+        #[serde(default = "first")]
+        reply_attempt: u32,
         /// The call's place in the reply.
         ordinal: u32,
         /// What the tool said.
@@ -114,6 +146,9 @@ pub enum Event {
     CallQueued {
         /// The round.
         round: u64,
+        /// As in [`Event::CallStarted`].
+        #[serde(default = "first")]
+        reply_attempt: u32,
         /// The call's place in the reply.
         ordinal: u32,
         /// How many calls of the tool wait longer, in the whole process.
@@ -123,6 +158,9 @@ pub enum Event {
     CallRetried {
         /// The round.
         round: u64,
+        /// As in [`Event::CallStarted`].
+        #[serde(default = "first")]
+        reply_attempt: u32,
         /// The call's place in the reply.
         ordinal: u32,
         /// The try that failed, from 1.
@@ -132,10 +170,14 @@ pub enum Event {
         /// How long the call rests before the next one.
         backoff_us: u64,
     },
-    /// A call has ended. In the journal before the model sees the result.
+    /// A call has ended. In the journal before the model sees the result. One that began early
+    /// ends with the numbers and the tool that it began with.
     CallEnded {
         /// The round.
         round: u64,
+        /// As in [`Event::CallStarted`].
+        #[serde(default = "first")]
+        reply_attempt: u32,
         /// The call's place in the reply.
         ordinal: u32,
         /// The call's id on the wire.
@@ -199,6 +241,7 @@ impl Event {
             Self::SessionOpened { .. }
             | Self::TurnStarted { .. }
             | Self::ModelAsked { .. }
+            | Self::ModelFailed { .. }
             | Self::Replied { .. }
             | Self::CallStarted { .. }
             | Self::CallEnded { .. }
@@ -223,6 +266,15 @@ pub struct AskedCall {
     /// does not depend on the tools of the day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Outcome>,
+    /// Set when the call began before its reply had ended: the numbers that it began with, which it
+    /// keeps. They may be those of an earlier try of the reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Place>,
+}
+
+/// The try that an event without a number speaks of.
+fn first() -> u32 {
+    1
 }
 
 /// Where the time of one call went. The parts follow each other without a gap.

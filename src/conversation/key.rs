@@ -53,6 +53,23 @@ pub struct CallKey {
     pub ordinal: u32,
 }
 
+impl CallKey {
+    /// The call's place in its round.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { reply_attempt: self.attempt, ordinal: self.ordinal }
+    }
+}
+
+/// Where a call stands in its round: what its key says besides session and round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Which try of the model's reply asked for it, from 1.
+    pub reply_attempt: u32,
+    /// Its place in the reply, from 0.
+    pub ordinal: u32,
+}
+
 impl fmt::Display for CallKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { session, round, attempt, ordinal } = self;

@@ -4,6 +4,7 @@
 //! Absent from this folder: actix, tokio, clocks, randomness, IO. Every function here can be
 //! replayed from a journal and gives the same answer.
 
+mod early;
 mod event;
 mod key;
 mod outcome;
@@ -11,8 +12,9 @@ mod plan;
 mod state;
 mod transcript;
 
+pub use early::{Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};
-pub use key::{CallKey, SessionId};
+pub use key::{CallKey, Place, SessionId};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem};
 pub use plan::{Catalogue, Limits, Mode, Refusal, plan};
 pub use state::{Action, Expired, SessionState, timed_out};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskedCall, Outcome, OutcomeKind};
-use crate::wire::{Arguments, Call};
+use super::{AskedCall, Effects, Outcome, OutcomeKind};
+use crate::wire::{Arguments, Call, Certainty};
 
 /// Whether the calls of a round run at the same time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ impl Mode {
 pub struct Limits {
     /// Parallel or sequential.
     pub mode: Mode,
+    /// Whether calls may begin while the model still writes ([`Catalogue::begins`]); in parallel
+    /// mode only.
+    pub early_dispatch: bool,
     /// Rounds of one turn. A reply that asks for one more ends the turn as failed.
     pub max_rounds: u32,
     /// Calls of one reply; the rest is answered `denied`.
@@ -51,6 +54,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             mode: Mode::Parallel,
+            early_dispatch: true,
             max_rounds: 16,
             max_calls_per_round: 128,
             call_time_limit: Duration::from_secs(30),
@@ -83,6 +87,13 @@ pub trait Catalogue {
     /// # Errors
     /// The [`Refusal`] that the model is told.
     fn check(&self, name: &str, arguments: &str) -> Result<Arc<str>, Refusal>;
+
+    /// How certain the arguments of a call of `tool` must be for it to begin while its reply goes
+    /// on; `None` if it waits for the end.
+    fn begins(&self, tool: &str) -> Option<Certainty>;
+
+    /// What running `tool` twice would do.
+    fn effects(&self, tool: &str) -> Effects;
 }
 
 /// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
@@ -112,7 +123,7 @@ pub fn plan(
             (text, Ok(name)) => (text, name, over_a_limit(ordinal, limits, rounds_left)),
             (text, Err(outcome)) => (text, call.name.into(), Some(outcome)),
         };
-        AskedCall { id: call.id, tool, arguments: arguments.into(), refused }
+        AskedCall { id: call.id, tool, arguments: arguments.into(), refused, begun: None }
     };
     calls.into_iter().enumerate().map(judge).collect()
 }

@@ -3,7 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{AskedCall, Event, Mode, Outcome, OutcomeKind, Problem, Transcript, TurnEnd};
+use super::{
+    AskedCall, EarlyCall, EarlyCalls, Event, Mode, Outcome, OutcomeKind, Place, Problem,
+    Transcript, TurnEnd,
+};
 use crate::sabotage::{self, Sabotage};
 use crate::wire::Usage;
 
@@ -63,6 +66,8 @@ pub struct SessionState {
 #[derive(Clone, Debug, Default)]
 struct Turn {
     rounds: u32,
+    /// Calls of the reply that is still being written.
+    early: EarlyCalls,
     round: Option<Round>,
 }
 
@@ -70,6 +75,8 @@ struct Turn {
 #[derive(Clone, Debug)]
 struct Round {
     mode: Mode,
+    /// Which try of the reply asked for its calls.
+    reply_attempt: u32,
     calls: Arc<[AskedCall]>,
     outcomes: Vec<Option<Outcome>>,
     started: Vec<bool>,
@@ -102,6 +109,13 @@ impl SessionState {
         self.rounds
     }
 
+    /// The number of the round that calls belong to now: of the one under way, or of the one that
+    /// begins if the next reply asks for calls.
+    #[must_use]
+    pub fn round_number(&self) -> u64 {
+        if self.round().is_some() { self.rounds } else { self.rounds + 1 }
+    }
+
     /// The tokens of all replies.
     #[must_use]
     pub fn usage(&self) -> Usage {
@@ -126,24 +140,67 @@ impl SessionState {
         Some(&self.round()?.calls)
     }
 
-    /// Says whether the call `ordinal` of the round under way waits for its answer.
+    /// The calls of the reply that is still being written and have begun.
     #[must_use]
-    pub fn is_unanswered(&self, ordinal: u32) -> bool {
-        self.round()
-            .and_then(|round| round.outcomes.get(ordinal as usize))
-            .is_some_and(Option::is_none)
+    pub fn early(&self) -> Option<&EarlyCalls> {
+        let turn = self.turn.as_ref()?;
+        turn.round.is_none().then_some(&turn.early)
     }
 
-    /// Says whether the call `ordinal` of the round under way is on record as started.
+    /// Where the call `ordinal` of the round under way stands: what its key says of it.
     #[must_use]
-    pub fn has_started(&self, ordinal: u32) -> bool {
-        self.round().is_some_and(|round| round.started.get(ordinal as usize) == Some(&true))
+    pub fn place_of(&self, ordinal: u32) -> Option<Place> {
+        let round = self.round()?;
+        let call = round.calls.get(ordinal as usize)?;
+        let own = Place { reply_attempt: round.reply_attempt, ordinal };
+        Some(call.begun.unwrap_or(own))
     }
 
-    /// The calls of the round under way that wait for their answers, in order.
-    pub fn unanswered(&self) -> impl Iterator<Item = u32> + '_ {
-        let outcomes = self.round().map_or(&[][..], |round| &round.outcomes);
-        (0u32..).zip(outcomes).filter(|(_, outcome)| outcome.is_none()).map(|(ordinal, _)| ordinal)
+    /// Says whether the call at `place`, of the round under way or of the reply that is still being
+    /// written, waits for its answer.
+    #[must_use]
+    pub fn is_unanswered(&self, place: Place) -> bool {
+        match self.round() {
+            Some(round) => round
+                .ordinal_of(place)
+                .and_then(|ordinal| round.outcomes.get(ordinal))
+                .is_some_and(Option::is_none),
+            None => self.early().and_then(|early| early.get(place)).is_some_and(is_running),
+        }
+    }
+
+    /// Says whether the call at `place` is on record as started.
+    #[must_use]
+    pub fn has_started(&self, place: Place) -> bool {
+        match self.round() {
+            Some(round) => round.ordinal_of(place).is_some_and(|ordinal| round.started[ordinal]),
+            None => self.early().is_some_and(|early| early.get(place).is_some()),
+        }
+    }
+
+    /// The calls that wait for their answers, in order: those of the round under way, or those that
+    /// have begun of the reply that is still being written.
+    pub fn unanswered(&self) -> impl Iterator<Item = Place> + '_ {
+        let round = self.round();
+        let outcomes = round.map_or(&[][..], |round| &round.outcomes);
+        let in_round = (0u32..)
+            .zip(outcomes)
+            .filter(|(_, outcome)| outcome.is_none())
+            .filter_map(|(ordinal, _)| self.place_of(ordinal));
+        let early = self.early().into_iter().flat_map(EarlyCalls::running);
+        in_round.chain(early.map(|call| call.place))
+    }
+
+    /// The id on the wire and the tool of the call at `place`.
+    #[must_use]
+    pub fn call_at(&self, place: Place) -> Option<(&Arc<str>, &Arc<str>)> {
+        match self.round() {
+            Some(round) => {
+                let call = &round.calls[round.ordinal_of(place)?];
+                Some((&call.id, &call.tool))
+            }
+            None => self.early()?.get(place).map(|call| (&call.id, &call.tool)),
+        }
     }
 
     /// Takes in `event` and says what to do now. A late or repeated answer asks for nothing.
@@ -161,18 +218,38 @@ impl SessionState {
                 self.transcript.push_user(prompt);
                 Action::AskModel { round: self.rounds + 1, attempt: 1 }
             }
-            Event::Replied { round, message, calls, mode, usage, .. } => {
-                self.on_reply(*round, message, calls, *mode, *usage)
+            Event::Replied { round, attempt, message, calls, mode, usage, .. } => {
+                self.on_reply((*round, *attempt), message, calls, *mode, *usage)
             }
-            Event::CallEnded { round, ordinal, outcome, .. } => {
-                self.on_call_ended(*round, *ordinal, outcome)
+            Event::CallEnded { round, reply_attempt, ordinal, outcome, .. } => {
+                let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
+                self.on_call_ended(*round, Place { reply_attempt, ordinal }, outcome)
             }
             Event::TurnEnded { .. } => {
+                self.spend_round();
                 self.turn = None;
                 Action::Wait
             }
-            Event::CallStarted { round, ordinal, .. } => self.on_call_started(*round, *ordinal),
+            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments } => {
+                let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
+                let place = Place { reply_attempt, ordinal };
+                if *round != self.round_number() {
+                    return Action::Wait; // Of a round that is over.
+                }
+                match arguments {
+                    Some(arguments) => self.begin_early(EarlyCall {
+                        place,
+                        id: Arc::clone(id),
+                        tool: Arc::clone(tool),
+                        arguments: Arc::clone(arguments),
+                        outcome: None,
+                    }),
+                    None => self.on_call_started(place),
+                }
+                Action::Wait
+            }
             Event::ModelAsked { .. }
+            | Event::ModelFailed { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
@@ -186,7 +263,7 @@ impl SessionState {
 
     fn on_reply(
         &mut self,
-        number: u64,
+        (number, reply_attempt): (u64, u32),
         message: &str,
         calls: &Arc<[AskedCall]>,
         mode: Mode,
@@ -205,37 +282,57 @@ impl SessionState {
         }
         self.rounds = number;
         turn.rounds += 1;
-        let outcomes: Vec<_> = calls.iter().map(|call| call.refused.clone()).collect();
+        let early = std::mem::take(&mut turn.early);
+        let outcome = |call: &AskedCall| match call.begun {
+            Some(place) => early.get(place).and_then(|begun| begun.outcome.clone()),
+            None => call.refused.clone(),
+        };
+        let outcomes: Vec<_> = calls.iter().map(outcome).collect();
         let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-        let started = vec![false; calls.len()];
-        turn.round = Some(Round { mode, calls: Arc::clone(calls), outcomes, started, unanswered });
+        let started = calls.iter().map(|call| call.begun.is_some()).collect();
+        let calls = Arc::clone(calls);
+        turn.round = Some(Round { mode, reply_attempt, calls, outcomes, started, unanswered });
         if unanswered == 0 { self.end_round() } else { self.run_next() }
     }
 
-    fn on_call_started(&mut self, number: u64, ordinal: u32) -> Action {
-        let current = number == self.rounds;
-        let round = self.turn.as_mut().and_then(|turn| turn.round.as_mut());
-        if let Some(round) = round.filter(|_| current)
-            && let Some(started) = round.started.get_mut(ordinal as usize)
-        {
-            *started = true;
+    fn begin_early(&mut self, call: EarlyCall) {
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) {
+            turn.early.begin(call);
         }
-        Action::Wait
     }
 
-    fn on_call_ended(&mut self, number: u64, ordinal: u32, outcome: &Outcome) -> Action {
-        if number != self.rounds {
+    /// Calls that began early have used the round's number, also if no reply ever asked for them.
+    fn spend_round(&mut self) {
+        if self.early().is_some_and(|early| !early.is_empty()) {
+            self.rounds += 1;
+        }
+    }
+
+    fn on_call_started(&mut self, place: Place) {
+        let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) else { return };
+        if let Some(ordinal) = round.ordinal_of(place) {
+            round.started[ordinal] = true;
+        }
+    }
+
+    fn on_call_ended(&mut self, number: u64, place: Place, outcome: &Outcome) -> Action {
+        if number != self.round_number() {
             return Action::Wait; // News of a round that is over.
         }
-        let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) else {
-            return Action::Wait;
+        let Some(turn) = &mut self.turn else { return Action::Wait };
+        let Some(round) = &mut turn.round else {
+            turn.early.end(place, outcome);
+            return Action::Wait; // Whether anybody asks for it, the rest of the reply will tell.
         };
-        let Some(slot @ None) = round.outcomes.get_mut(ordinal as usize) else {
+        let Some(ordinal) = round.ordinal_of(place) else {
+            return Action::Wait; // The reply does not ask for it.
+        };
+        let Some(slot @ None) = round.outcomes.get_mut(ordinal) else {
             return Action::Wait; // Answered already.
         };
         *slot = Some(outcome.clone());
         if sabotage::is(Sabotage::CompletionOrder) {
-            self.transcript.push_tool_result(&round.calls[ordinal as usize].id, &outcome.content);
+            self.transcript.push_tool_result(&round.calls[ordinal].id, &outcome.content);
         }
         round.unanswered -= 1;
         match (round.unanswered, round.mode) {
@@ -254,10 +351,12 @@ impl SessionState {
         };
         match round.mode {
             Mode::Parallel => Action::RunCalls(0..count(&round.calls)),
-            Mode::Sequential => self
-                .unanswered()
-                .next()
-                .map_or(Action::Wait, |ordinal| Action::RunCalls(ordinal..ordinal + 1)),
+            Mode::Sequential => {
+                let unanswered =
+                    (0u32..).zip(&round.outcomes).find(|(_, outcome)| outcome.is_none());
+                unanswered
+                    .map_or(Action::Wait, |(ordinal, _)| Action::RunCalls(ordinal..ordinal + 1))
+            }
         }
     }
 
@@ -292,11 +391,25 @@ impl SessionState {
 }
 
 impl Round {
+    /// Which of its calls began, or is to begin, at `place`.
+    fn ordinal_of(&self, place: Place) -> Option<usize> {
+        let own = place.ordinal as usize;
+        let is_own = |call: &AskedCall| call.begun.is_none_or(|begun| begun == place);
+        if place.reply_attempt == self.reply_attempt && self.calls.get(own).is_some_and(is_own) {
+            return Some(own);
+        }
+        self.calls.iter().position(|call| call.begun == Some(place))
+    }
+
     /// Says whether a call has started and waits for its answer.
     fn is_running(&self) -> bool {
         let mut calls = self.started.iter().zip(&self.outcomes);
         calls.any(|(started, outcome)| *started && outcome.is_none())
     }
+}
+
+fn is_running(call: &EarlyCall) -> bool {
+    call.outcome.is_none()
 }
 
 /// The outcome of a call whose time has passed.
@@ -332,6 +445,7 @@ mod tests {
             tool: "t".into(),
             arguments: "{}".into(),
             refused: None,
+            begun: None,
         };
         Event::Replied {
             round: 1,
@@ -350,7 +464,18 @@ mod tests {
     fn ended(ordinal: u32, content: &str) -> Event {
         let (id, tool) = (format!("call_{ordinal}").into(), "t".into());
         let (outcome, times) = (Outcome::ok(content), CallTimes::default());
-        Event::CallEnded { round: 1, ordinal, id, tool, outcome, times }
+        Event::CallEnded { round: 1, reply_attempt: 1, ordinal, id, tool, outcome, times }
+    }
+
+    fn at(reply_attempt: u32, ordinal: u32) -> Place {
+        Place { reply_attempt, ordinal }
+    }
+
+    /// The beginning of a call; with arguments it begins before its reply has ended.
+    fn began(reply_attempt: u32, ordinal: u32, arguments: Option<&str>) -> Event {
+        let (id, tool) = (format!("call_{ordinal}").into(), "t".into());
+        let arguments = arguments.map(Into::into);
+        Event::CallStarted { round: 1, reply_attempt, ordinal, id, tool, arguments }
     }
 
     fn state(events: &[Event]) -> (SessionState, Vec<Action>) {
@@ -385,13 +510,12 @@ mod tests {
         let events = [started(), replied(1, Mode::Parallel), replied(3, Mode::Parallel)];
         let (state, actions) = state(&events);
         assert_eq!(actions[2], Action::Wait);
-        assert_eq!(state.unanswered().collect::<Vec<_>>(), [0]);
+        assert_eq!(state.unanswered().collect::<Vec<_>>(), [at(1, 0)]);
     }
 
     #[test]
     fn in_sequence_a_call_answered_before_its_turn_starts_no_other() {
-        let started_call =
-            Event::CallStarted { round: 1, ordinal: 0, id: "call_0".into(), tool: "t".into() };
+        let started_call = began(1, 0, None);
         let events = [
             started(),
             replied(3, Mode::Sequential),
@@ -411,6 +535,74 @@ mod tests {
             *round = 7;
         }
         let (state, _) = state(&[started(), replied(1, Mode::Parallel), late]);
-        assert!(state.is_unanswered(0));
+        assert!(state.is_unanswered(at(1, 0)));
+    }
+
+    /// A reply of the try `attempt` with calls that have begun, or not.
+    fn replied_with(attempt: u32, begun: &[Option<Place>]) -> Event {
+        let mut event = replied(u32::try_from(begun.len()).unwrap(), Mode::Parallel);
+        if let Event::Replied { attempt: number, calls, .. } = &mut event {
+            *number = attempt;
+            for (call, begun) in Arc::make_mut(calls).iter_mut().zip(begun) {
+                call.begun = *begun;
+            }
+        }
+        event
+    }
+
+    #[test]
+    fn a_call_that_began_and_ended_before_its_reply_is_answered_by_it() {
+        let events = [
+            started(),
+            began(1, 0, Some("{}")),
+            ended(0, "early"),
+            replied_with(1, &[Some(at(1, 0)), None]),
+            ended(1, "late"),
+        ];
+        let (state, actions) = state(&events);
+        let next = Action::AskModel { round: 2, attempt: 1 };
+        assert_eq!(actions[1..], [Action::Wait, Action::Wait, Action::RunCalls(0..2), next]);
+        let text = String::from_utf8_lossy(state.transcript().as_bytes()).into_owned();
+        assert!(text.find("early") < text.find("late"), "{text}");
+    }
+
+    #[test]
+    fn a_call_of_an_earlier_try_answers_the_call_that_it_is() {
+        let events = [
+            started(),
+            began(1, 0, Some("{}")),
+            began(2, 0, Some("{}")),
+            replied_with(2, &[Some(at(2, 0)), Some(at(1, 0))]),
+        ];
+        let (mut state, actions) = state(&events);
+        assert_eq!(actions[3], Action::RunCalls(0..2));
+        assert!(state.has_started(at(1, 0)) && state.has_started(at(2, 0)));
+        assert_eq!(state.unanswered().collect::<Vec<_>>(), [at(2, 0), at(1, 0)]);
+        assert!(!state.is_unanswered(at(2, 1)), "the second call goes by its first numbers");
+        assert_eq!(state.on(&ended(0, "first try")), Action::Wait);
+        assert_eq!(state.unanswered().collect::<Vec<_>>(), [at(2, 0)]);
+    }
+
+    #[test]
+    fn a_call_that_the_reply_does_not_ask_for_answers_nothing() {
+        let events = [
+            started(),
+            began(1, 0, Some("{}")),
+            replied_with(2, &[None]),
+            ended(0, "of the first try"),
+        ];
+        let (state, actions) = state(&events);
+        assert_eq!(actions[3], Action::Wait);
+        assert_eq!(state.unanswered().collect::<Vec<_>>(), [at(2, 0)]);
+    }
+
+    #[test]
+    fn a_round_whose_calls_began_is_not_counted_again_though_nobody_asked_for_them() {
+        let end = Event::TurnEnded { turn: 1, end: TurnEnd::Cancelled };
+        let (after, _) =
+            state(&[started(), began(1, 0, Some("{}")), ended(0, "done"), end.clone()]);
+        assert_eq!(after.rounds(), 1);
+        let (after, _) = state(&[started(), end]);
+        assert_eq!(after.rounds(), 0);
     }
 }

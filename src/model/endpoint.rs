@@ -41,6 +41,8 @@ pub struct Endpoint {
     pub parallel_tool_calls: Option<bool>,
     /// How long it may take.
     pub time_limits: TimeLimits,
+    /// Whether a call whose arguments' brace has closed is taken for complete while the reply goes on.
+    pub brace_close_trusted: bool,
 }
 
 impl Endpoint {
@@ -52,6 +54,7 @@ impl Endpoint {
             stream: true,
             parallel_tool_calls: Some(true),
             time_limits: TimeLimits::default(),
+            brace_close_trusted: false,
         }
     }
 }
@@ -64,6 +67,7 @@ impl fmt::Debug for Endpoint {
             .field("stream", &self.stream)
             .field("parallel_tool_calls", &self.parallel_tool_calls)
             .field("time_limits", &self.time_limits)
+            .field("brace_close_trusted", &self.brace_close_trusted)
             .finish()
     }
 }

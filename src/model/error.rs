@@ -82,6 +82,8 @@ pub enum Error {
         status: u16,
         /// In the provider's words.
         message: String,
+        /// How long the provider asks to wait.
+        retry_after: Option<Duration>,
     },
     /// What arrived is no Chat Completions reply.
     #[error("the reply of {url} is malformed: {reason}")]
@@ -125,6 +127,23 @@ impl Error {
             Self::Malformed { .. } => "malformed_reply",
             Self::Cut { .. } => "stream_cut",
             Self::TimedOut { .. } => "model_timed_out",
+        }
+    }
+
+    /// How long the provider asks to wait before it is asked again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } | Self::Failed { retry_after, .. } => {
+                *retry_after
+            }
+            Self::Unreachable { .. }
+            | Self::KeyRefused { .. }
+            | Self::UnknownModel { .. }
+            | Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::Cut { .. }
+            | Self::TimedOut { .. } => None,
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Exchange {
     pub model: String,
     pub key: Option<ApiKey>,
     pub time_limits: TimeLimits,
+    /// Whether a call whose arguments' brace has closed is taken for complete.
+    pub brace_close_trusted: bool,
 }
 
 impl Exchange {
@@ -66,7 +68,7 @@ impl Exchange {
             402 | 429 => Error::RateLimited { url, message, retry_after },
             300..400 => Error::Malformed { url, reason: format!("it redirects ({status})") },
             400..500 => Error::Refused { url, status, message },
-            _ => Error::Failed { url, status, message },
+            _ => Error::Failed { url, status, message, retry_after },
         }
     }
 

@@ -59,6 +59,7 @@ impl HttpModel {
             model: name.into(),
             key: endpoint.key.clone(),
             time_limits: endpoint.time_limits,
+            brace_close_trusted: endpoint.brace_close_trusted,
         });
         Ok(Self { endpoint, url, headers, exchange, clients: Arc::default() })
     }

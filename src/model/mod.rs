@@ -3,6 +3,7 @@
 //! A reply without streaming is a stream of one event. Absent: what a reply means for the
 //! conversation, and anything an arbiter would not want to share (each has its own connections).
 
+mod decoding;
 mod endpoint;
 mod error;
 mod exchange;
@@ -13,12 +14,15 @@ mod streamed;
 
 use futures_util::stream::LocalBoxStream;
 
+#[cfg(feature = "testing")]
+pub(crate) use decoding::Decoding;
+
 pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
 pub use http::HttpModel;
 pub use key::ApiKey;
 
-use crate::wire::Reply;
+use crate::wire::{Call, Certainty, Reply};
 
 /// What the model is asked: the conversation so far and the tools it may call.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +37,9 @@ pub struct Request<'a> {
     pub may_call: bool,
 }
 
-/// What comes of a reply, in order. [`Event::Reply`] is the last.
+/// What comes of a reply, in order. [`Event::Reply`] is the last. There will be more kinds.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Event {
     /// A piece of the answer's text.
     Text(String),
@@ -42,7 +47,23 @@ pub enum Event {
     Reasoning(String),
     /// The first content of the reply has arrived.
     Began,
-    /// The whole reply.
+    /// A call of the reply is as good as complete, and may begin if its tool allows it: while the
+    /// reply goes on, nothing is final. Said of a call once for each certainty, [`Certainty::Closed`]
+    /// only where this model's closing brace can be trusted; need not be said at all.
+    CallReady {
+        /// Its place in the reply, from 0.
+        ordinal: u32,
+        /// How sure it is that nothing follows.
+        certainty: Certainty,
+        /// The call as far as it is known. Its id may be missing still, or change.
+        call: Box<Call>,
+    },
+    /// Against that, more came for a call that was ready: it is not what it seemed.
+    CallChanged {
+        /// Its place in the reply.
+        ordinal: u32,
+    },
+    /// The whole reply. Its calls stand at the places they were ready at.
     Reply(Box<Reply>),
 }
 

@@ -9,9 +9,10 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::decoding::Decoding;
 use super::exchange::{Exchange, Sending};
 use super::{Error, Event, Events, Stage};
-use crate::wire::{StreamDecoder, StreamEvent, chat};
+use crate::wire::chat;
 
 /// How long a rest of a reply may take to arrive once it is complete, before its connection is
 /// given up.
@@ -33,10 +34,10 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: impl Sending) -> Events
             return Ok(stream::iter([Ok(Event::Reply(Box::new(reply)))]).left_stream());
         }
         let reading = Reading {
+            decoder: Some(Decoding::new(exchange.brace_close_trusted)),
             exchange,
             response: Some(response),
-            decoder: Some(StreamDecoder::new()),
-            decoded: Vec::new(),
+            said: Vec::new(),
             ready: VecDeque::new(),
             deadline,
             pieces: 0,
@@ -55,8 +56,9 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: impl Sending) -> Events
 struct Reading {
     exchange: Arc<Exchange>,
     response: Option<Response>,
-    decoder: Option<StreamDecoder>,
-    decoded: Vec<StreamEvent>,
+    decoder: Option<Decoding>,
+    /// Room for what one piece says.
+    said: Vec<Event>,
     ready: VecDeque<Result<Event, Error>>,
     deadline: Instant,
     /// How many pieces of the reply had come when the deadline was last moved.
@@ -92,25 +94,14 @@ impl Reading {
         };
         let ended = piece.is_none();
         if let Some(piece) = piece {
-            decoder.feed(&piece, &mut self.decoded).map_err(|error| exchange.wire_error(error))?;
+            let fed = decoder.feed(&piece, &mut self.said);
+            self.ready.extend(self.said.drain(..).map(Ok));
+            fed.map_err(|error| exchange.wire_error(error))?;
         }
         if decoder.pieces() > self.pieces {
             // Comments that keep a connection alive are no progress.
             self.deadline = Instant::now() + exchange.time_limits.silence;
-            if self.pieces == 0 {
-                self.ready.push_back(Ok(Event::Began));
-            }
             self.pieces = decoder.pieces();
-        }
-        for event in self.decoded.drain(..) {
-            match event {
-                StreamEvent::Text(text) => self.ready.push_back(Ok(Event::Text(text))),
-                StreamEvent::Reasoning(text) => self.ready.push_back(Ok(Event::Reasoning(text))),
-                StreamEvent::CallOpened { .. }
-                | StreamEvent::CallClosed { .. }
-                | StreamEvent::CallSealed { .. }
-                | StreamEvent::LateArguments { .. } => {}
-            }
         }
         if ended || decoder.done() {
             if let Some(response) = self.response.take().filter(|_| !ended) {

@@ -7,86 +7,81 @@ use tokio::time::Instant;
 use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::flight::InFlight;
-use crate::conversation::{CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Record};
+use crate::conversation::{
+    CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Place, Record,
+};
 use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
 use crate::tools::later;
 use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent};
 
 impl Coordinator {
-    /// The beginnings of the unanswered ones among `calls`.
+    /// The beginnings of those among `calls` that are unanswered and have not begun.
     pub(super) fn beginnings(&self, calls: std::ops::Range<u32>) -> impl Iterator<Item = Event> {
         let round = self.state.rounds();
-        let asked = self.state.calls();
         calls.filter_map(move |ordinal| {
-            let call = asked?.get(ordinal as usize)?;
-            let (id, tool) = (Arc::clone(&call.id), Arc::clone(&call.tool));
-            self.state.is_unanswered(ordinal).then_some(Event::CallStarted {
-                round,
-                ordinal,
-                id,
-                tool,
-            })
+            let place = self.state.place_of(ordinal)?;
+            if !self.state.is_unanswered(place) || self.state.has_started(place) {
+                return None; // One that began early runs already.
+            }
+            let (id, tool) = self.state.call_at(place)?;
+            let Place { reply_attempt, ordinal } = place;
+            let (id, tool, arguments) = (Arc::clone(id), Arc::clone(tool), None);
+            Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments })
         })
     }
 
     /// Hands the calls, whose beginnings `records` tell of and the journal has, to their workers.
     pub(super) fn dispatch(&mut self, records: &[Record]) {
-        let ordinals = records.iter().filter_map(|record| match &record.event {
-            Event::CallStarted { ordinal, .. } => Some(*ordinal),
-            _ => None,
-        });
-        if ordinals.clone().next().is_none() {
+        let starts = records.iter().filter_map(|record| Start::of(&record.event));
+        if starts.clone().next().is_none() {
             return;
         }
-        let Some(calls) = self.state.calls().map(Arc::clone) else {
-            return;
-        };
+        let calls = self.state.calls().map(Arc::clone).unwrap_or_default();
         let Some(mut turn) = self.turn.take() else {
             return;
         };
         let now = Instant::now();
         let limits = &self.options.limits;
-        let round_deadline = *turn
-            .round_deadline
-            .get_or_insert_with(|| later(now, limits.round_time_limit).min(turn.deadline));
-        let round_expires =
-            if round_deadline == turn.deadline { Expired::Turn } else { Expired::Round };
-        let (call_time_limit, round) = (limits.call_time_limit, self.state.rounds());
+        let (call_time_limit, round) = (limits.call_time_limit, self.state.round_number());
         let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
         turn.flight.reserve(records.len());
-        for ordinal in ordinals {
-            if turn.cancelled_calls.contains(&ordinal) {
+        for Start { place, id, tool, arguments: early } in starts {
+            if turn.cancelled_calls.contains(&place) {
                 continue; // Before it could begin.
             }
-            let call = &calls[ordinal as usize];
-            let Some(index) = self.options.tools.index_of(&call.tool) else {
+            let Some(index) = self.options.tools.index_of(tool) else {
                 continue;
             };
             let Some(tool) = self.options.tools.at(index).map(Arc::clone) else {
                 continue;
             };
-            let deadline = later(now, tool.declared_time_limit().unwrap_or(call_time_limit));
-            let (deadline, expires) = match deadline < round_deadline {
-                true => (deadline, Expired::Call),
-                false => (round_deadline, round_expires),
+            let asked = || calls.get(place.ordinal as usize).map(|call| &call.arguments);
+            let Some(arguments) = early.or_else(asked) else {
+                continue;
             };
-            let (session, attempt) = (self.id.clone(), turn.attempt);
-            let context = CallContext::new(Facts {
-                key: CallKey { session, round, attempt, ordinal },
-                attempt: 1,
-                deadline,
-                typed: turn.typed.clone(),
-                watcher: watcher.clone(),
-            });
+            // The round's time begins with the first call that its finished reply asks for.
+            let (last, last_expires) = match early {
+                Some(_) => (turn.deadline, Expired::Turn),
+                None => turn.round_end(now, limits.round_time_limit),
+            };
+            let deadline = later(now, tool.declared_time_limit().unwrap_or(call_time_limit));
+            let (deadline, expires) = match deadline < last {
+                true => (deadline, Expired::Call),
+                false => (last, last_expires),
+            };
+            let Place { reply_attempt: attempt, ordinal } = place;
+            let key = CallKey { session: self.id.clone(), round, attempt, ordinal };
+            let (typed, watcher) = (turn.typed.clone(), watcher.clone());
+            let context = CallContext::new(Facts { key, attempt: 1, deadline, typed, watcher });
             let order = Order {
                 context: context.clone(),
-                arguments: Arc::clone(&call.arguments),
+                arguments: Arc::clone(arguments),
                 expires,
                 dispatched: now,
             };
-            let span = telemetry::call(&turn.round_span, &call.id, &call.tool);
-            let completer = turn.flight.begin(ordinal, tool.declared_effects(), now, context);
+            let span = telemetry::call(&turn.round_span, id, tool.name());
+            let completer = turn.flight.begin(tool.declared_effects(), now, context);
             let worker = self.crew.worker(index, &tool, &self.seat);
             worker.do_send(RunCall { order, completer, span });
             turn.ring_at(deadline);
@@ -98,12 +93,12 @@ impl Coordinator {
         let Some(turn) = &self.turn else { return };
         let mut draft = self.draft(landed.len() + 1); // And what they lead to.
         let mut gives_siblings_up = false;
-        for Completion { place, ended } in landed {
-            let call = turn.flight.call(place);
-            let Some(call) = call.filter(|call| self.state.is_unanswered(call.ordinal)) else {
+        for Completion { place: index, ended } in landed {
+            let call = turn.flight.call(index);
+            let Some(call) = call.filter(|call| self.state.is_unanswered(call.place())) else {
                 continue;
             };
-            let InFlight { ordinal, effects, dispatched, .. } = *call;
+            let (place, effects, dispatched) = (call.place(), call.effects, call.dispatched);
             let (outcome, times) = match ended {
                 Some(Ended { outcome, spent }) => (outcome, self.call_times(dispatched, spent)),
                 None => {
@@ -115,7 +110,7 @@ impl Coordinator {
             };
             gives_siblings_up |= sabotage::is(Sabotage::SiblingsCancelled)
                 && matches!(outcome.kind, OutcomeKind::Panicked | OutcomeKind::ToolError);
-            draft.push(self.call_ended(ordinal, outcome, times));
+            draft.push(self.call_ended(place, outcome, times));
         }
         if let Some(turn) = self.turn.as_mut().filter(|_| gives_siblings_up) {
             turn.flight.stop();
@@ -144,10 +139,33 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn call_ended(&self, ordinal: u32, outcome: Outcome, times: CallTimes) -> Event {
-        let call = self.state.calls().and_then(|calls| calls.get(ordinal as usize));
+    pub(super) fn call_ended(&self, place: Place, outcome: Outcome, times: CallTimes) -> Event {
+        let call = self.state.call_at(place);
         let (id, tool) =
-            call.map(|call| (Arc::clone(&call.id), Arc::clone(&call.tool))).unwrap_or_default();
-        Event::CallEnded { round: self.state.rounds(), ordinal, id, tool, outcome, times }
+            call.map(|(id, tool)| (Arc::clone(id), Arc::clone(tool))).unwrap_or_default();
+        let (round, Place { reply_attempt, ordinal }) = (self.state.round_number(), place);
+        Event::CallEnded { round, reply_attempt, ordinal, id, tool, outcome, times }
+    }
+}
+
+/// A call that is to be handed to its worker.
+#[derive(Clone)]
+struct Start<'a> {
+    place: Place,
+    id: &'a Arc<str>,
+    tool: &'a Arc<str>,
+    /// Of one that begins early.
+    arguments: Option<&'a Arc<str>>,
+}
+
+impl<'a> Start<'a> {
+    fn of(event: &'a Event) -> Option<Self> {
+        match event {
+            Event::CallStarted { reply_attempt, ordinal, id, tool, arguments, .. } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                Some(Self { place, id, tool, arguments: arguments.as_ref() })
+            }
+            _ => None,
+        }
     }
 }

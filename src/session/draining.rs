@@ -1,7 +1,5 @@
 //! The coordinator's part of a shutdown: it says when its turn is over, and cuts it when told to.
 
-use std::sync::Arc;
-
 use actix::{Context, Handler, Message, MessageResult};
 use tokio::sync::oneshot;
 
@@ -55,11 +53,7 @@ impl Handler<CutOff> for Coordinator {
             (turn.cancelled, turn.shut_down) = (true, true);
         }
         let (session, turn) = (self.id.clone(), self.state.turns());
-        let asked = self.state.calls().map(Arc::clone);
-        let call = |ordinal: u32| {
-            let call = asked.as_ref()?.get(ordinal as usize)?;
-            Some((Arc::clone(&call.id), Arc::clone(&call.tool)))
-        };
+        let call = |place| self.state.call_at(place).map(|(id, tool)| (id.clone(), tool.clone()));
         let calls = self.state.unanswered().filter_map(call).collect();
         MessageResult(Some(CutTurn { session, turn, calls, recorded: false }))
     }

@@ -17,7 +17,7 @@ use super::Cause;
 use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::turn::Append;
-use crate::conversation::{Batch, Event, Record, VERSION};
+use crate::conversation::{Batch, Event, Place, Record, VERSION};
 use crate::store;
 use crate::telemetry;
 use crate::tools::later;
@@ -117,7 +117,8 @@ impl Coordinator {
         }
         let rang = turn.rings(cx);
         let mut landed = std::mem::take(&mut turn.landed);
-        if turn.cancelled || rang || turn.model.is_none() || !turn.to_cancel.is_empty() {
+        let waits_for_calls = turn.model.is_none() || turn.flight.has_awaited();
+        if turn.cancelled || rang || waits_for_calls || !turn.to_cancel.is_empty() {
             // What has come back in time counts, however late we look.
             self.crew.poll(cx);
             self.pass_progress_on(cx);
@@ -139,6 +140,8 @@ impl Coordinator {
             self.end_cancelled_calls();
         } else if rang {
             self.expire();
+        } else if turn.next_try.is_some_and(|next| next.at <= Instant::now()) {
+            self.try_again();
         } else if turn.asks {
             if self.crew.is_undecided() {
                 return Step::Wait;
@@ -172,17 +175,24 @@ impl Coordinator {
                 cx.waker().wake_by_ref(); // Somebody says more than can be told.
                 break;
             }
-            let CallNews { round, ordinal, what } = news;
-            if round == self.state.rounds() && self.state.is_unanswered(ordinal) {
+            let CallNews { round, place, what } = news;
+            if round == self.state.round_number() && self.state.is_unanswered(place) {
+                let Place { reply_attempt, ordinal } = place;
                 self.tell(match what {
                     News::Progressed { message } => {
-                        Event::CallProgressed { round, ordinal, message }
+                        Event::CallProgressed { round, reply_attempt, ordinal, message }
                     }
-                    News::Queued { ahead } => Event::CallQueued { round, ordinal, ahead },
-                    News::Retrying { attempt, cause, rest } => {
-                        let backoff_us = micros(rest);
-                        Event::CallRetried { round, ordinal, attempt, cause, backoff_us }
+                    News::Queued { ahead } => {
+                        Event::CallQueued { round, reply_attempt, ordinal, ahead }
                     }
+                    News::Retrying { attempt, cause, rest } => Event::CallRetried {
+                        round,
+                        reply_attempt,
+                        ordinal,
+                        attempt,
+                        cause,
+                        backoff_us: micros(rest),
+                    },
                 });
             }
         }
@@ -216,7 +226,7 @@ impl Coordinator {
         self.stop_cancelled_calls();
         let Some(turn) = &mut self.turn else { return Step::Over };
         if turn.cancelled {
-            turn.model = None;
+            (turn.model, turn.next_try) = (None, None);
             turn.flight.stop();
         }
         if !rang {
@@ -247,7 +257,7 @@ impl Coordinator {
     fn log(&mut self, event: &Event) {
         let Some(turn) = &mut self.turn else { return telemetry::step(&self.span, event) };
         match event {
-            Event::ModelAsked { round, .. } => {
+            Event::ModelAsked { round, attempt: 1, .. } => {
                 turn.round_span = telemetry::round(&turn.span, *round)
             }
             Event::TurnEnded { .. } => turn.round_span = turn.span.clone(),
@@ -280,8 +290,11 @@ impl Coordinator {
         }
         if let Some(attempt) = asked {
             turn.attempt = attempt;
-            turn.round_deadline = None;
-            turn.flight.clear(); // Nobody waits for what was given up.
+            turn.claims.clear();
+            if attempt == 1 {
+                (turn.round_deadline, turn.failures) = (None, 0);
+                turn.flight.clear(); // Nobody waits for what was given up.
+            }
             turn.asks = self.crew.is_undecided();
             if !turn.asks {
                 self.ask_model();

@@ -10,7 +10,7 @@ use super::coordinator::Coordinator;
 use super::flight::{Flight, InFlight};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
-    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, TurnEnd, timed_out,
+    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, Place, TurnEnd, timed_out,
 };
 use crate::store;
 use crate::supervision::{RoundReport, RoundReported, RoundReports};
@@ -34,9 +34,13 @@ impl Coordinator {
         let events = self.ends_of_unanswered(kind, &message, &is_late);
         self.record(events);
         if let Some(turn) = &mut self.turn {
-            let due = turn.flight.next_deadline();
-            let next = turn.deadline.min(later(Instant::now(), self.heartbeat));
-            turn.set_timer(due.map_or(next, |due| due.min(next)));
+            let now = Instant::now();
+            let next_try = turn.next_try.as_ref().map(|next| next.at);
+            let dues = [turn.flight.next_deadline(), turn.round_deadline, next_try];
+            // What is due already has been seen to, or is by the next step.
+            let dues = dues.into_iter().flatten().filter(|due| *due > now);
+            let next = dues.fold(turn.deadline.min(later(now, self.heartbeat)), Instant::min);
+            turn.set_timer(next);
         }
     }
 
@@ -50,19 +54,19 @@ impl Coordinator {
         let Some(turn) = &self.turn else {
             return Vec::new();
         };
-        let in_flight: HashMap<u32, &InFlight> =
-            turn.flight.all().map(|call| (call.ordinal, call)).collect();
-        let end = |ordinal: u32| {
-            let call = in_flight.get(&ordinal).copied();
-            which(call).then(|| self.end_of_unanswered(ordinal, call, kind, message))
+        let in_flight: HashMap<Place, &InFlight> =
+            turn.flight.all().map(|call| (call.place(), call)).collect();
+        let end = |place: Place| {
+            let call = in_flight.get(&place).copied();
+            which(call).then(|| self.end_of_unanswered(place, call, kind, message))
         };
         self.state.unanswered().filter_map(end).collect()
     }
 
-    /// The end of the call `ordinal`, that nobody waits for any more; `call` is what its worker has.
+    /// The end of the call at `place`, that nobody waits for any more; `call` is what its worker has.
     pub(super) fn end_of_unanswered(
         &self,
-        ordinal: u32,
+        place: Place,
         call: Option<&InFlight>,
         kind: OutcomeKind,
         message: &str,
@@ -70,12 +74,12 @@ impl Coordinator {
         let Some(call) = call else {
             // Not handed to its worker yet.
             let outcome = Outcome::broken_off(kind, message, Effects::None, false);
-            return self.call_ended(ordinal, outcome, CallTimes::default());
+            return self.call_ended(place, outcome, CallTimes::default());
         };
         let began = call.context.began().is_some();
         let outcome = Outcome::broken_off(kind, message, call.effects, began);
         let times = self.times_until_now(call);
-        self.call_ended(ordinal, outcome, times)
+        self.call_ended(place, outcome, times)
     }
 
     /// Ends the turn now: stops what runs, answers every call, and records the end.
@@ -83,11 +87,12 @@ impl Coordinator {
         let (kind, message) = match &cause {
             Cause::TimedOut => timed_out(Expired::Turn),
             Cause::ShutDown => (OutcomeKind::Cancelled, "the runtime was shut down".to_owned()),
-            Cause::Cancelled
-            | Cause::Model(_)
-            | Cause::MaxRounds { .. }
-            | Cause::Store(_)
-            | Cause::Crashed => (OutcomeKind::Cancelled, "the turn was cancelled".to_owned()),
+            Cause::Model(_) => {
+                (OutcomeKind::Cancelled, "the model did not finish its reply".to_owned())
+            }
+            Cause::Cancelled | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
+                (OutcomeKind::Cancelled, "the turn was cancelled".to_owned())
+            }
         };
         let mut events = self.ends_of_unanswered(kind, &message, &|_| true);
         let end = match &cause {
@@ -103,7 +108,7 @@ impl Coordinator {
         events.push(Event::TurnEnded { turn: self.state.turns(), end });
         if let Some(turn) = &mut self.turn {
             turn.cut = cut;
-            (turn.model, turn.asks) = (None, false);
+            (turn.model, turn.asks, turn.next_try) = (None, false, None);
             turn.flight = Flight::default(); // That gives the calls up, and stops the work.
             turn.cause = Some(cause);
         }
@@ -136,7 +141,7 @@ impl Coordinator {
         let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone() };
         let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
-            (turn.model, turn.asks) = (None, false);
+            (turn.model, turn.asks, turn.next_try) = (None, false, None);
             turn.flight = Flight::default();
             turn.append = None;
             turn.unkept = Some((now, ended.clone()));
@@ -181,7 +186,7 @@ impl Coordinator {
         let over = self.turn_over(&mut turn);
         let report = TurnReport {
             session: self.id.clone(),
-            model: turn.model_name.unwrap_or_else(|| self.options.model.name().into()),
+            model: turn.model_name.unwrap_or_else(|| self.options.models[0].name().into()),
             elapsed: turn.began.elapsed(),
             usage: turn.usage,
             rounds: RoundReports::new(turn.records, turn.unkept),

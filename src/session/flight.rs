@@ -5,12 +5,11 @@ use std::task::Context;
 
 use tokio::time::Instant;
 
-use crate::conversation::Effects;
+use crate::conversation::{Effects, Place};
 use crate::tools::{CallContext, Completer, Completion, Completions};
 
 /// A call that a worker has.
 pub(super) struct InFlight {
-    pub ordinal: u32,
     pub effects: Effects,
     pub dispatched: Instant,
     /// Knows whether the call has begun.
@@ -30,14 +29,13 @@ impl Flight {
     /// Takes in a call that begins now. Whoever runs it completes it with what comes back.
     pub fn begin(
         &mut self,
-        ordinal: u32,
         effects: Effects,
         dispatched: Instant,
         context: CallContext,
     ) -> Completer {
         let completions = self.completions.get_or_insert_default();
         let completer = completions.completer(self.calls.len());
-        self.calls.push(InFlight { ordinal, effects, dispatched, context, awaited: true });
+        self.calls.push(InFlight { effects, dispatched, context, awaited: true });
         completer
     }
 
@@ -61,9 +59,9 @@ impl Flight {
         landed
     }
 
-    /// The call at `place`.
-    pub fn call(&self, place: usize) -> Option<&InFlight> {
-        self.calls.get(place)
+    /// The call that its completer knows by `index`.
+    pub fn call(&self, index: usize) -> Option<&InFlight> {
+        self.calls.get(index)
     }
 
     /// All calls of the round that were handed to workers, those that came back or were given up
@@ -82,10 +80,20 @@ impl Flight {
         self.calls.iter_mut().for_each(InFlight::give_up);
     }
 
-    /// Gives up the call `ordinal`, and says whether somebody still waited for it; `None` if no
+    /// Says whether somebody still waits for any of them.
+    pub fn has_awaited(&self) -> bool {
+        self.awaited().next().is_some()
+    }
+
+    /// The call at `place` in the round.
+    pub fn at(&self, place: Place) -> Option<&InFlight> {
+        self.all().find(|call| call.place() == place)
+    }
+
+    /// Gives up the call at `place`, and says whether somebody still waited for it; `None` if no
     /// worker has it.
-    pub fn give_up(&mut self, ordinal: u32) -> Option<bool> {
-        let call = self.calls.iter_mut().find(|call| call.ordinal == ordinal)?;
+    pub fn give_up(&mut self, place: Place) -> Option<bool> {
+        let call = self.calls.iter_mut().find(|call| call.place() == place)?;
         let was_awaited = call.awaited;
         call.give_up();
         Some(was_awaited)
@@ -104,6 +112,11 @@ impl Flight {
 }
 
 impl InFlight {
+    /// Where it stands in the round.
+    pub fn place(&self) -> Place {
+        self.context.key().place()
+    }
+
     /// Says whether somebody still waits for the answer. Of a call that has no answer and none on
     /// its way, that nobody does means that it was given up.
     pub fn is_awaited(&self) -> bool {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Cause;
 use super::coordinator::Coordinator;
 use crate::conversation::{
-    Action, Batch, CallTimes, Effects, Event, Outcome, OutcomeKind, Record, TurnEnd,
+    Action, Batch, CallTimes, Effects, Event, Outcome, OutcomeKind, Place, Record, TurnEnd,
 };
 use crate::store::{self, Pending};
 use crate::telemetry;
@@ -159,7 +159,7 @@ impl Coordinator {
                 true => TurnEnd::Failed { problem: Cause::Crashed.problem() },
                 false => TurnEnd::Cancelled,
             };
-            events.extend(self.state.unanswered().map(|ordinal| self.lost_call(ordinal)));
+            events.extend(self.state.unanswered().map(|place| self.lost_call(place)));
             let end = match wish {
                 Action::EndTurn(end) => end, // Only its last step was missing.
                 Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => cut,
@@ -173,11 +173,11 @@ impl Coordinator {
     }
 
     /// The end of a call that the last process, or a panic in this one, left open.
-    fn lost_call(&self, ordinal: u32) -> Event {
-        let call = self.state.calls().and_then(|calls| calls.get(ordinal as usize));
-        let tool = call.and_then(|call| self.options.tools.get(&call.tool));
+    fn lost_call(&self, place: Place) -> Event {
+        let call = self.state.call_at(place);
+        let tool = call.and_then(|(_, tool)| self.options.tools.get(tool));
         let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
-        let started = self.state.has_started(ordinal);
+        let started = self.state.has_started(place);
         let what = match self.is_cut_by_panic() {
             true => "the session's coordinator panicked",
             false => "the process ended",
@@ -187,6 +187,6 @@ impl Coordinator {
             false => (OutcomeKind::Cancelled, "before the call began"),
         };
         let outcome = Outcome::broken_off(kind, &format!("{what} {when}"), effects, started);
-        self.call_ended(ordinal, outcome, CallTimes::default())
+        self.call_ended(place, outcome, CallTimes::default())
     }
 }

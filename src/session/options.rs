@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::ModelRetries;
 use crate::conversation::{Limits, SessionId};
 use crate::model::Model;
 use crate::supervision::RestartLimits;
@@ -16,7 +17,9 @@ const MAX_RESULT_BYTES: usize = 100_000;
 #[derive(Clone)]
 pub struct SessionOptions {
     pub(super) id: Option<SessionId>,
-    pub(super) model: Arc<dyn Model>,
+    /// The one that is asked, and those that are asked where it fails; never empty.
+    pub(super) models: Vec<Arc<dyn Model>>,
+    pub(super) retries: ModelRetries,
     pub(super) tools: Arc<ToolSet>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
@@ -33,7 +36,8 @@ impl SessionOptions {
         let rules = Arc::new(supervision.rules(MAX_RESULT_BYTES));
         Self {
             id: None,
-            model,
+            models: vec![model],
+            retries: ModelRetries::default(),
             tools,
             system: None,
             limits: Limits::default(),
@@ -63,6 +67,23 @@ impl SessionOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how often the model is asked again for a reply that came to nothing, and when, in place of
+    /// [`ModelRetries::default`].
+    #[must_use]
+    pub fn model_retries(mut self, retries: ModelRetries) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Names a further model, that is asked where those before it failed for good: it refused, or its
+    /// tries are used up. It then answers for the rest of the turn; the next turn begins with the
+    /// first model again.
+    #[must_use]
+    pub fn fallback(mut self, model: Arc<dyn Model>) -> Self {
+        self.models.push(model);
         self
     }
 
@@ -104,7 +125,7 @@ impl fmt::Debug for SessionOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionOptions")
             .field("id", &self.id)
-            .field("model", &self.model.name())
+            .field("model", &self.models[0].name())
             .field("tools", &self.tools.len())
             .field("limits", &self.limits)
             .finish_non_exhaustive()

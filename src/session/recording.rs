@@ -68,7 +68,8 @@ impl Coordinator {
             match wish {
                 Action::Wait => {}
                 Action::AskModel { round, attempt } => {
-                    draft.push(Event::ModelAsked { round, attempt });
+                    let asked = self.model_asked(round, attempt);
+                    draft.push(asked);
                 }
                 Action::RunCalls(calls) => draft.extend(self.beginnings(calls)),
                 Action::EndTurn(end) => {

@@ -121,7 +121,7 @@ impl Coordinator {
         }
         let report = TurnReport {
             session: self.id.clone(),
-            model: model.unwrap_or_else(|| self.options.model.name().into()),
+            model: model.unwrap_or_else(|| self.options.models[0].name().into()),
             elapsed: asker.began.elapsed(),
             usage,
             rounds: RoundReports::new(vec![Arc::new(records)], unkept),

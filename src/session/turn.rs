@@ -14,7 +14,8 @@ use super::Cause;
 use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
 use super::flight::Flight;
-use crate::conversation::{Batch, Event, TurnEnd};
+use super::retrying::NextTry;
+use crate::conversation::{Batch, Claim, Event, Expired, Place, TurnEnd};
 use crate::model::Events;
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
@@ -40,6 +41,16 @@ pub(super) struct Turn {
     /// The model is to be asked as soon as it is known which tools are in service.
     pub asks: bool,
     pub model: Option<Events>,
+    /// Which of the session's models answers.
+    pub model_index: usize,
+    /// How often it has failed at the reply.
+    pub failures: u32,
+    /// When and whom to ask for the reply after a failure.
+    pub next_try: Option<NextTry>,
+    /// Somebody was shown a piece of the reply's text.
+    pub text_was_shown: bool,
+    /// Calls of earlier tries of the reply that this try has asked for as well.
+    pub claims: Vec<Claim>,
     pub first_token: Option<Instant>,
     pub attempt: u32,
     pub flight: Flight,
@@ -47,8 +58,8 @@ pub(super) struct Turn {
     pub cancelled: bool,
     /// Calls that somebody asked to cancel since this was last looked at.
     pub to_cancel: Vec<CancelCall>,
-    /// The ordinals of calls that were cancelled, and are answered as soon as that can be recorded.
-    pub cancelled_calls: Vec<u32>,
+    /// Calls that were cancelled, and are answered as soon as that can be recorded.
+    pub cancelled_calls: Vec<Place>,
     /// It was cancelled because the runtime shuts down.
     pub shut_down: bool,
     /// The calls that the shutdown cut, once it has: their ids and tools.
@@ -102,6 +113,11 @@ impl Turn {
             timer_is_set: false,
             asks: false,
             model: None,
+            model_index: 0,
+            failures: 0,
+            next_try: None,
+            text_was_shown: false,
+            claims: Vec::new(),
             first_token: None,
             attempt: 1,
             flight: Flight::default(),
@@ -130,6 +146,14 @@ impl Turn {
     /// Says whether the end is still open: no answer is on its way, and nothing has broken it off.
     pub fn can_be_cancelled(&self) -> bool {
         self.answer.is_none() && self.cause.is_none()
+    }
+
+    /// When the time of the round is over: `limit` after this was first asked, or with the turn. Also
+    /// says whose time that is.
+    pub fn round_end(&mut self, now: Instant, limit: Duration) -> (Instant, Expired) {
+        let end = self.round_deadline.unwrap_or_else(|| later(now, limit).min(self.deadline));
+        self.round_deadline = Some(end);
+        (end, if end == self.deadline { Expired::Turn } else { Expired::Round })
     }
 
     /// Where a call says how far it is.

@@ -12,7 +12,7 @@ mod supervisor;
 
 pub use policy::{Decision, RestartLimits, RestartPolicy};
 pub use rebuild::WorkerFailed;
-pub use report::{CallReport, RoundReport, Rounds};
+pub use report::{CallReport, ModelRetry, RoundReport, Rounds};
 pub use reports::RoundReports;
 pub use supervisor::{Listen, RoundReported, Supervisor, WorkerChange, WorkerNews};
 

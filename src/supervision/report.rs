@@ -1,10 +1,10 @@
 //! The account of a round: a fold over the session's events.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conversation::{AskedCall, CallTimes, Event, Mode, OutcomeKind, Problem};
+use crate::conversation::{AskedCall, CallTimes, Event, Mode, OutcomeKind, Place, Problem};
 
 /// Where the time of one round went. `clock` = `model` + `wall` − `overlap` + `overhead`.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,22 @@ pub struct RoundReport {
     pub restarts: u32,
     /// In the order of the calls.
     pub calls: Vec<CallReport>,
+    /// Calls that began before the reply had ended, and that it then did not ask for.
+    pub discarded: Vec<CallReport>,
+    /// Why the model was asked again for the reply, time after time.
+    pub retries: Vec<ModelRetry>,
+}
+
+/// A try of a reply that came to nothing, and the rest after it. Both are part of the round's
+/// [`model`](RoundReport::model) time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelRetry {
+    /// The model that was asked, by its configured name.
+    pub model: Arc<str>,
+    /// What went wrong.
+    pub error: Problem,
+    /// The rest before the next try.
+    pub waited: Duration,
 }
 
 /// Where the time of one call went.
@@ -60,6 +76,8 @@ pub struct CallReport {
     pub queued: Duration,
     /// From the round's first dispatch to this call's.
     pub started: Duration,
+    /// It began before the reply had ended.
+    pub early: bool,
     /// Waiting for the worker's first start.
     pub startup: Duration,
     /// Waiting for a failed worker to come back.
@@ -90,9 +108,22 @@ struct Open {
     asked_at: u64,
     first_token_at: Option<u64>,
     replied_at: Option<u64>,
+    reply_attempt: u32,
     calls: Option<Arc<[AskedCall]>>,
-    ends: Vec<Option<End>>,
+    /// Calls that began before the reply had ended, in the order they began.
+    early: Vec<Begun>,
+    ends: HashMap<Place, End>,
     restarts: u32,
+    retries: Vec<ModelRetry>,
+}
+
+/// A call that began before the reply had ended.
+#[derive(Clone, Debug)]
+struct Begun {
+    place: Place,
+    id: Arc<str>,
+    tool: Arc<str>,
+    arguments: Arc<str>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,27 +147,46 @@ impl Rounds {
                 self.open = Some(Open { round: *round, asked_at: at_us, ..Open::default() });
                 return ended;
             }
-            Event::Replied { calls, mode, first_token_at_us, .. } => {
+            Event::Replied { attempt, calls, mode, first_token_at_us, .. } => {
                 if let Some(open) = &mut self.open {
                     open.replied_at = Some(at_us);
                     open.first_token_at = *first_token_at_us;
                     open.mode = *mode;
-                    open.ends = vec![None; calls.len()];
+                    open.reply_attempt = *attempt;
+                    open.ends.reserve(calls.len());
                     open.calls = Some(Arc::clone(calls));
                 }
             }
-            Event::CallEnded { ordinal, tool, outcome, times, .. } => {
+            Event::CallStarted { reply_attempt, ordinal, id, tool, arguments, .. } => {
+                if let (Some(open), Some(arguments)) = (&mut self.open, arguments) {
+                    open.early.push(Begun {
+                        place: Place { reply_attempt: *reply_attempt, ordinal: *ordinal },
+                        id: Arc::clone(id),
+                        tool: Arc::clone(tool),
+                        arguments: Arc::clone(arguments),
+                    });
+                }
+            }
+            Event::CallEnded { reply_attempt, ordinal, tool, outcome, times, .. } => {
                 if outcome.kind == OutcomeKind::Panicked {
                     self.on_lost(tool, times.worker_generation);
                 }
-                let open = self.open.as_mut();
-                let slot = open.and_then(|open| open.ends.get_mut(*ordinal as usize));
-                if let Some(slot @ None) = slot {
-                    *slot = Some(End {
+                if let Some(open) = &mut self.open {
+                    let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                    open.ends.entry(place).or_insert_with(|| End {
                         kind: outcome.kind,
                         content: Arc::clone(&outcome.content),
                         problem: outcome.problem.clone(),
                         times: *times,
+                    });
+                }
+            }
+            Event::ModelFailed { model, error, retry_in_us, .. } => {
+                if let Some(open) = &mut self.open {
+                    open.retries.push(ModelRetry {
+                        model: Arc::clone(model),
+                        error: error.clone(),
+                        waited: micros(*retry_in_us),
                     });
                 }
             }
@@ -150,7 +200,6 @@ impl Rounds {
             Event::SessionOpened { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
-            | Event::CallStarted { .. }
             | Event::CallProgressed { .. }
             | Event::CallQueued { .. }
             | Event::CallRetried { .. }
@@ -179,10 +228,14 @@ impl Rounds {
         }
     }
 
-    /// Ends the open round. A reply without calls is no round.
+    /// Ends the open round. A reply without calls is no round, unless some had begun before it turned
+    /// out to have none.
     fn close(&mut self, at_us: u64) -> Option<Arc<RoundReport>> {
         let open = self.open.take()?;
-        let calls = open.calls.as_ref().filter(|calls| !calls.is_empty())?;
+        let calls = open.calls.as_deref().unwrap_or_default();
+        if calls.is_empty() && open.early.is_empty() {
+            return None;
+        }
         let report = Arc::new(open.report(calls, at_us));
         self.done.push(Arc::clone(&report));
         Some(report)
@@ -192,19 +245,33 @@ impl Rounds {
 impl Open {
     fn report(&self, calls: &[AskedCall], ended_at: u64) -> RoundReport {
         let ran = || {
-            let times = self.ends.iter().flatten().map(|end| &end.times);
+            let times = self.ends.values().map(|end| &end.times);
             times.filter(|times| times.dispatched_at_us > 0)
         };
-        let first = ran().map(|times| times.dispatched_at_us).min();
+        let first = ran().map(|times| times.dispatched_at_us).min().unwrap_or_default();
         let replied_at = self.replied_at.unwrap_or(ended_at);
         let (wall, overlap) = covered(ran(), replied_at);
         let sum = ran().map(|times| times.ran_us).sum();
         let model = replied_at.saturating_sub(self.asked_at);
         let clock = ended_at.saturating_sub(self.asked_at);
-        let critical = (0..calls.len())
-            .filter_map(|ordinal| Some((ordinal, self.ends.get(ordinal)?.as_ref()?.times)))
+        let asked = || {
+            (0u32..).zip(calls).map(|(ordinal, call)| {
+                let own = Place { reply_attempt: self.reply_attempt, ordinal };
+                let place = call.begun.unwrap_or(own);
+                // What had begun and then changed is not what was asked for.
+                let end = self.ends.get(&place).filter(|_| call.refused.is_none());
+                (call, end)
+            })
+        };
+        let critical = asked()
+            .filter_map(|(call, end)| Some((call, end?.times)))
             .filter(|(_, times)| times.dispatched_at_us > 0)
             .max_by_key(|(_, times)| times.ended_at_us());
+        let is_discarded = |begun: &&Begun| {
+            let recognized = |call: &AskedCall| call.begun == Some(begun.place);
+            !calls.iter().any(recognized)
+        };
+        let discarded = |begun: &Begun| begun.report(self.ends.get(&begun.place), first);
         RoundReport {
             round: self.round,
             mode: self.mode,
@@ -217,14 +284,25 @@ impl Open {
             speedup: if wall == 0 { 0.0 } else { micros(sum).div_duration_f64(micros(wall)) },
             overlap: micros(overlap),
             overhead: micros((clock + overlap).saturating_sub(model + wall)),
-            critical_call: critical.map(|(ordinal, _)| Arc::clone(&calls[ordinal].id)),
+            critical_call: critical.map(|(call, _)| Arc::clone(&call.id)),
             restarts: self.restarts,
-            calls: calls
-                .iter()
-                .zip(&self.ends)
-                .map(|(call, end)| call_report(call, end.as_ref(), first.unwrap_or_default()))
-                .collect(),
+            calls: asked().map(|(call, end)| call_report(call, end, first)).collect(),
+            discarded: self.early.iter().filter(is_discarded).map(discarded).collect(),
+            retries: self.retries.clone(),
         }
+    }
+}
+
+impl Begun {
+    fn report(&self, end: Option<&End>, first: u64) -> CallReport {
+        let call = AskedCall {
+            id: Arc::clone(&self.id),
+            tool: Arc::clone(&self.tool),
+            arguments: Arc::clone(&self.arguments),
+            refused: None,
+            begun: Some(self.place),
+        };
+        call_report(&call, end, first)
     }
 }
 
@@ -243,6 +321,7 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
         worker_generation: times.worker_generation,
         queued: micros(times.queued_us),
         started: micros(times.dispatched_at_us.saturating_sub(first)),
+        early: call.begun.is_some(),
         startup: micros(times.startup_us),
         backoff: micros(times.backoff_us),
         waited: micros(times.waited_us),

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Waits;
 use super::tries::{Spent, Tries};
-use crate::conversation::CallKey;
+use crate::conversation::{CallKey, Place};
 
 /// A value of the embedding program that travels with every call of a session or a question: a
 /// tenant, a request, a user.
@@ -53,7 +53,7 @@ struct Cared {
 #[derive(Debug)]
 pub(crate) struct CallNews {
     pub round: u64,
-    pub ordinal: u32,
+    pub place: Place,
     pub what: News,
 }
 
@@ -133,9 +133,9 @@ impl CallContext {
     /// Tells those who watch.
     pub(super) fn tell(&self, what: News) {
         if let Some(watcher) = &self.0.facts.watcher {
-            let CallKey { round, ordinal, .. } = *self.key();
+            let (round, place) = (self.key().round, self.key().place());
             // The turn may be over, or so much be said that some of it is lost.
-            drop(watcher.try_send(CallNews { round, ordinal, what }));
+            drop(watcher.try_send(CallNews { round, place, what }));
         }
     }
 

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::ToolType;
 use super::quick_check::QuickCheck;
-use crate::conversation::{Catalogue, Refusal};
-use crate::wire::chat;
+use crate::conversation::{Catalogue, Effects, Refusal};
+use crate::wire::{Certainty, chat};
 
 /// How many characters of the reason for a refusal the model is told.
 const MAX_REASON: usize = 300;
@@ -199,6 +199,14 @@ impl Catalogue for ToolSet {
             bad(if place.is_empty() { error.to_string() } else { format!("{place}: {error}") })
         })?;
         Ok(name)
+    }
+
+    fn begins(&self, tool: &str) -> Option<Certainty> {
+        self.get(tool).and_then(|tool| tool.begins())
+    }
+
+    fn effects(&self, tool: &str) -> Effects {
+        self.get(tool).map_or(Effects::Once, |tool| tool.declared_effects())
     }
 }
 

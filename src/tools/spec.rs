@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::threads::Function;
 use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth, message_of};
 use crate::conversation::Effects;
+use crate::wire::Certainty;
 
 /// The work of one call: the text that answers it, or the tool's own failure.
 ///
@@ -58,6 +59,7 @@ pub struct ToolType {
     pub(super) description: Arc<str>,
     pub(super) parameters: Value,
     pub(super) effects: Effects,
+    pub(super) early: Option<bool>,
     pub(super) limits: CallLimits,
     pub(super) work: Work,
     /// By all clones of it, in all sessions.
@@ -88,8 +90,8 @@ impl ToolType {
     }
 
     pub(super) fn of(name: Arc<str>, description: Arc<str>, parameters: Value, work: Work) -> Self {
-        let (effects, limits, shared) = Default::default();
-        Self { name, description, parameters, effects, limits, work, shared }
+        let (effects, early, limits, shared) = Default::default();
+        Self { name, description, parameters, effects, early, limits, work, shared }
     }
 
     /// Says what running the tool twice would do; [`Effects::Once`] if it is not said.
@@ -97,6 +99,30 @@ impl ToolType {
     pub fn effects(mut self, effects: Effects) -> Self {
         self.effects = effects;
         self
+    }
+
+    /// Says whether calls may begin while the model still writes the rest of its reply; those of a
+    /// tool with effects [`Effects::None`] may, and no others, if it is not said.
+    ///
+    /// A reply may break off, be cut by a filter, or be asked for again after a call has begun, and
+    /// then not ask for the call any more. So with other effects than [`Effects::None`] this is a
+    /// choice: such a call begins when the next one opens or the reply is finished, and no earlier.
+    /// Calls of an [exclusive](ToolType::exclusive) tool, and all in sequential mode
+    /// ([`crate::Mode::Sequential`]), wait for the end in any case.
+    #[must_use]
+    pub fn early(mut self, early: bool) -> Self {
+        self.early = Some(early);
+        self
+    }
+
+    /// How certain the arguments of a call must be for it to begin before its reply has ended.
+    pub(super) fn begins(&self) -> Option<Certainty> {
+        match (self.early, self.effects) {
+            _ if self.limits.exclusive => None,
+            (Some(false), _) | (None, Effects::Idempotent | Effects::Once) => None,
+            (_, Effects::None) => Some(Certainty::Closed),
+            (Some(true), Effects::Idempotent | Effects::Once) => Some(Certainty::Sealed),
+        }
     }
 
     /// Sets the time limit of one call, waiting and retries included, in place of the session's

@@ -29,7 +29,7 @@ pub use assembler::CallView;
 pub use error::{ApiError, Error};
 pub use extra::Extra;
 pub use reply::{Call, Finish, Reply, Usage};
-pub use stream::{StreamDecoder, StreamEvent};
+pub use stream::{Certainty, StreamDecoder, StreamEvent};
 
 #[cfg(test)]
 mod captures;

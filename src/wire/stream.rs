@@ -46,6 +46,15 @@ pub enum StreamEvent {
     },
 }
 
+/// How certain the arguments of a call are while its reply goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Certainty {
+    /// As [`StreamEvent::CallClosed`] says: likely all of them.
+    Closed,
+    /// As [`StreamEvent::CallSealed`] says: as certain as it gets before the end.
+    Sealed,
+}
+
 /// Reads a streamed reply. A body that is plain JSON, from a server that does not stream, is read as well.
 #[derive(Debug)]
 pub struct StreamDecoder {

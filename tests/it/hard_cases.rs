@@ -554,6 +554,7 @@ fn event_replied(round: u64) -> Event {
             tool: "bomb".into(),
             arguments: "{}".into(),
             refused: None,
+            begun: None,
         }]
         .into(),
         mode: Mode::Parallel,
@@ -572,6 +573,7 @@ fn restarts_of_a_later_process_count_in_the_replay_too() {
         let at = turn * 1000;
         let ended = Event::CallEnded {
             round: turn,
+            reply_attempt: 1,
             ordinal: 0,
             id: "a".into(),
             tool: "bomb".into(),
@@ -580,7 +582,7 @@ fn restarts_of_a_later_process_count_in_the_replay_too() {
         };
         for event in [
             Event::TurnStarted { turn, prompt: "go".into() },
-            Event::ModelAsked { round: turn, attempt: 1 },
+            Event::ModelAsked { round: turn, attempt: 1, model: None },
             event_replied(turn),
             ended,
             Event::TurnEnded { turn, end: TurnEnd::Cancelled },

@@ -15,10 +15,12 @@ mod crashes;
 mod deadlines;
 #[cfg(feature = "cli")]
 mod doctor;
+mod early_dispatch;
 mod events;
 mod failing_tools;
 mod hard_cases;
 mod model_client;
+mod model_retries;
 #[cfg(feature = "cli")]
 mod panics;
 mod reports;

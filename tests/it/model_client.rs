@@ -56,10 +56,15 @@ async fn ask(model: &HttpModel) -> (Vec<String>, Result<Reply, Error>) {
             Ok(Event::Began) => heard.push("began".to_owned()),
             Ok(Event::Text(text)) => heard.push(format!("text {text}")),
             Ok(Event::Reasoning(text)) => heard.push(format!("reasoning {text}")),
+            Ok(Event::CallReady { ordinal, certainty, .. }) => {
+                heard.push(format!("{ordinal} {certainty:?}"));
+            }
+            Ok(Event::CallChanged { ordinal }) => heard.push(format!("{ordinal} changed")),
             Ok(Event::Reply(reply)) => {
                 assert!(events.next().await.is_none(), "nothing follows a reply");
                 return (heard, Ok(*reply));
             }
+            Ok(other) => panic!("not known here: {other:?}"),
             Err(error) => {
                 assert!(events.next().await.is_none(), "nothing follows an error");
                 let shown = format!("{error} {error:?}");

@@ -120,6 +120,7 @@ pub(in crate::cli) mod tests {
             worker_generation: 0,
             queued: Duration::ZERO,
             started: Duration::ZERO,
+            early: false,
             startup: Duration::ZERO,
             backoff: Duration::ZERO,
             waited: Duration::ZERO,
@@ -144,6 +145,8 @@ pub(in crate::cli) mod tests {
             critical_call: Some(Arc::from("call_1")),
             restarts: 0,
             calls,
+            discarded: Vec::new(),
+            retries: Vec::new(),
         }
     }
 

@@ -149,7 +149,7 @@ impl Ledger {
                 call.started_at.push(at);
                 return call.ends.is_empty().then_some(());
             }
-            Event::CallProgressed { round, ordinal, message } => {
+            Event::CallProgressed { round, ordinal, message, .. } => {
                 let call = self.call(*round, *ordinal)?;
                 call.progress.push(message.clone());
                 return (call.ends.is_empty() && !call.started_at.is_empty()).then_some(());
@@ -169,7 +169,7 @@ impl Ledger {
                 let call = self.call(*round, *ordinal)?;
                 return call.ends.is_empty().then_some(());
             }
-            Event::CallRetried { round, ordinal, attempt, cause, backoff_us } => {
+            Event::CallRetried { round, ordinal, attempt, cause, backoff_us, .. } => {
                 let call = self.call(*round, *ordinal)?;
                 let (number, cause, rest) = (*attempt, cause.clone(), *backoff_us);
                 call.retries.push(Retry { number, at, cause, rest });

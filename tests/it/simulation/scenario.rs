@@ -114,6 +114,7 @@ impl Scenario {
     fn calm(dice: &mut Dice) -> Self {
         let tools = TOOLS.map(|(name, effects)| ToolPlan::new(dice, name, effects));
         let limits = Limits {
+            early_dispatch: true,
             mode: if dice.percent(70) { Mode::Parallel } else { Mode::Sequential },
             max_rounds: if dice.percent(15) { dice.between(0, 4) as u32 } else { 16 },
             max_calls_per_round: if dice.percent(15) { dice.between(0, 9) as u32 } else { 128 },

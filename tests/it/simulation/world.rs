@@ -8,7 +8,7 @@ use callsheet::session::{Clock, Status};
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
 use callsheet::wire::chat::Message;
-use callsheet::{Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
+use callsheet::{ModelRetries, Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::behaviour::{Behaviour, DEAF_MS};
@@ -103,6 +103,7 @@ async fn live(scenario: &Scenario) -> Run {
     let options = SessionOptions::new(model.clone(), Arc::clone(&tools));
     let options = options.id(id.clone()).limits(scenario.limits.clone());
     let options = options.supervision(scenario.supervision.clone());
+    let options = options.model_retries(ModelRetries::none());
     let options = match scenario.max_concurrency {
         Some(calls) => options.max_concurrency(calls),
         None => options,

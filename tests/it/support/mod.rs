@@ -11,8 +11,8 @@ use std::time::Duration;
 use callsheet::session::{Cause, FailedTurn};
 use callsheet::testing::{self, Scripted, ScriptedModel};
 use callsheet::{
-    Answer, CallContext, Effects, Error, Limits, RoundReport, Session, SessionOptions, ToolSet,
-    ToolType,
+    Answer, CallContext, Effects, Error, Limits, ModelRetries, RoundReport, Session,
+    SessionOptions, ToolSet, ToolType,
 };
 use serde_json::json;
 
@@ -95,6 +95,7 @@ pub fn stage_with(
     let model = ScriptedModel::new(script);
     let tools = Arc::new(ToolSet::new(tools).expect("the tools are well formed"));
     let options = SessionOptions::new(model.clone(), tools).limits(limits);
+    let options = options.model_retries(ModelRetries::none());
     Stage { session: testing::runtime().session(options), model }
 }
 

@@ -1,0 +1,171 @@
+//! The bytes of a streamed reply as what a model says: pure, so that any cutting of them says the
+//! same, and a test needs no server.
+
+use std::collections::HashSet;
+
+use super::Event;
+use crate::wire::{self, Arguments, Call, Certainty, Extra, Reply, StreamDecoder, StreamEvent};
+
+/// A streamed reply that is being read.
+pub(crate) struct Decoding {
+    decoder: StreamDecoder,
+    decoded: Vec<StreamEvent>,
+    /// The calls that were not what they seemed: nothing is said of them before the end.
+    changed: HashSet<usize>,
+    brace_close_trusted: bool,
+    began: bool,
+}
+
+impl Decoding {
+    /// Begins to read a reply; `brace_close_trusted` says whether a call whose arguments' brace has
+    /// closed is taken for complete.
+    pub fn new(brace_close_trusted: bool) -> Self {
+        Self {
+            decoder: StreamDecoder::new(),
+            decoded: Vec::new(),
+            changed: HashSet::new(),
+            brace_close_trusted,
+            began: false,
+        }
+    }
+
+    /// Takes in the next bytes, cut anywhere, and appends what they say to `events`.
+    ///
+    /// # Errors
+    /// Those of [`StreamDecoder::feed`]; what was said before the error is appended all the same.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        events: &mut impl Extend<Event>,
+    ) -> Result<(), wire::Error> {
+        let fed = self.decoder.feed(bytes, &mut self.decoded);
+        if !self.began && self.decoder.pieces() > 0 {
+            self.began = true;
+            events.extend([Event::Began]);
+        }
+        let changed = self.decoded.iter().filter_map(|event| match event {
+            StreamEvent::LateArguments { ordinal } => Some(*ordinal),
+            _ => None,
+        });
+        self.changed.extend(changed); // Before anything is said of them.
+        for event in std::mem::take(&mut self.decoded) {
+            events.extend(self.said(event));
+        }
+        fed
+    }
+
+    fn said(&self, event: StreamEvent) -> Option<Event> {
+        match event {
+            StreamEvent::Text(text) => Some(Event::Text(text)),
+            StreamEvent::Reasoning(text) => Some(Event::Reasoning(text)),
+            StreamEvent::CallOpened { .. } => None,
+            StreamEvent::CallClosed { ordinal } if self.brace_close_trusted => {
+                self.ready(ordinal, Certainty::Closed)
+            }
+            StreamEvent::CallClosed { .. } => None,
+            StreamEvent::CallSealed { ordinal } => self.ready(ordinal, Certainty::Sealed),
+            StreamEvent::LateArguments { ordinal } => {
+                u32::try_from(ordinal).ok().map(|ordinal| Event::CallChanged { ordinal })
+            }
+        }
+    }
+
+    /// Tells of a call whose arguments are likely all there. `None` if they are no object, if it has
+    /// no name to run it by, or if it is not what it seemed.
+    fn ready(&self, ordinal: usize, certainty: Certainty) -> Option<Event> {
+        let view = self.decoder.call(ordinal).filter(|view| !view.name.is_empty())?;
+        let arguments = Arguments::from_text(view.arguments.to_owned());
+        if self.changed.contains(&ordinal) || arguments.object().is_none() {
+            return None;
+        }
+        let call = Box::new(Call {
+            id: view.id.unwrap_or_default().into(),
+            name: view.name.to_owned(),
+            arguments,
+            extra: Extra::default(),
+            function_extra: Extra::default(),
+        });
+        Some(Event::CallReady { ordinal: u32::try_from(ordinal).ok()?, certainty, call })
+    }
+
+    /// As [`StreamDecoder::pieces`].
+    pub fn pieces(&self) -> u64 {
+        self.decoder.pieces()
+    }
+
+    /// As [`StreamDecoder::done`].
+    pub fn done(&self) -> bool {
+        self.decoder.done()
+    }
+
+    /// As [`StreamDecoder::finish`].
+    ///
+    /// # Errors
+    /// Those of [`StreamDecoder::finish`].
+    pub fn finish(self) -> Result<Reply, wire::Error> {
+        self.decoder.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(pieces: &[&str], brace_close_trusted: bool) -> Vec<String> {
+        let mut decoding = Decoding::new(brace_close_trusted);
+        let mut events = Vec::new();
+        for piece in pieces {
+            let delta = format!("data: {{\"choices\":[{{\"delta\":{piece}}}]}}\n\n");
+            decoding.feed(delta.as_bytes(), &mut events).unwrap();
+        }
+        events.iter().map(show).collect()
+    }
+
+    fn show(event: &Event) -> String {
+        match event {
+            Event::Text(text) => text.clone(),
+            Event::Reasoning(text) => format!("({text})"),
+            Event::Began => "began".to_owned(),
+            Event::CallReady { ordinal, certainty, call } => {
+                let arguments = call.arguments.object().unwrap();
+                format!("{ordinal} {certainty:?} {} {} {arguments}", call.id, call.name)
+            }
+            Event::CallChanged { ordinal } => format!("{ordinal} changed"),
+            Event::Reply(_) => "reply".to_owned(),
+        }
+    }
+
+    const OPEN: &str =
+        r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1"}}]}"#;
+    const CLOSE: &str = r#"{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}"#;
+    const NEXT: &str =
+        r#"{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":""}}]}"#;
+    const LATE: &str = r#"{"tool_calls":[{"index":0,"function":{"arguments":",\"y\":2}"}}]}"#;
+
+    #[test]
+    fn a_call_is_ready_when_its_brace_closes_and_when_the_next_opens() {
+        let expected = ["began", r#"0 Closed a f {"x":1}"#, r#"0 Sealed a f {"x":1}"#];
+        assert_eq!(said(&[OPEN, CLOSE, NEXT], true), expected);
+        assert_eq!(said(&[OPEN, NEXT], true), ["began"], "what is open is not ready");
+    }
+
+    #[test]
+    fn a_brace_that_is_not_trusted_says_nothing() {
+        assert_eq!(said(&[OPEN, CLOSE], false), ["began"]);
+        assert_eq!(said(&[OPEN, CLOSE, NEXT], false), ["began", r#"0 Sealed a f {"x":1}"#]);
+    }
+
+    #[test]
+    fn a_call_that_changes_is_said_to_and_is_never_ready_again() {
+        let expected = ["began", r#"0 Closed a f {"x":1}"#, "0 changed"];
+        assert_eq!(said(&[OPEN, CLOSE, LATE, NEXT], true), expected);
+        let glued = OPEN.replace(r#"{\"x\":1"#, r#"{\"x\":1},\"y\":2}"#);
+        assert_eq!(said(&[&glued, NEXT], true), ["began", "0 changed"], "in one piece");
+    }
+
+    #[test]
+    fn a_call_without_a_name_is_not_ready() {
+        let nameless = OPEN.replace(r#""name":"f","#, "");
+        assert_eq!(said(&[&nameless, CLOSE, NEXT], true), ["began"]);
+    }
+}
