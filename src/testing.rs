@@ -329,8 +329,8 @@ impl ScriptedModel {
         heard.requests.iter().map(messages).collect()
     }
 
-    /// What was wrong with them: calls without exactly one answer, or answers out of order. Empty
-    /// if all was well.
+    /// What was wrong with them: calls without exactly one answer, answers out of order, or names
+    /// that providers refuse. Empty if all was well.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         locked(&self.violations).clone()
@@ -389,9 +389,17 @@ pub fn violations(messages: &[Message]) -> Vec<String> {
             (_, None) => {}
         }
         awaited.extend(message.calls.iter().map(|call| &*call.id));
+        let refused = message.calls.iter().filter(|call| !is_a_name(&call.name));
+        found.extend(refused.map(|call| format!("a call of `{}`, which is no name", call.name)));
     }
     found.extend(awaited.iter().map(|id| format!("the call `{id}` has no answer")));
     found
+}
+
+/// The rule of Chat Completions for the names of functions.
+fn is_a_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -209,6 +209,8 @@ fn contradicted(call: &AskedCall, own: &EarlyCall, catalogue: &dyn Catalogue) ->
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::super::{Effects, Refusal, plan};
     use super::*;
     use crate::wire::Extra;
@@ -233,6 +235,14 @@ mod tests {
                 "sealed" => Some(Certainty::Sealed),
                 _ => None,
             }
+        }
+
+        fn own_name(&self, written: &str) -> Option<Arc<str>> {
+            Some(written.into())
+        }
+
+        fn wire_name<'a>(&'a self, written: &'a str) -> Cow<'a, str> {
+            Cow::Borrowed(written)
         }
 
         fn effects(&self, tool: &str) -> Effects {

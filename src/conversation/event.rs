@@ -258,7 +258,7 @@ impl Event {
 pub struct AskedCall {
     /// The id on the wire, unique within the reply.
     pub id: Arc<str>,
-    /// The tool's name as the model wrote it.
+    /// The tool's own name; if there is none that the model could mean, the name in the message.
     pub tool: Arc<str>,
     /// The arguments: the text of a JSON object, or whatever arrived.
     pub arguments: Arc<str>,

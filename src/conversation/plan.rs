@@ -1,5 +1,6 @@
 //! Which of a reply's calls may run.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,8 +82,8 @@ pub enum Refusal {
 
 /// The tools as far as a plan needs to know them.
 pub trait Catalogue {
-    /// Says whether there is a tool `name` and whether `arguments`, the text of a JSON object, fit
-    /// its schema. The answer is the tool's own name, which many calls can share.
+    /// Says whether a model that writes `name` means a tool, and whether `arguments`, the text of a
+    /// JSON object, fit its schema. The answer is the tool's own name, which many calls can share.
     ///
     /// # Errors
     /// The [`Refusal`] that the model is told.
@@ -94,6 +95,13 @@ pub trait Catalogue {
 
     /// What running `tool` twice would do.
     fn effects(&self, tool: &str) -> Effects;
+
+    /// The own name of the tool that a model means by `written`, if there is one.
+    fn own_name(&self, written: &str) -> Option<Arc<str>>;
+
+    /// The name under which a call of `written` goes back to the model: that of the tool on the
+    /// wire, or, if there is none, one that providers take. Empty for an empty one.
+    fn wire_name<'a>(&'a self, written: &'a str) -> Cow<'a, str>;
 }
 
 /// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
@@ -121,7 +129,10 @@ pub fn plan(
         };
         let (arguments, tool, refused) = match judged {
             (text, Ok(name)) => (text, name, over_a_limit(ordinal, limits, rounds_left)),
-            (text, Err(outcome)) => (text, call.name.into(), Some(outcome)),
+            (text, Err(outcome)) => {
+                let tool = catalogue.own_name(&call.name).unwrap_or_else(|| call.name.into());
+                (text, tool, Some(outcome))
+            }
         };
         AskedCall { id: call.id, tool, arguments: arguments.into(), refused, begun: None }
     };

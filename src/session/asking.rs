@@ -41,6 +41,17 @@ fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<
     Offer { tools: Cow::Owned(tools.without(&withdrawn)), may_call: true }
 }
 
+/// Has the reply's calls name their tools as the history must: a name that no provider takes would
+/// have every later request refused.
+fn write_names_for_the_wire(reply: &mut Reply, catalogue: &dyn Catalogue) {
+    for call in &mut reply.calls {
+        let name = catalogue.wire_name(&call.name);
+        if *name != *call.name {
+            call.name = name.into_owned();
+        }
+    }
+}
+
 impl Coordinator {
     pub(super) fn ask_model(&mut self) {
         let Some(turn) = &mut self.turn else { return };
@@ -140,13 +151,14 @@ impl Coordinator {
         self.end_of_unanswered(place, call, OutcomeKind::Cancelled, message)
     }
 
-    fn on_reply(&mut self, reply: Reply) {
+    fn on_reply(&mut self, mut reply: Reply) {
         let Some(turn) = &mut self.turn else { return };
+        let catalogue: &dyn Catalogue = &*self.options.tools;
+        write_names_for_the_wire(&mut reply, catalogue);
         let mut message = Vec::new();
         reply.write_message(&mut message);
         let message = String::from_utf8(message).expect("JSON is written as UTF-8");
         let limits = &self.options.limits;
-        let catalogue: &dyn Catalogue = &*self.options.tools;
         let mut calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
         let mut gone = Vec::new();
         if let Some(early) = self.state.early() {

@@ -22,6 +22,7 @@ mod failure;
 mod failure_rate;
 mod guard;
 mod health;
+mod names;
 mod probe;
 mod quick_check;
 mod result_limit;

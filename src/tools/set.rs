@@ -1,12 +1,14 @@
 //! The tools of a session, as the model is shown them.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ToolType;
+use super::names::{Names, wire_form};
 use super::quick_check::QuickCheck;
 use crate::conversation::{Catalogue, Effects, Refusal};
 use crate::wire::{Certainty, chat};
@@ -14,14 +16,19 @@ use crate::wire::{Certainty, chat};
 /// How many characters of the reason for a refusal the model is told.
 const MAX_REASON: usize = 300;
 
-/// So few names are found faster one by one than by their hash.
-const FEW: usize = 8;
+/// How many tools OpenAI, Groq and many others take in one request.
+const MOST: usize = 128;
 
 /// The tools a session may call: checked once, then shared by all sessions that use them.
+///
+/// A tool may have any name. Providers take letters, digits, `_` and `-`, 64 of them at most: a name
+/// that fits is shown to the model as it is, any other in a form that does
+/// (`math_toolkit.sum_of_multiples` as `math_toolkit_sum_of_multiples`), each in one of its own.
+/// Events and reports have the tool's own name, and a call may be written under either.
 #[derive(Debug, Default)]
 pub struct ToolSet {
     tools: Vec<Entry>,
-    by_name: HashMap<Arc<str>, usize>,
+    names: Names,
     on_the_wire: Vec<u8>,
 }
 
@@ -35,10 +42,8 @@ struct Entry {
 /// Why tools cannot be offered together.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
-    /// The name would be refused by providers.
-    #[error(
-        "the tool name `{name}` is not allowed: a name has 1 to 64 letters, digits, `_` or `-`"
-    )]
+    /// Nobody could write the name.
+    #[error("the tool name {name:?} is not allowed: it is empty or has a control character")]
     Name {
         /// As it was given.
         name: String,
@@ -48,6 +53,14 @@ pub enum SetError {
     Twice {
         /// As it was given.
         name: String,
+    },
+    /// Providers would refuse a request with all of them.
+    #[error("there are more than {most} tools: `{name}` is one too many")]
+    TooMany {
+        /// The first tool beyond them.
+        name: String,
+        /// How many there may be.
+        most: usize,
     },
     /// A limit that no call could keep.
     #[error("the {limit} of the tool `{name}` is zero: no call could keep it")]
@@ -68,22 +81,43 @@ pub enum SetError {
 }
 
 impl ToolSet {
-    /// Checks names and schemas.
+    /// Checks names and schemas. There may be 128 tools: many providers take no more.
     ///
     /// # Errors
     /// [`SetError`] names the first tool that cannot be offered; nothing is offered then.
     pub fn new(tools: impl IntoIterator<Item = ToolType>) -> Result<Self, SetError> {
-        let mut set = Self::default();
+        Self::with_most(tools, MOST)
+    }
+
+    /// As [`ToolSet::new`], with `most` in place of 128, for a provider that takes more, such as
+    /// Google's 512.
+    ///
+    /// # Errors
+    /// As of [`ToolSet::new`].
+    pub fn with_most(
+        tools: impl IntoIterator<Item = ToolType>,
+        most: usize,
+    ) -> Result<Self, SetError> {
+        let (mut set, mut own, mut seen) = (Self::default(), Vec::new(), HashSet::new());
         for tool in tools {
+            let name = Arc::clone(&tool.name);
+            if set.len() == most {
+                return Err(SetError::TooMany { name: name.to_string(), most });
+            }
             set.add(tool)?;
+            if !seen.insert(Arc::clone(&name)) {
+                return Err(SetError::Twice { name: name.to_string() });
+            }
+            own.push(name);
         }
+        set.names = Names::new(&own);
         set.on_the_wire = set.describe(&[])?;
         Ok(set)
     }
 
     fn add(&mut self, tool: ToolType) -> Result<(), SetError> {
         let name = Arc::clone(&tool.name);
-        if !is_allowed(&name) {
+        if name.is_empty() || name.contains(char::is_control) {
             return Err(SetError::Name { name: name.to_string() });
         }
         if let Some(limit) = tool.limits.impossible() {
@@ -95,9 +129,6 @@ impl ToolSet {
         }
         let arguments = jsonschema::validator_for(&tool.parameters)
             .map_err(|error| wrong(error.to_string()))?;
-        if self.by_name.insert(Arc::clone(&name), self.tools.len()).is_some() {
-            return Err(SetError::Twice { name: name.to_string() });
-        }
         let quick = QuickCheck::new(&tool.parameters);
         self.tools.push(Entry { tool_type: Arc::new(tool), quick, arguments });
         Ok(())
@@ -106,13 +137,13 @@ impl ToolSet {
     /// The tools on the wire, but for those that `left_out` says of.
     fn describe(&self, left_out: &[bool]) -> Result<Vec<u8>, SetError> {
         let is_left_out = |place: usize| left_out.get(place).copied().unwrap_or_default();
-        let entries = self.tools.iter().enumerate();
-        let entries = entries.filter(|(place, _)| !is_left_out(*place)).map(|(_, entry)| entry);
-        let entries: Vec<&Entry> = entries.collect();
+        let entries = self.names.all_on_the_wire().iter().zip(&self.tools).enumerate();
+        let entries = entries.filter(|(place, _)| !is_left_out(*place)).map(|(_, named)| named);
+        let entries: Vec<(&Arc<str>, &Entry)> = entries.collect();
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let raw = |entry: &&Entry| {
+        let raw = |(_, entry): &(&Arc<str>, &Entry)| {
             serde_json::value::to_raw_value(&entry.tool_type.parameters).map_err(|error| {
                 SetError::Schema {
                     name: entry.tool_type.name.to_string(),
@@ -121,10 +152,8 @@ impl ToolSet {
             })
         };
         let parameters: Vec<Box<RawValue>> = entries.iter().map(raw).collect::<Result<_, _>>()?;
-        let specs = entries.iter().zip(&parameters).map(|(entry, parameters)| chat::ToolSpec {
-            name: &entry.tool_type.name,
-            description: &entry.tool_type.description,
-            parameters,
+        let specs = entries.iter().zip(&parameters).map(|((name, entry), parameters)| {
+            chat::ToolSpec { name, description: &entry.tool_type.description, parameters }
         });
         let mut out = Vec::new();
         chat::write_tools(&mut out, specs);
@@ -159,19 +188,17 @@ impl ToolSet {
         self.tools.is_empty()
     }
 
-    /// The place of the tool `name`.
+    /// The place of the tool whose own name is `name`.
     #[must_use]
     pub fn index_of(&self, name: &str) -> Option<usize> {
-        if self.tools.len() <= FEW {
-            return self.iter().position(|tool| *tool.name == *name);
-        }
-        self.by_name.get(name).copied()
+        let place = self.names.exact(name)?;
+        (*self.at(place)?.name == *name).then_some(place)
     }
 
-    /// The tool `name`.
+    /// The tool whose own name is `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Arc<ToolType>> {
-        Some(&self.tools.get(self.index_of(name)?)?.tool_type)
+        self.at(self.index_of(name)?)
     }
 
     /// The tool at `index`.
@@ -183,9 +210,8 @@ impl ToolSet {
 
 impl Catalogue for ToolSet {
     fn check(&self, name: &str, arguments: &str) -> Result<Arc<str>, Refusal> {
-        let Some(entry) = self.index_of(name).and_then(|index| self.tools.get(index)) else {
-            let known = self.iter().map(|tool| Arc::clone(&tool.name)).collect();
-            return Err(Refusal::UnknownTool { known });
+        let Some(entry) = self.names.find(name).and_then(|place| self.tools.get(place)) else {
+            return Err(Refusal::UnknownTool { known: self.names.all_on_the_wire().to_vec() });
         };
         let name = Arc::clone(&entry.tool_type.name);
         if entry.quick.as_ref().is_some_and(|quick| quick.surely_fits(arguments)) {
@@ -208,6 +234,18 @@ impl Catalogue for ToolSet {
     fn effects(&self, tool: &str) -> Effects {
         self.get(tool).map_or(Effects::Once, |tool| tool.declared_effects())
     }
+
+    fn own_name(&self, written: &str) -> Option<Arc<str>> {
+        let tool = self.at(self.names.find(written)?)?;
+        Some(Arc::clone(&tool.name))
+    }
+
+    fn wire_name<'a>(&'a self, written: &'a str) -> Cow<'a, str> {
+        match self.names.find(written).and_then(|place| self.names.on_the_wire(place)) {
+            Some(name) => Cow::Borrowed(name),
+            None => wire_form(written),
+        }
+    }
 }
 
 /// A validator repeats the value that it refuses, which may be a megabyte.
@@ -217,10 +255,4 @@ fn cut(mut message: String) -> String {
         message.push('…');
     }
     message
-}
-
-/// The rule of Chat Completions for the names of functions.
-fn is_allowed(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

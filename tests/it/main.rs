@@ -31,6 +31,7 @@ mod shutdown;
 mod signals;
 mod simulation;
 mod support;
+mod tool_names;
 mod tracing_spans;
 mod turns;
 mod waiting_in_line;

@@ -3,6 +3,7 @@
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod journal;
+pub mod listening;
 pub mod peer;
 
 use std::sync::Arc;
