@@ -5,6 +5,7 @@ mod admission;
 mod bad_results;
 #[cfg(feature = "cli")]
 mod bench_command;
+mod bfcl;
 mod blocking_tools;
 mod cancelling;
 mod cancelling_one_call;
