@@ -53,7 +53,24 @@ pub enum Error {
         /// In the provider's words.
         message: String,
     },
-    /// Too many requests, or no credit (402, 429). Asking again later is safe.
+    /// There is no credit left (402, `insufficient_quota`). Asking again is useless until there is.
+    #[error("{url} has no credit for the request: {message}")]
+    NoCredit {
+        /// Where.
+        url: String,
+        /// In the provider's words.
+        message: String,
+    },
+    /// The provider did not take a call that its own model wrote (`tool_use_failed`). Asking again is
+    /// safe, and the model may do better.
+    #[error("{url} refused what its model wrote: {message}")]
+    BadCall {
+        /// Where.
+        url: String,
+        /// In the provider's words.
+        message: String,
+    },
+    /// Too many requests (429). Asking again later is safe.
     #[error("{url} limits the rate: {message}")]
     RateLimited {
         /// Where.
@@ -121,6 +138,8 @@ impl Error {
             Self::Unreachable { .. } => "endpoint_unreachable",
             Self::KeyRefused { .. } => "key_refused",
             Self::UnknownModel { .. } => "unknown_model",
+            Self::NoCredit { .. } => "no_credit",
+            Self::BadCall { .. } => "bad_call",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused { .. } => "request_refused",
             Self::Failed { .. } => "model_failed",
@@ -139,6 +158,8 @@ impl Error {
             }
             Self::Unreachable { .. }
             | Self::KeyRefused { .. }
+            | Self::NoCredit { .. }
+            | Self::BadCall { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
             | Self::Malformed { .. }
@@ -152,11 +173,13 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. }
+            | Self::BadCall { .. }
             | Self::RateLimited { .. }
             | Self::Failed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. } => true,
             Self::KeyRefused { .. }
+            | Self::NoCredit { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
             | Self::Malformed { .. } => false,
@@ -170,6 +193,8 @@ impl Error {
             Self::Unreachable { .. } => "check model.base_url and that the server runs",
             Self::KeyRefused { .. } => "check the variable that model.api_key_env names",
             Self::UnknownModel { .. } => "check model.name and model.base_url",
+            Self::NoCredit { .. } => "add credit, or use another key or model",
+            Self::BadCall { .. } => "ask again, or use another model",
             Self::RateLimited { .. } => "wait, or use another key or model",
             Self::Refused { .. } => "the message says what the provider does not take",
             Self::Failed { .. } | Self::Cut { .. } => "ask again; nothing was lost",

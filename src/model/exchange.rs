@@ -1,12 +1,13 @@
 //! One request and its reply, and what each way to fail means.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
-use super::{ApiKey, Error, Stage, TimeLimits};
+use super::classify::{Meaning, meaning};
+use super::{ApiKey, Error, Stage, TimeLimits, retry_after};
 use crate::wire::{self, chat};
 
 /// How much of an error's body is read.
@@ -45,30 +46,45 @@ impl Exchange {
             return Ok(response);
         }
         let status = response.status();
-        let retry_after = retry_after(response.headers());
+        let headers = response.headers().clone();
         let body = Box::pin(error_body(response)).await; // Rare, and large.
-        Err(self.refused(status, retry_after, &body))
+        Err(self.refused(status, &headers, &body))
     }
 
-    fn refused(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Error {
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
         let said = chat::error_in(body);
+        let hint = || retry_after::hint(headers, &String::from_utf8_lossy(body), SystemTime::now());
+        let retry_after = retry_after::applies_to(status.as_u16()).then(hint).flatten();
         let message = match &said {
             Some(error) => error.message.clone(),
             None if body.is_empty() => status.to_string(),
             None => excerpt(&self.without_key(String::from_utf8_lossy(body).into_owned())),
         };
-        self.classify(status.as_u16(), retry_after, message)
+        let meaning = meaning(status.as_u16(), said.as_ref());
+        self.classified(meaning, status.as_u16(), retry_after, message)
     }
 
-    fn classify(&self, status: u16, retry_after: Option<Duration>, message: String) -> Error {
+    fn classified(
+        &self,
+        meaning: Meaning,
+        status: u16,
+        retry_after: Option<Duration>,
+        message: String,
+    ) -> Error {
         let (url, message) = (self.shown.clone(), self.without_key(message));
-        match status {
-            401 | 403 => Error::KeyRefused { url, message },
-            404 => Error::UnknownModel { url, model: self.model.clone(), message },
-            402 | 429 => Error::RateLimited { url, message, retry_after },
-            300..400 => Error::Malformed { url, reason: format!("it redirects ({status})") },
-            400..500 => Error::Refused { url, status, message },
-            _ => Error::Failed { url, status, message, retry_after },
+        match meaning {
+            Meaning::KeyRefused => Error::KeyRefused { url, message },
+            Meaning::NoCredit => Error::NoCredit { url, message },
+            Meaning::UnknownModel => {
+                Error::UnknownModel { url, model: self.model.clone(), message }
+            }
+            Meaning::RateLimited => Error::RateLimited { url, message, retry_after },
+            Meaning::BadCall => Error::BadCall { url, message },
+            Meaning::Refused => Error::Refused { url, status, message },
+            Meaning::Failed => Error::Failed { url, status, message, retry_after },
+            Meaning::Redirected => {
+                Error::Malformed { url, reason: format!("it redirects ({status})") }
+            }
         }
     }
 
@@ -76,7 +92,9 @@ impl Exchange {
         let url = self.shown.clone();
         match error {
             wire::Error::Api(error) => {
-                self.classify(error.status.unwrap_or(500), None, error.message)
+                let (meaning, status) = (meaning(200, Some(&error)), error.status.unwrap_or(500));
+                let hint = retry_after::hint(&HeaderMap::new(), &error.message, SystemTime::now());
+                self.classified(meaning, status, hint, error.message)
             }
             wire::Error::Cut { .. } => {
                 Error::Cut { url, reason: "it ended before the model had finished".into() }
@@ -137,12 +155,6 @@ async fn error_body(mut response: Response) -> Vec<u8> {
         }
     }
     body
-}
-
-/// `Retry-After` in seconds, the form that providers of models use most.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 /// The innermost cause says most, and none of them the URL, which may hold a secret.

@@ -3,6 +3,7 @@
 //! A reply without streaming is a stream of one event. Absent: what a reply means for the
 //! conversation, and anything an arbiter would not want to share (each has its own connections).
 
+mod classify;
 mod decoding;
 mod endpoint;
 mod error;
@@ -10,6 +11,7 @@ mod exchange;
 mod http;
 mod key;
 mod reach;
+mod retry_after;
 mod streamed;
 
 use futures_util::stream::LocalBoxStream;

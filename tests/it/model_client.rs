@@ -300,8 +300,40 @@ async fn a_limited_rate_says_how_long_to_wait() {
         assert_eq!((*retry_after, &**message), (awaited, "slow down"));
         assert!(error.is_transient());
     }
+    let error = error_of("503 Busy", "application/json", "retry-after-ms: 1500\r\n", body).await;
+    assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
+    let error = error_of("400 Bad", "application/json", "retry-after: 7\r\n", body).await;
+    assert_eq!(error.retry_after(), None);
     let error = error_of("402 Payment Required", "application/json", "", body).await;
-    assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+    assert!(matches!(error, Error::NoCredit { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_error_means_the_same_before_a_reply_and_in_the_middle_of_it() {
+    let table = [
+        (429, "rate_limit_exceeded", "rate_limited", true),
+        (429, "insufficient_quota", "no_credit", false),
+        (400, "tool_use_failed", "bad_call", true),
+        (400, "model_not_found", "unknown_model", false),
+        (401, "invalid_api_key", "key_refused", false),
+        (529, "overloaded_error", "model_failed", true),
+        (400, "context_length_exceeded", "request_refused", false),
+    ];
+    for (status, code, expected, is_transient) in table {
+        let body = format!(
+            r#"{{"error":{{"message":"try again in 3s","type":"{code}","status_code":{status}}}}}"#
+        );
+        let refused = error_of(&format!("{status} No"), "application/json", "", &body).await;
+        let peer = Peer::start([after_text([Step::Send(event(&body))])]);
+        let broken_off = ask_in_vain(&model(&peer, true)).await;
+        for error in [&refused, &broken_off] {
+            assert_eq!((error.code(), error.is_transient()), (expected, is_transient), "{error:?}");
+        }
+        if refused.is_transient() && expected != "bad_call" {
+            let asked = Some(Duration::from_secs(3));
+            assert_eq!((refused.retry_after(), broken_off.retry_after()), (asked, asked), "{code}");
+        }
+    }
 }
 
 #[tokio::test]

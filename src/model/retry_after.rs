@@ -1,0 +1,197 @@
+//! How long a provider asks to wait, in every form that providers say it in.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{DATE, HeaderMap};
+
+/// Longer than anybody waits; what says more is no hint but a mistake.
+const MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// Numbers from here on are no seconds to wait but seconds since 1970; a thousand times as much are
+/// milliseconds since then.
+const EPOCH: f64 = 1e9;
+
+/// What stands before a time in a sentence, in lower case.
+const LEADS: [&str; 5] =
+    ["try again in ", "retry in ", "retry after ", "retry_after\":", "retrydelay\":"];
+
+/// Whether a response of this status speaks of when to ask again. Some providers send `Retry-After`
+/// with a good reply, too.
+pub(super) fn applies_to(status: u16) -> bool {
+    matches!(status, 408 | 409 | 429 | 500..=599)
+}
+
+/// The longest wait that a response asks for: in `Retry-After-Ms`, in `Retry-After` as seconds or as
+/// a date, in the reset of a limit that is used up, or in the words of its body. `now` is the time of
+/// day; the response's own `Date` counts more. `None` if it asks for none.
+pub(super) fn hint(headers: &HeaderMap, body: &str, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok());
+    let now = date.unwrap_or(now);
+    let in_ms = text("retry-after-ms").and_then(number).and_then(|ms| seconds(ms / 1e3));
+    let after = text("retry-after").and_then(|after| {
+        let until = || httpdate::parse_http_date(after).ok()?.duration_since(now).ok();
+        number(after).and_then(seconds).or_else(until)
+    });
+    let resets = ["", "-requests", "-tokens", "-input-tokens", "-output-tokens"].map(|limit| {
+        let left = text(&format!("x-ratelimit-remaining{limit}")).and_then(number);
+        let reset = text(&format!("x-ratelimit-reset{limit}"))?;
+        // A limit that is not used up is not why.
+        if left.is_some_and(|left| left > 0.0) { None } else { wait_until(reset, now) }
+    });
+    let hints = [in_ms, after, in_words(body)].into_iter().chain(resets).flatten();
+    hints.filter(|wait| *wait <= MOST).max()
+}
+
+/// A span or a point in time.
+fn wait_until(reset: &str, now: SystemTime) -> Option<Duration> {
+    let Some(number) = number(reset) else { return span(reset) };
+    if number < EPOCH {
+        return seconds(number);
+    }
+    let since_1970 = seconds(if number < EPOCH * 1e3 { number } else { number / 1e3 })?;
+    (SystemTime::UNIX_EPOCH + since_1970).duration_since(now).ok()
+}
+
+/// `Please try again in 6m0s.` and its like, wherever it stands.
+fn in_words(body: &str) -> Option<Duration> {
+    let body = body.to_ascii_lowercase();
+    let after = |lead: &str| {
+        let (_, rest) = body.split_once(lead)?;
+        let rest = rest.trim_start_matches([' ', '"']);
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        let word = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
+        let word = word.trim_end_matches('.');
+        let unit = rest[word.len()..].trim_start();
+        match number(word) {
+            Some(count) if unit.starts_with("ms") || unit.starts_with("milli") => {
+                seconds(count / 1e3)
+            }
+            Some(count) if unit.starts_with("min") => seconds(count * 60.0),
+            Some(count) if unit.starts_with("hour") => seconds(count * 3600.0),
+            Some(count) => seconds(count),
+            None => span(word),
+        }
+    };
+    LEADS.into_iter().filter_map(after).max()
+}
+
+/// A span as Go writes it, such as `1h2m3.5s` or `500ms`.
+fn span(text: &str) -> Option<Duration> {
+    let (mut rest, mut total) = (text, 0.0);
+    while !rest.is_empty() {
+        let unit_at = rest.find(|c: char| c.is_ascii_alphabetic())?;
+        let (count, behind) = rest.split_at(unit_at);
+        let unit_end = behind.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(unit_end);
+        let scale = match unit {
+            "d" => 86_400.0,
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "ns" => 0.0, // As good as nothing.
+            _ => return None,
+        };
+        total += number(count)? * scale;
+        rest = next;
+    }
+    if text.is_empty() { None } else { seconds(total) }
+}
+
+fn number(text: &str) -> Option<f64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse().ok().filter(|number: &f64| is_plain && number.is_finite())
+}
+
+fn seconds(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// 2026-01-01 00:00:00 UTC.
+    const NOW: u64 = 1_767_225_600;
+
+    fn wait(headers: &[(&str, &str)], body: &str) -> Option<u128> {
+        let header = |(name, value): &(&str, &str)| {
+            (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap())
+        };
+        let headers = headers.iter().map(header).collect();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+        hint(&headers, body, now).map(|wait| wait.as_millis())
+    }
+
+    #[test]
+    fn a_response_may_ask_for_nothing() {
+        assert_eq!(wait(&[], "try again later"), None);
+        assert_eq!(wait(&[("retry-after", "soon")], ""), None);
+        assert_eq!(wait(&[("retry-after", "-5")], ""), None);
+        assert_eq!(wait(&[("retry-after", "999999")], ""), None, "a mistake");
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(wait(&[("retry-after", "7")], ""), Some(7_000));
+        assert_eq!(wait(&[("retry-after", " 1.5 ")], ""), Some(1_500));
+        let date = "Thu, 01 Jan 2026 00:00:42 GMT";
+        assert_eq!(wait(&[("retry-after", date)], ""), Some(42_000));
+        let past = "Wed, 31 Dec 2025 23:00:00 GMT";
+        assert_eq!(wait(&[("retry-after", past)], ""), None);
+    }
+
+    #[test]
+    fn a_date_is_meant_by_the_clock_of_the_one_who_wrote_it() {
+        let headers = [
+            ("date", "Thu, 01 Jan 2026 01:00:00 GMT"),
+            ("retry-after", "Thu, 01 Jan 2026 01:00:05 GMT"),
+        ];
+        assert_eq!(wait(&headers, ""), Some(5_000));
+    }
+
+    #[test]
+    fn of_several_hints_the_longest_counts() {
+        assert_eq!(wait(&[("retry-after", "1"), ("retry-after-ms", "0")], ""), Some(1_000));
+        assert_eq!(wait(&[("retry-after", "1"), ("retry-after-ms", "2500")], ""), Some(2_500));
+    }
+
+    #[test]
+    fn the_reset_of_a_limit_counts_if_the_limit_is_used_up() {
+        let reset = |left: &'static str, reset: &'static str| {
+            wait(&[("x-ratelimit-remaining-tokens", left), ("x-ratelimit-reset-tokens", reset)], "")
+        };
+        assert_eq!(reset("0", "6m0s"), Some(360_000));
+        assert_eq!(reset("0", "500ms"), Some(500));
+        assert_eq!(reset("0", "1h2m3.5s"), Some(3_723_500));
+        assert_eq!(reset("12", "6m0s"), None);
+        assert_eq!(wait(&[("x-ratelimit-reset-requests", "12")], ""), Some(12_000));
+        assert_eq!(wait(&[("x-ratelimit-reset", "1767225630")], ""), Some(30_000));
+        assert_eq!(wait(&[("x-ratelimit-reset", "1767225630500")], ""), Some(30_500));
+    }
+
+    #[test]
+    fn a_body_may_say_it_in_words() {
+        for (body, ms) in [
+            ("Rate limit reached. Please try again in 6m0s. Visit", 360_000),
+            ("Please try again in 20s.", 20_000),
+            ("please try again in 1.898s", 1_898),
+            ("Try again in 35 seconds.", 35_000),
+            ("Please retry after 2 minutes", 120_000),
+            ("try again in 120ms", 120),
+            (r#"{"error":{"details":[{"retryDelay":"34.5s"}]}}"#, 34_500),
+            (r#"{"detail":"slow down","retry_after": 9}"#, 9_000),
+        ] {
+            assert_eq!(wait(&[], body), Some(ms), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_good_reply_asks_for_nothing() {
+        assert!([408, 409, 429, 500, 503, 529].into_iter().all(applies_to));
+        assert!(![200, 400, 401, 404].into_iter().any(applies_to));
+    }
+}
