@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::wrapper::is_wrapper;
 use super::{AskedCall, Catalogue, Limits, Mode, Outcome, OutcomeKind, Place};
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -117,6 +118,9 @@ pub enum Readiness {
     HasBegun(Claim),
     /// It waits for the end of the reply.
     Waits,
+    /// It holds other calls, so that nobody knows yet at which places those behind it stand: they
+    /// wait for the end of the reply, too.
+    WaitsWithTheRest,
 }
 
 /// Decides about the call at `place` of a reply that goes on, whose arguments are as certain as
@@ -134,6 +138,9 @@ pub fn readiness(
     (catalogue, limits, rounds_left): (&dyn Catalogue, &Limits, u32),
     (early, claims): (&EarlyCalls, &[Claim]),
 ) -> Readiness {
+    if is_wrapper(&call.name, catalogue) {
+        return Readiness::WaitsWithTheRest;
+    }
     let is_over_a_limit = rounds_left == 0 || place.ordinal >= limits.max_calls_per_round;
     if !limits.early_dispatch || limits.mode == Mode::Sequential || is_over_a_limit {
         return Readiness::Waits;
@@ -238,7 +245,7 @@ mod tests {
         }
 
         fn own_name(&self, written: &str) -> Option<Arc<str>> {
-            Some(written.into())
+            (written != "multi_tool_use.parallel").then(|| written.into())
         }
 
         fn wire_name<'a>(&'a self, written: &'a str) -> Cow<'a, str> {
@@ -315,6 +322,14 @@ mod tests {
         for arguments in [r#"{"a":1"#, "[1]", r#"{"a":1},"b""#, r#"{"a":1}{"a":2}"#] {
             assert!(!begins("closed", arguments, Certainty::Sealed), "{arguments}");
         }
+    }
+
+    #[test]
+    fn behind_a_wrapper_nobody_knows_the_places() {
+        let arguments = r#"{"tool_uses":[]}"#;
+        let name = "multi_tool_use.parallel";
+        let decided = decide(name, arguments, Certainty::Sealed, &Limits::default(), &early(&[]));
+        assert_eq!(decided, Readiness::WaitsWithTheRest);
     }
 
     #[test]

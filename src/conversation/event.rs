@@ -256,7 +256,7 @@ impl Event {
 /// A call as the model asked for it, and whether it may run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AskedCall {
-    /// The id on the wire, unique within the reply.
+    /// The id on the wire, unique within the reply; made up for a call from within a wrapper.
     pub id: Arc<str>,
     /// The tool's own name; if there is none that the model could mean, the name in the message.
     pub tool: Arc<str>,
@@ -270,6 +270,10 @@ pub struct AskedCall {
     /// keeps. They may be those of an earlier try of the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Place>,
+    /// The wire id of the wrapper (`multi_tool_use.parallel`) that the model wrote the call into.
+    /// All its calls follow each other, and are answered together under this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<Arc<str>>,
 }
 
 /// The try that an event without a number speaks of.

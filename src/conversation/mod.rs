@@ -11,6 +11,7 @@ mod outcome;
 mod plan;
 mod state;
 mod transcript;
+mod wrapper;
 
 pub use early::{Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};

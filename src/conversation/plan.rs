@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::wrapper::{Unwrapped, unwrapped};
 use super::{AskedCall, Effects, Outcome, OutcomeKind};
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -107,36 +108,44 @@ pub trait Catalogue {
 /// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
 /// [`Limits::max_rounds`] before this round.
 ///
-/// Where several reasons fit, the first of these is given: truncated, not an object, unknown tool,
-/// schema; limits come last.
+/// In place of a `multi_tool_use.parallel`, if no tool is called so, come the calls within it. Where
+/// several reasons fit, the first of these is given: truncated, not an object, unknown tool, schema;
+/// limits come last.
 pub fn plan(
     calls: Vec<Call>,
     catalogue: &dyn Catalogue,
     limits: &Limits,
     rounds_left: u32,
 ) -> Arc<[AskedCall]> {
-    let judge = |(ordinal, call): (usize, Call)| {
-        let judged = match call.arguments {
-            Arguments::Object(text) => match catalogue.check(&call.name, &text) {
-                Ok(name) => (text, Ok(name)),
-                Err(refusal) => (text, Err(refusal.outcome(&call.name))),
-            },
+    let judge = |(ordinal, unwrapped): (usize, Unwrapped)| {
+        let Unwrapped { call, part_of, refused } = unwrapped;
+        let verdict = |text: &str| match refused {
+            Some(outcome) => Err(outcome),
+            None => {
+                catalogue.check(&call.name, text).map_err(|refusal| refusal.outcome(&call.name))
+            }
+        };
+        let (text, verdict) = match call.arguments {
+            Arguments::Object(text) => {
+                let verdict = verdict(&text);
+                (text, verdict)
+            }
             Arguments::NotAnObject { raw } => {
                 (raw, Err(bad("the arguments are not a JSON object")))
             }
             Arguments::Malformed { raw } => (raw, Err(bad("the arguments are not valid JSON"))),
             Arguments::Truncated { raw } => (raw, Err(truncated())),
         };
-        let (arguments, tool, refused) = match judged {
-            (text, Ok(name)) => (text, name, over_a_limit(ordinal, limits, rounds_left)),
-            (text, Err(outcome)) => {
-                let tool = catalogue.own_name(&call.name).unwrap_or_else(|| call.name.into());
-                (text, tool, Some(outcome))
+        let (tool, refused) = match verdict {
+            Ok(name) => (name, over_a_limit(ordinal, limits, rounds_left)),
+            Err(outcome) => {
+                let own_name = catalogue.own_name(&call.name);
+                (own_name.unwrap_or_else(|| call.name.into()), Some(outcome))
             }
         };
-        AskedCall { id: call.id, tool, arguments: arguments.into(), refused, begun: None }
+        AskedCall { id: call.id, tool, arguments: text.into(), refused, part_of, begun: None }
     };
-    calls.into_iter().enumerate().map(judge).collect()
+    unwrapped(calls, catalogue).into_iter().enumerate().map(judge).collect()
 }
 
 fn bad(message: &str) -> Outcome {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::wrapper::combined;
 use super::{
     AskedCall, EarlyCall, EarlyCalls, Event, Mode, Outcome, OutcomeKind, Place, Problem,
     Transcript, TurnEnd,
@@ -368,12 +369,18 @@ impl SessionState {
         let Some(round) = turn.round.take() else {
             return Action::Wait;
         };
-        for (call, outcome) in round.calls.iter().zip(&round.outcomes) {
-            if is_left_out(call, outcome.as_ref()) {
-                continue;
+        let answers = round.calls.iter().zip(round.outcomes.iter().map(Option::as_ref));
+        let answers = answers.filter(|(call, outcome)| !is_left_out(call, *outcome));
+        let answers: Vec<(&AskedCall, Option<&Outcome>)> = answers.collect();
+        for parts in answers.chunk_by(|(one, _), (next, _)| are_of_one_wrapper(one, next)) {
+            let (call, outcome) = parts[0];
+            match &call.part_of {
+                Some(wrapper) => self.transcript.push_tool_result(wrapper, &combined(parts)),
+                None => {
+                    let content = outcome.map_or("", |outcome| &outcome.content);
+                    self.transcript.push_tool_result(&call.id, content);
+                }
             }
-            let content = outcome.as_ref().map_or("", |outcome| &outcome.content);
-            self.transcript.push_tool_result(&call.id, content);
         }
         if turn.rounds > self.max_rounds {
             let problem = Problem {
@@ -426,6 +433,10 @@ fn is_left_out(call: &AskedCall, outcome: Option<&Outcome>) -> bool {
         || (sabotage::is(Sabotage::CompletionOrder) && call.refused.is_none())
 }
 
+fn are_of_one_wrapper(one: &AskedCall, other: &AskedCall) -> bool {
+    one.part_of.is_some() && one.part_of == other.part_of
+}
+
 fn count(calls: &[AskedCall]) -> u32 {
     u32::try_from(calls.len()).unwrap_or(u32::MAX)
 }
@@ -446,6 +457,7 @@ mod tests {
             arguments: "{}".into(),
             refused: None,
             begun: None,
+            part_of: None,
         };
         Event::Replied {
             round: 1,

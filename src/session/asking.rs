@@ -115,7 +115,7 @@ impl Coordinator {
     /// A call is as good as complete while its reply goes on.
     fn on_call_ready(&mut self, ordinal: u32, certainty: Certainty, call: &Call) {
         let Some(turn) = &mut self.turn else { return };
-        let Some(early) = self.state.early() else { return };
+        let Some(early) = self.state.early().filter(|_| !turn.rest_waits) else { return };
         let place = Place { reply_attempt: turn.attempt, ordinal };
         let catalogue: &dyn Catalogue = &*self.options.tools;
         let terms = (catalogue, &self.options.limits, self.state.rounds_left());
@@ -130,6 +130,7 @@ impl Coordinator {
             }
             Readiness::HasBegun(claim) => turn.claims.push(claim),
             Readiness::Waits => {}
+            Readiness::WaitsWithTheRest => turn.rest_waits = true,
         }
     }
 

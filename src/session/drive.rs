@@ -291,6 +291,7 @@ impl Coordinator {
         if let Some(attempt) = asked {
             turn.attempt = attempt;
             turn.claims.clear();
+            turn.rest_waits = false;
             if attempt == 1 {
                 (turn.round_deadline, turn.failures) = (None, 0);
                 turn.flight.clear(); // Nobody waits for what was given up.

@@ -51,6 +51,8 @@ pub(super) struct Turn {
     pub text_was_shown: bool,
     /// Calls of earlier tries of the reply that this try has asked for as well.
     pub claims: Vec<Claim>,
+    /// No more calls of this try begin before its end.
+    pub rest_waits: bool,
     pub first_token: Option<Instant>,
     pub attempt: u32,
     pub flight: Flight,
@@ -118,6 +120,7 @@ impl Turn {
             next_try: None,
             text_was_shown: false,
             claims: Vec::new(),
+            rest_waits: false,
             first_token: None,
             attempt: 1,
             flight: Flight::default(),

@@ -60,7 +60,7 @@ pub struct ModelRetry {
 pub struct CallReport {
     /// The id on the wire.
     pub id: Arc<str>,
-    /// The tool's name as the model wrote it.
+    /// The tool's own name; if there is none that the model could mean, the name in the message.
     pub tool: Arc<str>,
     /// The text of a JSON object; absent when what arrived is none.
     pub arguments: Option<Arc<str>>,
@@ -301,6 +301,7 @@ impl Begun {
             arguments: Arc::clone(&self.arguments),
             refused: None,
             begun: Some(self.place),
+            part_of: None,
         };
         call_report(&call, end, first)
     }

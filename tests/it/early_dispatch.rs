@@ -207,6 +207,26 @@ fn end(finish: &str) -> (Duration, String) {
 }
 
 #[test]
+fn behind_a_list_of_calls_nothing_begins_early() {
+    testing::run(async {
+        let (tool, begun) = noted("read", Effects::None);
+        let uses = r#"{"tool_uses": [{"recipient_name": "functions.read", "parameters": {"s": 1}},
+            {"recipient_name": "functions.read", "parameters": {"s": 2}}]}"#;
+        let script = reply()
+            .call("read", r#"{"s": 0}"#)
+            .call("multi_tool_use.parallel", uses)
+            .call("read", r#"{"s": 3}"#)
+            .paced(seconds(1));
+        let stage = stage_with([script, done()], [tool], limits());
+        let answer = stage.ask().await;
+        let early: Vec<_> = answer.report.rounds[0].calls.iter().map(|call| call.early).collect();
+        assert_eq!(early, [true, false, false, false]);
+        assert_eq!(begun.lock().expect("no panic holds it")[3], r#"1/1/3 {"s":3}"#);
+        assert_eq!(stage.told()[2], "slept 3");
+    });
+}
+
+#[test]
 fn a_placeholder_begins_nothing() {
     testing::run(async {
         let (tool, begun) = noted("read", Effects::None);

@@ -555,6 +555,7 @@ fn event_replied(round: u64) -> Event {
             arguments: "{}".into(),
             refused: None,
             begun: None,
+            part_of: None,
         }]
         .into(),
         mode: Mode::Parallel,

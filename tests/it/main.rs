@@ -37,3 +37,4 @@ mod tracing_spans;
 mod turns;
 mod waiting_in_line;
 mod watchdog;
+mod wrapped_calls;
