@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::ApiKey;
+use super::{ApiKey, Dialect};
 
 /// How long an endpoint may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,20 +41,21 @@ pub struct Endpoint {
     pub parallel_tool_calls: Option<bool>,
     /// How long it may take.
     pub time_limits: TimeLimits,
-    /// Whether a call whose arguments' brace has closed is taken for complete while the reply goes on.
-    pub brace_close_trusted: bool,
+    /// What its provider does differently.
+    pub dialect: Dialect,
 }
 
 impl Endpoint {
-    /// An endpoint without a key, streaming, with the usual limits.
+    /// An endpoint without a key, streaming, with the usual limits, spoken to as its host wants.
     pub fn new(base_url: impl Into<String>) -> Self {
+        let base_url = base_url.into();
         Self {
-            base_url: base_url.into(),
+            dialect: Dialect::for_url(&base_url),
+            base_url,
             key: None,
             stream: true,
             parallel_tool_calls: Some(true),
             time_limits: TimeLimits::default(),
-            brace_close_trusted: false,
         }
     }
 }
@@ -67,7 +68,7 @@ impl fmt::Debug for Endpoint {
             .field("stream", &self.stream)
             .field("parallel_tool_calls", &self.parallel_tool_calls)
             .field("time_limits", &self.time_limits)
-            .field("brace_close_trusted", &self.brace_close_trusted)
+            .field("dialect", &self.dialect.name)
             .finish()
     }
 }

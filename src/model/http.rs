@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain};
 use super::streamed::streamed;
-use super::{Error, Event, Events, Model, Request, Stage};
+use super::{Dialect, Error, Event, Events, Model, Request, Stage};
 use crate::wire::chat;
 
 /// A model behind a Chat Completions endpoint. Each thread that asks has its own connections, so
@@ -59,7 +59,7 @@ impl HttpModel {
             model: name.into(),
             key: endpoint.key.clone(),
             time_limits: endpoint.time_limits,
-            brace_close_trusted: endpoint.brace_close_trusted,
+            brace_close_trusted: endpoint.dialect.brace_close_trusted,
         });
         Ok(Self { endpoint, url, headers, exchange, clients: Arc::default() })
     }
@@ -75,6 +75,12 @@ impl HttpModel {
             exchange: Arc::new(exchange),
             clients: Arc::clone(&self.clients),
         }
+    }
+
+    /// What the provider does differently.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.endpoint.dialect
     }
 
     /// This thread's client.
@@ -171,7 +177,7 @@ async fn whole(exchange: Arc<Exchange>, sending: impl Sending) -> Result<Event, 
     Ok(Event::Reply(Box::new(reply)))
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost") => true,
         Some(host) => host

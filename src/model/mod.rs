@@ -5,6 +5,7 @@
 
 mod classify;
 mod decoding;
+mod dialect;
 mod endpoint;
 mod error;
 mod exchange;
@@ -19,6 +20,7 @@ use futures_util::stream::LocalBoxStream;
 #[cfg(feature = "testing")]
 pub(crate) use decoding::Decoding;
 
+pub use dialect::{Dialect, EmptyContent, IdRule, Quirks, TokenLimitField};
 pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
 pub use http::HttpModel;
