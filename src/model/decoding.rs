@@ -3,8 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::Event;
-use crate::wire::{self, Arguments, Call, Certainty, Extra, Reply, StreamDecoder, StreamEvent};
+use super::{Dialect, Event};
+use crate::wire::{
+    self, Arguments, Call, Certainty, Extra, Finish, Reply, StreamDecoder, StreamEvent,
+};
 
 /// A streamed reply that is being read.
 pub(crate) struct Decoding {
@@ -12,19 +14,18 @@ pub(crate) struct Decoding {
     decoded: Vec<StreamEvent>,
     /// The calls that were not what they seemed: nothing is said of them before the end.
     changed: HashSet<usize>,
-    brace_close_trusted: bool,
+    dialect: Dialect,
     began: bool,
 }
 
 impl Decoding {
-    /// Begins to read a reply; `brace_close_trusted` says whether a call whose arguments' brace has
-    /// closed is taken for complete.
-    pub fn new(brace_close_trusted: bool) -> Self {
+    /// Begins to read a reply of somebody who speaks `dialect`.
+    pub fn new(dialect: Dialect) -> Self {
         Self {
             decoder: StreamDecoder::new(),
             decoded: Vec::new(),
             changed: HashSet::new(),
-            brace_close_trusted,
+            dialect,
             began: false,
         }
     }
@@ -59,7 +60,7 @@ impl Decoding {
             StreamEvent::Text(text) => Some(Event::Text(text)),
             StreamEvent::Reasoning(text) => Some(Event::Reasoning(text)),
             StreamEvent::CallOpened { .. } => None,
-            StreamEvent::CallClosed { ordinal } if self.brace_close_trusted => {
+            StreamEvent::CallClosed { ordinal } if self.dialect.brace_close_trusted => {
                 self.ready(ordinal, Certainty::Closed)
             }
             StreamEvent::CallClosed { .. } => None,
@@ -73,6 +74,9 @@ impl Decoding {
     /// Tells of a call whose arguments are likely all there. `None` if they are no object, if it has
     /// no name to run it by, or if it is not what it seemed.
     fn ready(&self, ordinal: usize, certainty: Certainty) -> Option<Event> {
+        if self.dialect.stop_means_no_tools {
+            return None; // Whether it is a call at all, the finish reason will say.
+        }
         let view = self.decoder.call(ordinal).filter(|view| !view.name.is_empty())?;
         let arguments = Arguments::from_text(view.arguments.to_owned());
         if self.changed.contains(&ordinal) || arguments.object().is_none() {
@@ -103,8 +107,17 @@ impl Decoding {
     /// # Errors
     /// Those of [`StreamDecoder::finish`].
     pub fn finish(self) -> Result<Reply, wire::Error> {
-        self.decoder.finish()
+        Ok(meant(self.decoder.finish()?, &self.dialect))
     }
+}
+
+/// The reply as somebody who speaks `dialect` means it: where `stop` says that there are no calls,
+/// what looks like one was found in the model's thoughts.
+pub(super) fn meant(mut reply: Reply, dialect: &Dialect) -> Reply {
+    if dialect.stop_means_no_tools && reply.finish == Finish::Stop {
+        reply.calls.clear();
+    }
+    reply
 }
 
 #[cfg(test)]
@@ -112,7 +125,11 @@ mod tests {
     use super::*;
 
     fn said(pieces: &[&str], brace_close_trusted: bool) -> Vec<String> {
-        let mut decoding = Decoding::new(brace_close_trusted);
+        said_in(pieces, Dialect { brace_close_trusted, ..Dialect::generic() })
+    }
+
+    fn said_in(pieces: &[&str], dialect: Dialect) -> Vec<String> {
+        let mut decoding = Decoding::new(dialect);
         let mut events = Vec::new();
         for piece in pieces {
             let delta = format!("data: {{\"choices\":[{{\"delta\":{piece}}}]}}\n\n");
@@ -161,6 +178,20 @@ mod tests {
         assert_eq!(said(&[OPEN, CLOSE, LATE, NEXT], true), expected);
         let glued = OPEN.replace(r#"{\"x\":1"#, r#"{\"x\":1},\"y\":2}"#);
         assert_eq!(said(&[&glued, NEXT], true), ["began", "0 changed"], "in one piece");
+    }
+
+    #[test]
+    fn d29_where_stop_means_no_tools_calls_wait_for_it_and_are_none() {
+        let dialect =
+            Dialect { brace_close_trusted: true, stop_means_no_tools: true, ..Dialect::generic() };
+        assert_eq!(said_in(&[OPEN, CLOSE, NEXT], dialect), ["began"]);
+        for (finish, calls) in [("stop", 0), ("tool_calls", 1)] {
+            let mut decoding = Decoding::new(dialect);
+            let choice = format!(r#"{{"delta":{OPEN},"finish_reason":"{finish}"}}"#);
+            let stream = format!("data: {{\"choices\":[{choice}]}}\n\n");
+            decoding.feed(stream.as_bytes(), &mut Vec::new()).unwrap();
+            assert_eq!(decoding.finish().unwrap().calls.len(), calls, "{finish}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::classify::{Meaning, meaning};
-use super::{ApiKey, Error, Stage, TimeLimits, retry_after};
+use super::{ApiKey, Dialect, Error, Stage, TimeLimits, retry_after};
 use crate::wire::{self, chat};
 
 /// How much of an error's body is read.
@@ -29,8 +29,7 @@ pub(super) struct Exchange {
     pub model: String,
     pub key: Option<ApiKey>,
     pub time_limits: TimeLimits,
-    /// Whether a call whose arguments' brace has closed is taken for complete.
-    pub brace_close_trusted: bool,
+    pub dialect: Dialect,
 }
 
 impl Exchange {

@@ -10,6 +10,7 @@ use reqwest::{Client, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
+use super::decoding::meant;
 use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain};
 use super::streamed::streamed;
@@ -59,7 +60,7 @@ impl HttpModel {
             model: name.into(),
             key: endpoint.key.clone(),
             time_limits: endpoint.time_limits,
-            brace_close_trusted: endpoint.dialect.brace_close_trusted,
+            dialect: endpoint.dialect,
         });
         Ok(Self { endpoint, url, headers, exchange, clients: Arc::default() })
     }
@@ -174,7 +175,7 @@ async fn whole(exchange: Arc<Exchange>, sending: impl Sending) -> Result<Event, 
     // once would open another.
     tokio::task::yield_now().await;
     let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
-    Ok(Event::Reply(Box::new(reply)))
+    Ok(Event::Reply(Box::new(meant(reply, &exchange.dialect))))
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

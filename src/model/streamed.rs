@@ -9,7 +9,7 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::decoding::Decoding;
+use super::decoding::{Decoding, meant};
 use super::exchange::{Exchange, Sending};
 use super::{Error, Event, Events, Stage};
 use crate::wire::chat;
@@ -31,10 +31,11 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: impl Sending) -> Events
             let body = timeout_at(deadline, response.bytes()).await.map_err(late)?;
             let body = body.map_err(|error| exchange.cut(&error))?;
             let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
-            return Ok(stream::iter([Ok(Event::Reply(Box::new(reply)))]).left_stream());
+            let reply = Box::new(meant(reply, &exchange.dialect));
+            return Ok(stream::iter([Ok(Event::Reply(reply))]).left_stream());
         }
         let reading = Reading {
-            decoder: Some(Decoding::new(exchange.brace_close_trusted)),
+            decoder: Some(Decoding::new(exchange.dialect)),
             exchange,
             response: Some(response),
             said: Vec::new(),

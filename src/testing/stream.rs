@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::model::{Decoding, Error, Event, Events};
+use crate::model::{Decoding, Dialect, Error, Event, Events};
 use crate::wire;
 
 /// A streamed reply: server-sent events, in pieces that come one after another.
@@ -21,7 +21,10 @@ impl Stream {
     pub fn events(self) -> Events {
         let playing = Playing {
             pieces: self.pieces,
-            decoding: Some(Decoding::new(self.brace_close_trusted)),
+            decoding: Some(Decoding::new(Dialect {
+                brace_close_trusted: self.brace_close_trusted,
+                ..Dialect::generic()
+            })),
             said: VecDeque::new(),
         };
         stream::unfold(playing, Playing::next).boxed_local()

@@ -2,7 +2,7 @@
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::Extra;
+use super::{Extra, reasoning};
 
 /// Fields under construction, in the order they first came.
 #[derive(Debug, Default)]
@@ -54,7 +54,11 @@ impl Gather {
         for (name, value) in self.0 {
             let raw = match value {
                 Value::Text(text) => to_raw_value(&text),
-                Value::Items(items) => RawValue::from_string(format!("[{items}]")),
+                Value::Items(items) => {
+                    let joined = (*name == *reasoning::FIELD).then(|| reasoning::joined(&items));
+                    let items = joined.flatten().unwrap_or(items);
+                    RawValue::from_string(format!("[{items}]"))
+                }
                 Value::Last(raw) => Ok(raw),
             };
             extra.insert(&name, raw.expect("text and items of JSON are JSON"));

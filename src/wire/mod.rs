@@ -19,6 +19,7 @@ mod extra;
 mod gather;
 mod ids;
 pub(crate) mod json;
+mod reasoning;
 mod reply;
 mod shape;
 pub mod sse;
