@@ -44,7 +44,7 @@ use std::time::Duration;
 use actix_rt::System;
 use futures_util::{StreamExt, stream as streams};
 
-use crate::model::{Error, Event, Events, Model, Request};
+use crate::model::{Dialect, Error, Event, Events, Model, Request};
 #[doc(hidden)]
 pub use crate::sabotage::Sabotage;
 use crate::session::{Clock, Runtime};
@@ -260,8 +260,10 @@ impl Spoken {
 
 /// A model that says what its script says, reply after reply, and checks each history it is sent
 /// as strictly as the strictest provider.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ScriptedModel {
+    name: String,
+    dialect: Dialect,
     script: Mutex<VecDeque<Scripted>>,
     heard: Mutex<Heard>,
     violations: Mutex<Vec<String>>,
@@ -310,8 +312,27 @@ impl ScriptedModel {
     /// A model that gives these replies in order, and fails when they are used up.
     #[must_use]
     pub fn new(script: impl IntoIterator<Item = Scripted>) -> Arc<Self> {
+        Self::named("scripted", Dialect::generic(), script)
+    }
+
+    /// As [`ScriptedModel::new`], under a name, and with the history as `dialect` wants it.
+    #[must_use]
+    pub fn named(
+        name: &str,
+        dialect: Dialect,
+        script: impl IntoIterator<Item = Scripted>,
+    ) -> Arc<Self> {
         let script = Mutex::new(script.into_iter().collect());
-        Arc::new(Self { script, ..Self::default() })
+        let (heard, violations) = Default::default();
+        Arc::new(Self { name: name.to_owned(), dialect, script, heard, violations })
+    }
+
+    /// The messages of the last request as they were sent; empty before the first.
+    #[must_use]
+    pub fn last_history(&self) -> String {
+        let heard = locked(&self.heard);
+        let bytes = heard.histories.last().map_or(&[][..], |history| &history.bytes);
+        String::from_utf8_lossy(bytes).into_owned()
     }
 
     /// Has it say `script` from now on, in place of what is left of the last one.
@@ -339,7 +360,11 @@ impl ScriptedModel {
 
 impl Model for ScriptedModel {
     fn name(&self) -> &str {
-        "scripted"
+        &self.name
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     fn ask(&self, request: Request<'_>) -> Events {

@@ -105,6 +105,10 @@ pub enum Event {
         finish: Cow<'static, str>,
         /// The model's name as its provider gives it.
         model: Option<Arc<str>>,
+        /// Who understands the unknown fields of `message`
+        /// ([`Model::origin`](crate::Model::origin)); absent in old records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<Arc<str>>,
         /// Tokens, where the provider counts them.
         usage: Option<Usage>,
         /// When the first byte of the reply's content came.

@@ -219,7 +219,8 @@ impl SessionState {
                 self.transcript.push_user(prompt);
                 Action::AskModel { round: self.rounds + 1, attempt: 1 }
             }
-            Event::Replied { round, attempt, message, calls, mode, usage, .. } => {
+            Event::Replied { round, attempt, message, origin, calls, mode, usage, .. } => {
+                let message = (&**message, origin.as_ref());
                 self.on_reply((*round, *attempt), message, calls, *mode, *usage)
             }
             Event::CallEnded { round, reply_attempt, ordinal, outcome, .. } => {
@@ -265,7 +266,7 @@ impl SessionState {
     fn on_reply(
         &mut self,
         (number, reply_attempt): (u64, u32),
-        message: &str,
+        (message, origin): (&str, Option<&Arc<str>>),
         calls: &Arc<[AskedCall]>,
         mode: Mode,
         usage: Option<Usage>,
@@ -276,7 +277,7 @@ impl SessionState {
         if turn.round.is_some() || number != self.rounds + 1 {
             return Action::Wait; // A second reply to the same question.
         }
-        self.transcript.push_assistant(message);
+        self.transcript.push_assistant(message, origin);
         self.usage += usage.unwrap_or_default();
         if calls.is_empty() {
             return Action::EndTurn(TurnEnd::Answered);
@@ -468,6 +469,7 @@ mod tests {
             mode,
             finish: "tool_calls".into(),
             model: None,
+            origin: None,
             usage: None,
             first_token_at_us: None,
         }

@@ -1,5 +1,7 @@
 //! The conversation as the model sees it.
 
+use std::sync::Arc;
+
 use crate::wire::chat;
 
 /// Room for a question, the calls it leads to and their results, so that they do not move.
@@ -13,6 +15,8 @@ const FIRST_ROUND: usize = 960;
 pub struct Transcript {
     bytes: Vec<u8>,
     messages: usize,
+    /// Who wrote the assistant's messages, in order: so many of them each.
+    authors: Vec<(Option<Arc<str>>, usize)>,
 }
 
 impl Transcript {
@@ -44,9 +48,32 @@ impl Transcript {
         chat::write_user(self.next(), text);
     }
 
-    /// Appends an assistant message that is JSON already.
-    pub fn push_assistant(&mut self, message: &str) {
+    /// Appends an assistant message that is JSON already, and that `origin` wrote.
+    pub fn push_assistant(&mut self, message: &str, origin: Option<&Arc<str>>) {
         self.next().extend_from_slice(message.as_bytes());
+        match self.authors.last_mut() {
+            Some((author, messages)) if author.as_ref() == origin => *messages += 1,
+            _ => self.authors.push((origin.cloned(), 1)),
+        }
+    }
+
+    /// Who wrote the assistant's message of this number, from 0, if that is known.
+    #[must_use]
+    pub fn author(&self, mut number: usize) -> Option<&str> {
+        for (author, messages) in &self.authors {
+            if number < *messages {
+                return author.as_deref();
+            }
+            number -= messages;
+        }
+        None
+    }
+
+    /// Says whether `origin` wrote all of the assistant's messages, for all that is known.
+    #[must_use]
+    pub fn is_all_of(&self, origin: &str) -> bool {
+        let mut known = self.authors.iter().filter_map(|(author, _)| author.as_deref());
+        known.all(|author| author == origin)
     }
 
     /// Appends the answer to the call with the wire id `id`.

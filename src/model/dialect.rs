@@ -38,6 +38,15 @@ impl EmptyContent {
             Self::Empty => "empty",
         }
     }
+
+    /// What stands in the message, as JSON; `None` if the field does not.
+    pub(crate) fn json(self) -> Option<&'static str> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some("null"),
+            Self::Empty => Some("\"\""),
+        }
+    }
 }
 
 /// The name of the field that limits the tokens of a reply.

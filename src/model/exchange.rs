@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     /// The URL as it may be shown.
     pub shown: String,
     pub model: String,
+    /// Where, and which model: who understands what the replies hold.
+    pub origin: String,
     pub key: Option<ApiKey>,
     pub time_limits: TimeLimits,
     pub dialect: Dialect,

@@ -55,9 +55,11 @@ impl HttpModel {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
+        let (shown, model) = (masked(url.as_str()), name.into());
         let exchange = Arc::new(Exchange {
-            shown: masked(url.as_str()),
-            model: name.into(),
+            origin: origin(&shown, &model),
+            shown,
+            model,
             key: endpoint.key.clone(),
             time_limits: endpoint.time_limits,
             dialect: endpoint.dialect,
@@ -68,7 +70,9 @@ impl HttpModel {
     /// The model `name` at the same endpoint. Both use the same connections.
     #[must_use]
     pub fn with_name(&self, name: impl Into<String>) -> Self {
-        let exchange = Exchange { model: name.into(), ..Exchange::clone(&self.exchange) };
+        let model = name.into();
+        let origin = origin(&self.exchange.shown, &model);
+        let exchange = Exchange { model, origin, ..Exchange::clone(&self.exchange) };
         Self {
             endpoint: self.endpoint.clone(),
             url: self.url.clone(),
@@ -140,6 +144,14 @@ impl Model for HttpModel {
         &self.exchange.model
     }
 
+    fn origin(&self) -> &str {
+        &self.exchange.origin
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.endpoint.dialect
+    }
+
     fn ask(&self, request: Request<'_>) -> Events {
         let body = chat::Request {
             model: &self.exchange.model,
@@ -161,6 +173,11 @@ impl Model for HttpModel {
             stream::once(whole(exchange, sending)).boxed_local()
         }
     }
+}
+
+/// The name of a model together with where it is; nothing secret.
+fn origin(shown: &str, model: &str) -> String {
+    format!("{model} at {}", shown.trim_end_matches("/chat/completions"))
 }
 
 /// A reply without streaming. One timer serves the whole exchange.

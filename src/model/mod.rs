@@ -9,6 +9,7 @@ mod dialect;
 mod endpoint;
 mod error;
 mod exchange;
+mod history;
 mod http;
 mod key;
 mod reach;
@@ -23,6 +24,7 @@ pub(crate) use decoding::Decoding;
 pub use dialect::{Dialect, EmptyContent, IdRule, Quirks, TokenLimitField};
 pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
+pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;
 pub use key::ApiKey;
 
@@ -81,6 +83,17 @@ pub type Events = LocalBoxStream<'static, Result<Event, Error>>;
 pub trait Model: Send + Sync + 'static {
     /// The name that a report gives the model where its reply does not.
     fn name(&self) -> &str;
+
+    /// Who understands the unknown fields of its replies, such as signatures: they go back to models of
+    /// the same origin and to no others. The name if it is not said.
+    fn origin(&self) -> &str {
+        self.name()
+    }
+
+    /// How a history must look for it. What the standard says if it is not said.
+    fn dialect(&self) -> Dialect {
+        Dialect::generic()
+    }
 
     /// Asks for the next reply. What is needed of `request` is copied before this returns; nothing
     /// is sent before the stream is polled.

@@ -12,7 +12,7 @@ use super::coordinator::Coordinator;
 use crate::conversation::{
     Catalogue, Event, OutcomeKind, Place, Readiness, plan, readiness, recognize,
 };
-use crate::model::{self, Request};
+use crate::model::{self, Dialect, History, IdRule, Request, is_plain};
 use crate::supervision::Crew;
 use crate::tools::{ToolSet, ToolType, message_of};
 use crate::wire::{Call, Certainty, Finish, Reply};
@@ -41,6 +41,18 @@ fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<
     Offer { tools: Cow::Owned(tools.without(&withdrawn)), may_call: true }
 }
 
+/// Ids that the provider left out or repeated were made up here: they must be such as it takes.
+fn make_ids_fit(reply: &mut Reply, dialect: &Dialect) {
+    if dialect.id_rule != IdRule::Mistral {
+        return; // Others take what they wrote themselves, and most of what they did not.
+    }
+    for (ordinal, call) in reply.calls.iter_mut().enumerate() {
+        if !dialect.id_rule.fits(&call.id, &call.name) {
+            call.id = dialect.id_rule.rewrite(&call.id, &call.name, ordinal).into();
+        }
+    }
+}
+
 /// Has the reply's calls name their tools as the history must: a name that no provider takes would
 /// have every later request refused.
 fn write_names_for_the_wire(reply: &mut Reply, catalogue: &dyn Catalogue) {
@@ -57,9 +69,19 @@ impl Coordinator {
         let Some(turn) = &mut self.turn else { return };
         turn.first_token = None;
         let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
-        let messages = self.state.transcript().as_bytes();
-        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call };
         let model = &self.options.models[turn.model_index];
+        let transcript = self.state.transcript();
+        let is_as_it_is = transcript.is_all_of(model.origin()) && is_plain(&model.dialect());
+        let messages = match is_as_it_is {
+            true => transcript.as_bytes(),
+            false => {
+                let history = turn.history.take().filter(|known| known.is_for(model.origin()));
+                let new = || History::new(model.origin(), model.dialect());
+                let history = turn.history.insert(history.unwrap_or_else(new));
+                history.follow(transcript.as_bytes(), |number| transcript.author(number))
+            }
+        };
+        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call };
         match catch_unwind(AssertUnwindSafe(|| model.ask(request))) {
             Ok(events) => turn.model = Some(events),
             Err(panic) => self.on_model_panic(panic),
@@ -157,7 +179,11 @@ impl Coordinator {
         let catalogue: &dyn Catalogue = &*self.options.tools;
         write_names_for_the_wire(&mut reply, catalogue);
         let mut message = Vec::new();
-        reply.write_message(&mut message);
+        let model = &self.options.models[turn.model_index];
+        let dialect = model.dialect();
+        make_ids_fit(&mut reply, &dialect);
+        reply.write_message_with(&mut message, dialect.empty_content.json());
+        let origin = turn.origin(model.origin());
         let message = String::from_utf8(message).expect("JSON is written as UTF-8");
         let limits = &self.options.limits;
         let mut calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
@@ -197,6 +223,7 @@ impl Coordinator {
             mode,
             finish,
             model: reply.model,
+            origin: Some(origin),
             usage: reply.usage,
             first_token_at_us: first_token.map(|at| self.clock.micros_at(at)),
         });

@@ -16,7 +16,7 @@ use super::drive::unbudgeted;
 use super::flight::Flight;
 use super::retrying::NextTry;
 use crate::conversation::{Batch, Claim, Event, Expired, Place, TurnEnd};
-use crate::model::Events;
+use crate::model::{Events, History};
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
 use crate::tools::later;
@@ -43,6 +43,10 @@ pub(super) struct Turn {
     pub model: Option<Events>,
     /// Which of the session's models answers.
     pub model_index: usize,
+    /// The history as it is sent that model, where it is not as it stands.
+    pub history: Option<History>,
+    /// Who wrote the last reply.
+    author: Option<Arc<str>>,
     /// How often it has failed at the reply.
     pub failures: u32,
     /// When and whom to ask for the reply after a failure.
@@ -116,6 +120,8 @@ impl Turn {
             asks: false,
             model: None,
             model_index: 0,
+            history: None,
+            author: None,
             failures: 0,
             next_try: None,
             text_was_shown: false,
@@ -149,6 +155,12 @@ impl Turn {
     /// Says whether the end is still open: no answer is on its way, and nothing has broken it off.
     pub fn can_be_cancelled(&self) -> bool {
         self.answer.is_none() && self.cause.is_none()
+    }
+
+    /// The name `origin` of who wrote a reply, to keep; the replies of one share it.
+    pub fn origin(&mut self, origin: &str) -> Arc<str> {
+        let known = self.author.take().filter(|author| **author == *origin);
+        Arc::clone(self.author.insert(known.unwrap_or_else(|| origin.into())))
     }
 
     /// When the time of the round is over: `limit` after this was first asked, or with the turn. Also

@@ -561,6 +561,7 @@ fn event_replied(round: u64) -> Event {
         mode: Mode::Parallel,
         finish: "tool_calls".into(),
         model: None,
+        origin: None,
         usage: None,
         first_token_at_us: None,
     }

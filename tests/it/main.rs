@@ -20,6 +20,7 @@ mod early_dispatch;
 mod events;
 mod failing_tools;
 mod hard_cases;
+mod histories;
 mod model_client;
 mod model_retries;
 #[cfg(feature = "cli")]

@@ -23,8 +23,17 @@ pub fn write_system(out: &mut Vec<u8>, text: &str) {
 
 /// Appends the result of the call with the wire id `id`: one JSON object, no comma.
 pub fn write_tool_result(out: &mut Vec<u8>, id: &str, content: &str) {
+    write_named_result(out, id, None, content);
+}
+
+/// As [`write_tool_result`], with the name of the tool for providers that want it.
+pub fn write_named_result(out: &mut Vec<u8>, id: &str, tool: Option<&str>, content: &str) {
     out.extend_from_slice(br#"{"role":"tool","tool_call_id":"#);
     write_string(out, id);
+    if let Some(tool) = tool {
+        out.extend_from_slice(br#","name":"#);
+        write_string(out, tool);
+    }
     out.extend_from_slice(br#","content":"#);
     write_string(out, content);
     out.push(b'}');
@@ -75,21 +84,40 @@ impl Reply {
     /// Content is left out when there are calls and no text. Arguments that could not be read are sent back as `{}`,
     /// since an invalid history is refused for ever. Unknown fields come last, unchanged.
     pub fn write_message(&self, out: &mut Vec<u8>) {
+        self.write_message_with(out, None);
+    }
+
+    /// As [`write_message`](Self::write_message), with this JSON as the content of a message with calls and no text.
+    pub fn write_message_with(&self, out: &mut Vec<u8>, empty: Option<&str>) {
         out.reserve(self.written_size());
-        out.extend_from_slice(br#"{"role":"assistant""#);
-        if !self.text.is_empty() || self.calls.is_empty() {
-            out.extend_from_slice(br#","content":"#);
-            write_string(out, &self.text);
-        }
-        for (ordinal, call) in self.calls.iter().enumerate() {
-            out.extend_from_slice(if ordinal == 0 { br#","tool_calls":["# } else { b"," });
-            write_call(out, call);
-        }
-        if !self.calls.is_empty() {
-            out.push(b']');
-        }
+        begin_assistant(out, &self.text, empty, &self.calls);
         self.extra.write_fields(out);
         out.push(b'}');
+    }
+}
+
+/// Appends an assistant message without anything that only its author understands: one JSON object, no comma.
+/// `empty` is the content, as JSON, of a message with calls and no text; left out if there is none.
+pub fn write_assistant(out: &mut Vec<u8>, text: &str, empty: Option<&str>, calls: &[Call]) {
+    begin_assistant(out, text, empty, calls);
+    out.push(b'}');
+}
+
+fn begin_assistant(out: &mut Vec<u8>, text: &str, empty: Option<&str>, calls: &[Call]) {
+    out.extend_from_slice(br#"{"role":"assistant""#);
+    if !text.is_empty() || calls.is_empty() {
+        out.extend_from_slice(br#","content":"#);
+        write_string(out, text);
+    } else if let Some(empty) = empty {
+        out.extend_from_slice(br#","content":"#);
+        out.extend_from_slice(empty.as_bytes());
+    }
+    for (ordinal, call) in calls.iter().enumerate() {
+        out.extend_from_slice(if ordinal == 0 { br#","tool_calls":["# } else { b"," });
+        write_call(out, call);
+    }
+    if !calls.is_empty() {
+        out.push(b']');
     }
 }
 

@@ -12,6 +12,9 @@ mod request;
 pub use error_body::error_in;
 pub(super) use error_body::{error_from, error_in_text};
 pub(super) use message::write_string;
-pub use message::{Message, Role, decode_messages, write_system, write_tool_result, write_user};
+pub use message::{
+    Message, Role, decode_messages, write_assistant, write_named_result, write_system,
+    write_tool_result, write_user,
+};
 pub use reply::decode_reply;
 pub use request::{Request, ToolSpec, write_tools};

@@ -1,0 +1,253 @@
+//! The history as a model is sent it, where others have written parts of it or its provider wants
+//! something of its own.
+//!
+//! What only its author understands (signatures, thoughts) goes back to the author and to nobody
+//! else; ids go back verbatim to where they came from, and are made to fit for anybody else.
+
+use std::collections::VecDeque;
+
+use serde_json::value::RawValue;
+
+use super::Dialect;
+use crate::wire::chat::{self, Message, Role};
+use crate::wire::{Arguments, Call, Extra};
+
+/// What stands between results and the next question where a message of the assistant must.
+const CUT_OFF: &str = "(the turn ended here)";
+
+/// A history for one model, translated as it grows.
+#[derive(Debug)]
+pub(crate) struct History {
+    /// Whose messages go back as they are.
+    origin: Box<str>,
+    dialect: Dialect,
+    bytes: Vec<u8>,
+    /// How much of the transcript is in it, in bytes.
+    taken: usize,
+    /// How many messages of the assistant are in it.
+    replies: usize,
+    /// How many calls are in it.
+    calls: usize,
+    /// The calls that wait for their results.
+    awaited: VecDeque<Awaited>,
+    last: Option<Role>,
+}
+
+/// A call and its id here.
+#[derive(Debug)]
+struct Awaited {
+    id: Box<str>,
+    own_id: Box<str>,
+    tool: Box<str>,
+}
+
+/// Says whether a model of this `dialect` can be sent a transcript as it is if it wrote all of it.
+pub(crate) fn is_plain(dialect: &Dialect) -> bool {
+    !dialect.name_on_results && !dialect.assistant_after_results
+}
+
+impl History {
+    /// An empty history for the model `origin`.
+    pub fn new(origin: &str, dialect: Dialect) -> Self {
+        Self {
+            origin: origin.into(),
+            dialect,
+            bytes: Vec::new(),
+            taken: 0,
+            replies: 0,
+            calls: 0,
+            awaited: VecDeque::new(),
+            last: None,
+        }
+    }
+
+    /// Says whether it is for the model `origin`.
+    pub fn is_for(&self, origin: &str) -> bool {
+        *self.origin == *origin
+    }
+
+    /// Takes in what is new in `transcript`, message objects with commas between them, and gives all
+    /// of it. `author` names the origin of the reply of a number, from 0, if it is known.
+    pub fn follow<'a>(
+        &mut self,
+        transcript: &[u8],
+        author: impl Fn(usize) -> Option<&'a str>,
+    ) -> &[u8] {
+        let new = String::from_utf8_lossy(&transcript[self.taken..]);
+        let list = format!("[{}]", new.trim_start_matches(','));
+        self.taken = transcript.len();
+        let raws: Vec<&RawValue> = serde_json::from_str(&list).unwrap_or_default();
+        for raw in raws {
+            let raw = raw.get();
+            let Ok(messages) = chat::decode_messages(raw.as_bytes()) else { continue };
+            for message in messages {
+                self.take(message, raw, &author);
+            }
+        }
+        &self.bytes
+    }
+
+    fn take<'a>(
+        &mut self,
+        message: Message,
+        raw: &str,
+        author: &impl Fn(usize) -> Option<&'a str>,
+    ) {
+        let role = message.role;
+        match role {
+            Role::System => self.push(|out| out.extend_from_slice(raw.as_bytes())),
+            Role::User => {
+                if self.dialect.assistant_after_results && self.last == Some(Role::Tool) {
+                    self.push(|out| chat::write_assistant(out, CUT_OFF, None, &[]));
+                }
+                self.push(|out| out.extend_from_slice(raw.as_bytes()));
+            }
+            Role::Assistant => {
+                let author = author(self.replies);
+                let is_own = author.is_none_or(|author| author == &*self.origin);
+                self.replies += 1;
+                self.take_reply(message, raw, is_own);
+            }
+            Role::Tool => self.take_result(&message, raw),
+        }
+        self.last = Some(role);
+    }
+
+    fn take_reply(&mut self, message: Message, raw: &str, is_own: bool) {
+        self.awaited.clear();
+        let mut calls = message.calls;
+        for call in &mut calls {
+            let id = call.id.clone();
+            if !is_own && !self.dialect.id_rule.fits(&id, &call.name) {
+                call.id = self.dialect.id_rule.rewrite(&id, &call.name, self.calls).into();
+            }
+            self.calls += 1;
+            self.awaited.push_back(Awaited {
+                id: (*id).into(),
+                own_id: (*call.id).into(),
+                tool: call.name.as_str().into(),
+            });
+        }
+        if is_own {
+            return self.push(|out| out.extend_from_slice(raw.as_bytes()));
+        }
+        let calls: Vec<Call> = calls.into_iter().map(without_extras).collect();
+        let empty = self.dialect.empty_content.json();
+        self.push(|out| chat::write_assistant(out, &message.text, empty, &calls));
+    }
+
+    fn take_result(&mut self, message: &Message, raw: &str) {
+        let id = message.tool_call_id.as_deref().unwrap_or_default();
+        let at = self.awaited.iter().position(|call| *call.id == *id);
+        let Some(Awaited { own_id, tool, .. }) = at.and_then(|at| self.awaited.remove(at)) else {
+            return self.push(|out| out.extend_from_slice(raw.as_bytes()));
+        };
+        let name = self.dialect.name_on_results.then_some(&*tool);
+        self.push(|out| chat::write_named_result(out, &own_id, name, &message.text));
+    }
+
+    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.bytes.is_empty() {
+            self.bytes.push(b',');
+        }
+        write(&mut self.bytes);
+    }
+}
+
+/// What anybody understands of a call. Its arguments in a history are an object, or were made one.
+fn without_extras(call: Call) -> Call {
+    let arguments = match call.arguments {
+        arguments @ Arguments::Object(_) => arguments,
+        _ => Arguments::Object("{}".to_owned()),
+    };
+    Call { arguments, extra: Extra::default(), function_extra: Extra::default(), ..call }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{EmptyContent, IdRule};
+    use super::*;
+
+    const SYSTEM: &str = r#"{"role":"system","content":"s"}"#;
+    const QUESTION: &str = r#"{"role":"user","content":"q"}"#;
+    const REPLY: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}","k":1},"extra_content":{"s":"x"}},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}],"reasoning_content":"r"}"#;
+    const RESULTS: &str = r#"{"role":"tool","tool_call_id":"call_1","content":"one"},{"role":"tool","tool_call_id":"call_2","content":"two"}"#;
+    const ANSWER: &str = r#"{"role":"assistant","content":"a","reasoning_content":"r"}"#;
+
+    fn conversation() -> String {
+        [SYSTEM, QUESTION, REPLY, RESULTS, ANSWER].join(",")
+    }
+
+    fn check(dialect: Dialect, authors: [&'static str; 2], expected: &[&str]) {
+        let transcript = conversation();
+        let mut history = History::new("me", dialect);
+        let seen = history.follow(transcript.as_bytes(), |number| authors.get(number).copied());
+        assert_eq!(String::from_utf8_lossy(seen), expected.join(","));
+        // And piece by piece, as it grows.
+        let mut history = History::new("me", dialect);
+        for end in [SYSTEM, QUESTION, REPLY, RESULTS, ANSWER].iter().scan(0, |at, message| {
+            *at += message.len() + usize::from(*at > 0);
+            Some(*at)
+        }) {
+            history.follow(&transcript.as_bytes()[..end], |number| authors.get(number).copied());
+        }
+        let seen = history.follow(transcript.as_bytes(), |_| None);
+        assert_eq!(String::from_utf8_lossy(seen), expected.join(","), "piece by piece");
+    }
+
+    #[test]
+    fn what_a_model_wrote_itself_goes_back_to_it_as_it_is() {
+        let all = [SYSTEM, QUESTION, REPLY, RESULTS, ANSWER];
+        check(Dialect { id_rule: IdRule::Mistral, ..Dialect::generic() }, ["me", "me"], &all);
+    }
+
+    #[test]
+    fn what_only_its_author_understands_goes_to_nobody_else() {
+        let reply = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
+        let all = [SYSTEM, QUESTION, reply, RESULTS, ANSWER];
+        check(Dialect::generic(), ["other", "me"], &all);
+        let answer = r#"{"role":"assistant","content":"a"}"#;
+        check(Dialect::generic(), ["me", "other"], &[SYSTEM, QUESTION, REPLY, RESULTS, answer]);
+    }
+
+    #[test]
+    fn ids_of_others_are_made_to_fit_and_their_results_follow() {
+        let kimi = Dialect { id_rule: IdRule::Kimi, ..Dialect::generic() };
+        let reply = r#"{"role":"assistant","tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"functions.g:1","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
+        let results = r#"{"role":"tool","tool_call_id":"functions.f:0","content":"one"},{"role":"tool","tool_call_id":"functions.g:1","content":"two"}"#;
+        check(kimi, ["other", "me"], &[SYSTEM, QUESTION, reply, results, ANSWER]);
+        let mistral = Dialect { id_rule: IdRule::Mistral, ..Dialect::generic() };
+        let transcript = conversation();
+        let mut history = History::new("me", mistral);
+        let seen = history.follow(transcript.as_bytes(), |_| Some("other")).to_vec();
+        let messages = chat::decode_messages(&seen).unwrap();
+        let ids: Vec<_> = messages[2].calls.iter().map(|call| &*call.id).collect();
+        assert!(ids.iter().all(|id| IdRule::Mistral.fits(id, "")) && ids[0] != ids[1], "{ids:?}");
+        let answered: Vec<_> =
+            messages.iter().filter_map(|message| message.tool_call_id.as_deref()).collect();
+        assert_eq!(answered, ids);
+    }
+
+    #[test]
+    fn a_dialect_says_how_a_message_without_text_and_a_result_look() {
+        let dialect = Dialect {
+            empty_content: EmptyContent::Empty,
+            name_on_results: true,
+            ..Dialect::generic()
+        };
+        let reply = r#"{"role":"assistant","content":"","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
+        let results = r#"{"role":"tool","tool_call_id":"call_1","name":"f","content":"one"},{"role":"tool","tool_call_id":"call_2","name":"g","content":"two"}"#;
+        check(dialect, ["other", "me"], &[SYSTEM, QUESTION, reply, results, ANSWER]);
+    }
+
+    #[test]
+    fn after_results_that_nobody_answered_somebody_speaks_where_that_must_be() {
+        let transcript = [QUESTION, REPLY, RESULTS, QUESTION].join(",");
+        let dialect = Dialect { assistant_after_results: true, ..Dialect::generic() };
+        let mut history = History::new("me", dialect);
+        let seen = history.follow(transcript.as_bytes(), |_| None);
+        let spoken = r#"{"role":"assistant","content":"(the turn ended here)"}"#;
+        let expected = [QUESTION, REPLY, RESULTS, spoken, QUESTION].join(",");
+        assert_eq!(String::from_utf8_lossy(seen), expected);
+    }
+}
