@@ -57,6 +57,7 @@ impl<'de> Shape<'de> for Body {
                 let inner = error_from(inner);
                 Some(ApiError {
                     code: inner.code.or(outer.code),
+                    param: inner.param.or(outer.param),
                     status: inner.status.or(outer.status),
                     ..inner
                 })
@@ -76,6 +77,7 @@ struct Told<'de> {
     upstream: Option<Cow<'de, str>>,
     code: Option<Cow<'de, str>>,
     kind: Option<Cow<'de, str>>,
+    param: Option<Cow<'de, str>>,
     status: Option<u16>,
 }
 
@@ -86,7 +88,9 @@ impl Told<'_> {
         if let Some(upstream) = self.upstream.filter(|upstream| !upstream.is_empty()) {
             message = format!("{message}: {upstream}");
         }
-        ApiError { message, code: self.code.or(self.kind).map(Cow::into_owned), status }
+        let (code, param) = (self.code.or(self.kind), self.param);
+        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+        ApiError { message, code: owned(code), param: owned(param), status }
     }
 }
 
@@ -114,6 +118,7 @@ impl<'de> Shape<'de> for Told<'de> {
                 }
                 "metadata" => told.upstream = fields.value::<Metadata<'de>>()?.0,
                 "code" => told.code = fields.value::<Text<'de>>()?.0,
+                "param" => told.param = fields.value::<Text<'de>>()?.0,
                 "type" => told.kind = fields.value::<Text<'de>>()?.0,
                 "status" | "status_code" | "raw_status_code" => {
                     let status = fields.value::<Text<'de>>()?.0;
@@ -174,9 +179,18 @@ mod tests {
     use super::*;
 
     fn check(body: &str, message: &str, code: Option<&str>, status: Option<u16>) {
-        let expected =
-            ApiError { message: message.to_owned(), code: code.map(str::to_owned), status };
+        let (message, code) = (message.to_owned(), code.map(str::to_owned));
+        let expected = ApiError { message, code, param: None, status };
         assert_eq!(error_in(body.as_bytes()), Some(expected), "{body}");
+    }
+
+    #[test]
+    fn the_field_that_an_error_is_about_is_read() {
+        let param = |body: &str| error_in(body.as_bytes()).unwrap().param;
+        let inner = r#"{"error":{"message":"no","param":"tools[0].function"}}"#;
+        assert_eq!(param(inner).as_deref(), Some("tools[0].function"));
+        assert_eq!(param(r#"{"message":"no","param":"n"}"#).as_deref(), Some("n"));
+        assert_eq!(param(r#"{"message":"no","param":null}"#), None);
     }
 
     #[test]
