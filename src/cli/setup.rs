@@ -8,7 +8,7 @@ use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
-use crate::model::{ApiKey, Dialect, Endpoint, HttpModel, Model, TimeLimits};
+use crate::model::{ApiKey, Dialect, Endpoint, HttpModel, Model, RequestSettings, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
@@ -74,6 +74,8 @@ pub(super) fn endpoint(config: &Config, base_url: &str, key: Option<ApiKey>) -> 
         parallel_tool_calls: model.parallel_tool_calls,
         time_limits,
         dialect: Dialect::for_url(base_url),
+        settings: RequestSettings::default(),
+        headers: Vec::new(),
     }
 }
 

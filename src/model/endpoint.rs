@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{ApiKey, Dialect};
+use super::{ApiKey, Dialect, Header, RequestSettings};
 
 /// How long an endpoint may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub struct Endpoint {
     pub time_limits: TimeLimits,
     /// What its provider does differently.
     pub dialect: Dialect,
+    /// What is asked of its models beside the conversation.
+    pub settings: RequestSettings,
+    /// Further headers of every request.
+    pub headers: Vec<Header>,
 }
 
 impl Endpoint {
@@ -56,6 +60,8 @@ impl Endpoint {
             stream: true,
             parallel_tool_calls: Some(true),
             time_limits: TimeLimits::default(),
+            settings: RequestSettings::default(),
+            headers: Vec::new(),
         }
     }
 }
@@ -69,6 +75,8 @@ impl fmt::Debug for Endpoint {
             .field("parallel_tool_calls", &self.parallel_tool_calls)
             .field("time_limits", &self.time_limits)
             .field("dialect", &self.dialect.name)
+            .field("settings", &self.settings)
+            .field("headers", &self.headers)
             .finish()
     }
 }

@@ -7,19 +7,15 @@ use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::classify::{Meaning, meaning};
+pub(super) use super::sending::Sending;
 use super::{ApiKey, Dialect, Error, Stage, TimeLimits, retry_after};
-use crate::wire::{self, chat};
+use crate::wire::{self, ApiError, chat};
 
 /// How much of an error's body is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How much of a key's beginning is no secret, such as `sk-or-v1`.
 const MIN_SECRET_BYTES: usize = 9;
-
-/// A request that is sent as it is polled.
-pub(super) trait Sending: Future<Output = reqwest::Result<Response>> + 'static {}
-
-impl<F: Future<Output = reqwest::Result<Response>> + 'static> Sending for F {}
 
 /// What one exchange knows of its endpoint.
 #[derive(Clone)]
@@ -29,39 +25,52 @@ pub(super) struct Exchange {
     pub model: String,
     /// Where, and which model: who understands what the replies hold.
     pub origin: String,
-    pub key: Option<ApiKey>,
+    /// What no error may repeat: the key, and what is secret in the headers.
+    pub secrets: Vec<ApiKey>,
     pub time_limits: TimeLimits,
     pub dialect: Dialect,
 }
 
 impl Exchange {
     /// Sends the request and waits until `deadline` for the head of a good reply.
-    pub async fn send(&self, sending: impl Sending, deadline: Instant) -> Result<Response, Error> {
+    pub async fn send(&self, sending: Sending, deadline: Instant) -> Result<Response, Error> {
         let head = timeout_at(deadline, self.head(sending)).await;
         head.map_err(|_| self.late(Stage::FirstToken))?
     }
 
-    pub async fn head(&self, sending: impl Sending) -> Result<Response, Error> {
-        let response = sending.await.map_err(|error| self.unreachable(&error))?;
-        if response.status().is_success() {
-            return Ok(response);
+    pub async fn head(&self, mut sending: Sending) -> Result<Response, Error> {
+        loop {
+            let response = sending.send().await.map_err(|error| self.unreachable(&error))?;
+            if response.status().is_success() {
+                sending.accepted(&self.model);
+                return Ok(response);
+            }
+            let status = response.status();
+            let headers = response.headers().clone();
+            let body = Box::pin(error_body(response)).await; // Rare, and large.
+            let error = chat::error_in(&body);
+            let text = String::from_utf8_lossy(&body);
+            if !sending.give_up(status.as_u16(), error.as_ref(), &text) {
+                return Err(self.refused(status, &headers, error, &text));
+            }
         }
-        let status = response.status();
-        let headers = response.headers().clone();
-        let body = Box::pin(error_body(response)).await; // Rare, and large.
-        Err(self.refused(status, &headers, &body))
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-        let said = chat::error_in(body);
-        let hint = || retry_after::hint(headers, &String::from_utf8_lossy(body), SystemTime::now());
+    fn refused(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        said: Option<ApiError>,
+        body: &str,
+    ) -> Error {
+        let hint = || retry_after::hint(headers, body, SystemTime::now());
         let retry_after = retry_after::applies_to(status.as_u16()).then(hint).flatten();
-        let message = match &said {
-            Some(error) => error.message.clone(),
-            None if body.is_empty() => status.to_string(),
-            None => excerpt(&self.without_key(String::from_utf8_lossy(body).into_owned())),
-        };
         let meaning = meaning(status.as_u16(), said.as_ref());
+        let message = match said {
+            Some(error) => error.message,
+            None if body.is_empty() => status.to_string(),
+            None => excerpt(&self.without_secrets(body.to_owned())),
+        };
         self.classified(meaning, status.as_u16(), retry_after, message)
     }
 
@@ -72,7 +81,7 @@ impl Exchange {
         retry_after: Option<Duration>,
         message: String,
     ) -> Error {
-        let (url, message) = (self.shown.clone(), self.without_key(message));
+        let (url, message) = (self.shown.clone(), self.without_secrets(message));
         match meaning {
             Meaning::KeyRefused => Error::KeyRefused { url, message },
             Meaning::NoCredit => Error::NoCredit { url, message },
@@ -101,7 +110,7 @@ impl Exchange {
                 Error::Cut { url, reason: "it ended before the model had finished".into() }
             }
             error @ (wire::Error::Malformed { .. } | wire::Error::TooLarge { .. }) => {
-                Error::Malformed { url, reason: self.without_key(error.to_string()) }
+                Error::Malformed { url, reason: self.without_secrets(error.to_string()) }
             }
         }
     }
@@ -132,15 +141,14 @@ impl Exchange {
     }
 
     /// Providers like to repeat the key they refuse, and an excerpt may end in the middle of it.
-    fn without_key(&self, message: String) -> String {
-        let Some(key) = self.key.as_ref().map(ApiKey::expose).filter(|key| !key.is_empty()) else {
-            return message;
-        };
-        let mut message = message.replace(key, "[secret]");
-        let parts = (MIN_SECRET_BYTES..key.len()).rev().filter_map(|end| key.get(..end));
-        if let Some(part) = parts.into_iter().find(|part| message.ends_with(part)) {
-            message.truncate(message.len() - part.len());
-            message.push_str("[secret]");
+    fn without_secrets(&self, mut message: String) -> String {
+        for secret in self.secrets.iter().map(ApiKey::expose).filter(|secret| !secret.is_empty()) {
+            message = message.replace(secret, "[secret]");
+            let parts = (MIN_SECRET_BYTES..secret.len()).rev().filter_map(|end| secret.get(..end));
+            if let Some(part) = parts.into_iter().find(|part| message.ends_with(part)) {
+                message.truncate(message.len() - part.len());
+                message.push_str("[secret]");
+            }
         }
         message
     }

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
 use futures_util::{StreamExt, stream};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
+use super::body::Template;
 use super::decoding::meant;
 use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain};
@@ -24,6 +25,7 @@ pub struct HttpModel {
     pub(super) url: Url,
     headers: HeaderMap,
     pub(super) exchange: Arc<Exchange>,
+    template: Arc<Template>,
     /// Few: one for each arbiter. Shared with the models at the same endpoint.
     clients: Arc<Mutex<Vec<(ThreadId, Client)>>>,
 }
@@ -33,7 +35,7 @@ impl HttpModel {
     ///
     /// # Errors
     /// [`Error::Unreachable`] if the base URL is none; [`Error::KeyRefused`] if the key cannot be sent
-    /// in a header.
+    /// in a header, or another header cannot be sent.
     pub fn new(endpoint: Endpoint, name: impl Into<String>) -> Result<Self, Error> {
         let unreachable =
             |reason: String| Error::Unreachable { url: masked(&endpoint.base_url), reason };
@@ -43,28 +45,19 @@ impl HttpModel {
             return Err(unreachable("the URL must begin with http:// or https://".into()));
         }
         url.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(key) = &endpoint.key {
-            let refused = |_| Error::KeyRefused {
-                url: masked(&endpoint.base_url),
-                message: "it has characters that no header may hold".into(),
-            };
-            let mut value =
-                HeaderValue::try_from(format!("Bearer {}", key.expose())).map_err(refused)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        let headers = headers(&endpoint)?;
         let (shown, model) = (masked(url.as_str()), name.into());
+        let template = Arc::new(Template::new(&endpoint, &model));
+        let header_secrets = endpoint.headers.iter().flat_map(|header| &header.secrets);
         let exchange = Arc::new(Exchange {
             origin: origin(&shown, &model),
             shown,
             model,
-            key: endpoint.key.clone(),
+            secrets: endpoint.key.iter().chain(header_secrets).cloned().collect(),
             time_limits: endpoint.time_limits,
             dialect: endpoint.dialect,
         });
-        Ok(Self { endpoint, url, headers, exchange, clients: Arc::default() })
+        Ok(Self { endpoint, url, headers, exchange, template, clients: Arc::default() })
     }
 
     /// The model `name` at the same endpoint. Both use the same connections.
@@ -74,6 +67,7 @@ impl HttpModel {
         let origin = origin(&self.exchange.shown, &model);
         let exchange = Exchange { model, origin, ..Exchange::clone(&self.exchange) };
         Self {
+            template: Arc::new(Template::new(&self.endpoint, &exchange.model)),
             endpoint: self.endpoint.clone(),
             url: self.url.clone(),
             headers: self.headers.clone(),
@@ -153,20 +147,13 @@ impl Model for HttpModel {
     }
 
     fn ask(&self, request: Request<'_>) -> Events {
-        let body = chat::Request {
-            model: &self.exchange.model,
-            stream: self.endpoint.stream,
-            tools: request.tools,
-            messages: request.messages,
-            parallel_tool_calls: self.endpoint.parallel_tool_calls,
-            tool_choice: (!request.may_call).then_some("none"),
-        };
         let exchange = Arc::clone(&self.exchange);
         let client = match self.client() {
             Ok(client) => client,
             Err(error) => return stream::once(std::future::ready(Err(error))).boxed_local(),
         };
-        let sending = client.post(self.url.clone()).body(body.write()).send();
+        let (url, body) = (self.url.clone(), self.template.write(request));
+        let sending = Sending::new(client, url, body, Arc::clone(&self.template));
         if self.endpoint.stream {
             streamed(exchange, sending)
         } else {
@@ -180,8 +167,33 @@ fn origin(shown: &str, model: &str) -> String {
     format!("{model} at {}", shown.trim_end_matches("/chat/completions"))
 }
 
+/// The headers of every request.
+fn headers(endpoint: &Endpoint) -> Result<HeaderMap, Error> {
+    let refused = |message: String| Error::KeyRefused { url: masked(&endpoint.base_url), message };
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(key) = &endpoint.key {
+        let value = HeaderValue::try_from(format!("Bearer {}", key.expose()));
+        let unfit = |_| refused("it has characters that no header may hold".to_owned());
+        let mut value = value.map_err(unfit)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    for header in &endpoint.headers {
+        let name = HeaderName::try_from(&header.name);
+        let value = HeaderValue::try_from(header.value.expose());
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            let name = &header.name;
+            return Err(refused(format!("the header {name:?} has characters that none may hold")));
+        };
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
 /// A reply without streaming. One timer serves the whole exchange.
-async fn whole(exchange: Arc<Exchange>, sending: impl Sending) -> Result<Event, Error> {
+async fn whole(exchange: Arc<Exchange>, sending: Sending) -> Result<Event, Error> {
     let work = async {
         let response = exchange.head(sending).await?;
         response.bytes().await.map_err(|error| exchange.cut(&error))

@@ -2,7 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The key of an endpoint. Neither `Debug` nor any error prints it; it is wiped when dropped.
+/// A secret: the key of an endpoint, or what goes into a header. Neither `Debug` nor any error prints
+/// it; it is wiped when dropped.
 #[derive(Clone, Debug)]
 pub struct ApiKey(SecretString);
 

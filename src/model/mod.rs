@@ -3,6 +3,7 @@
 //! A reply without streaming is a stream of one event. Absent: what a reply means for the
 //! conversation, and anything an arbiter would not want to share (each has its own connections).
 
+mod body;
 mod classify;
 mod decoding;
 mod dialect;
@@ -13,7 +14,10 @@ mod history;
 mod http;
 mod key;
 mod reach;
+mod refusal;
 mod retry_after;
+mod sending;
+mod settings;
 mod streamed;
 
 use futures_util::stream::LocalBoxStream;
@@ -27,6 +31,7 @@ pub use error::{Error, Stage};
 pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;
 pub use key::ApiKey;
+pub use settings::{Header, RequestSettings, ToolChoice};
 
 use crate::wire::{Call, Certainty, Reply};
 
@@ -41,6 +46,8 @@ pub struct Request<'a> {
     /// Whether the model may call them. False: they are listed because the history holds calls, and
     /// some endpoints refuse such a history without tools.
     pub may_call: bool,
+    /// Whether it is the first request of a turn: what forces a call is for this one alone.
+    pub first: bool,
 }
 
 /// What comes of a reply, in order. [`Event::Reply`] is the last. There will be more kinds.

@@ -22,7 +22,7 @@ const TAIL_TIME_LIMIT: Duration = Duration::from_secs(1);
 const TAIL_TURNS: usize = 2;
 
 /// A streamed reply. A server that does not stream although it was asked to is read all the same.
-pub(super) fn streamed(exchange: Arc<Exchange>, sending: impl Sending) -> Events {
+pub(super) fn streamed(exchange: Arc<Exchange>, sending: Sending) -> Events {
     let begin = async move {
         let deadline = Instant::now() + exchange.time_limits.first_token;
         let response = exchange.send(sending, deadline).await?;

@@ -81,7 +81,8 @@ impl Coordinator {
                 history.follow(transcript.as_bytes(), |number| transcript.author(number))
             }
         };
-        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call };
+        let first = self.state.rounds_left() == self.options.limits.max_rounds;
+        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call, first };
         match catch_unwind(AssertUnwindSafe(|| model.ask(request))) {
             Ok(events) => turn.model = Some(events),
             Err(panic) => self.on_model_panic(panic),

@@ -26,6 +26,7 @@ mod model_retries;
 #[cfg(feature = "cli")]
 mod panics;
 mod reports;
+mod request_settings;
 mod retries;
 mod sessions;
 mod shutdown;

@@ -1,8 +1,10 @@
 //! The course of a turn.
 
-use callsheet::testing::{self, failure, reply};
+use std::sync::{Arc, Mutex};
+
+use callsheet::testing::{self, ScriptedModel, failure, reply};
 use callsheet::wire::chat::Role;
-use callsheet::{Limits, Mode, model};
+use callsheet::{Limits, Mode, Model, SessionOptions, ToolSet, model};
 use tokio::time::Instant;
 
 use crate::support::{failer, limits, outcomes, seconds, sleeper, stage, stage_with};
@@ -189,5 +191,38 @@ fn repeated_ids_within_a_reply_are_told_apart() {
         let ids: Vec<_> = answer.report.rounds[0].calls.iter().map(|call| &*call.id).collect();
         assert_eq!(ids, ["same", "same_2", "call_2"]);
         assert_eq!(stage.told(), ["slept 2", "slept 1", "slept 3"]);
+    });
+}
+
+/// Keeps whether each request was the first of its turn.
+struct Listening {
+    model: Arc<ScriptedModel>,
+    firsts: Mutex<Vec<bool>>,
+}
+
+impl Model for Listening {
+    fn name(&self) -> &str {
+        "listening"
+    }
+
+    fn ask(&self, request: model::Request<'_>) -> model::Events {
+        self.firsts.lock().expect("nobody panics with it").push(request.first);
+        self.model.ask(request)
+    }
+}
+
+#[test]
+fn the_first_request_of_each_turn_says_so() {
+    testing::run(async {
+        let rests = || reply().call("sleep", r#"{"s": 1}"#);
+        let script = [rests(), rests(), reply().text("so"), rests(), reply().text("again")];
+        let model = ScriptedModel::new(script);
+        let model = Arc::new(Listening { model, firsts: Mutex::default() });
+        let tools = Arc::new(ToolSet::new([sleeper()]).unwrap());
+        let options = SessionOptions::new(model.clone(), tools).limits(limits());
+        let session = testing::runtime().session(options);
+        session.ask("go").await.unwrap();
+        session.ask("go").await.unwrap();
+        assert_eq!(*model.firsts.lock().unwrap(), [true, false, false, true, false]);
     });
 }

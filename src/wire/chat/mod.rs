@@ -17,4 +17,4 @@ pub use message::{
     write_tool_result, write_user,
 };
 pub use reply::decode_reply;
-pub use request::{Request, ToolSpec, write_tools};
+pub use request::{Fields, Request, ToolSpec, write_tools};

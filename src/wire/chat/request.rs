@@ -1,7 +1,11 @@
 //! The body of a request: parts that are bytes already, put side by side.
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
+use super::super::json::{Object, Unread, read};
+use super::super::shape::{Shape, text_of};
 use super::message::write_string;
 
 /// One tool as the model is told of it.
@@ -31,57 +35,109 @@ pub fn write_tools<'a>(out: &mut Vec<u8>, tools: impl IntoIterator<Item = ToolSp
     out.push(b']');
 }
 
+/// Fields of a body and their JSON, each once, in the order in which they were first set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// The fields of a whole `body`; `None` if that is no JSON object.
+    pub fn of(body: &[u8]) -> Option<Self> {
+        let text = text_of(body);
+        let Members(members) = read(&text).ok()?;
+        let mut fields = Self::default();
+        for (name, json) in members? {
+            fields.set(&name, json.to_owned());
+        }
+        Some(fields)
+    }
+
+    /// Sets a field to a value that is `json`, in the place of one of the same name.
+    pub fn set(&mut self, name: &str, json: String) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, value)) => *value = json,
+            None => self.0.push((name.to_owned(), json)),
+        }
+    }
+
+    /// Takes a field out, and gives its JSON.
+    pub fn remove(&mut self, name: &str) -> Option<String> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    /// The names of all fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Writes the fields with commas between them and no braces round them.
+    pub fn join(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (at, (name, json)) in self.0.iter().enumerate() {
+            out.extend_from_slice(if at == 0 { b"" } else { b"," });
+            write_string(&mut out, name);
+            out.push(b':');
+            out.extend_from_slice(json.as_bytes());
+        }
+        out
+    }
+
+    /// Writes the body that has these fields.
+    pub fn body(&self) -> Vec<u8> {
+        [b"{", &*self.join(), b"}"].concat()
+    }
+}
+
+impl IntoIterator for Fields {
+    type Item = (String, String);
+    type IntoIter = std::vec::IntoIter<(String, String)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+/// The members of an object; `None` of anything else.
+#[derive(Default)]
+struct Members<'de>(Option<Vec<(Cow<'de, str>, &'de str)>>);
+
+impl<'de> Shape<'de> for Members<'de> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
+        let mut members = Vec::new();
+        while let Some(name) = fields.name()? {
+            members.push((name, fields.skip()?));
+        }
+        Ok(Members(Some(members)))
+    }
+}
+
 /// A request to the model. The order of its fields is that of a provider's prompt cache: what changes least comes first.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// The model's name.
-    pub model: &'a str,
-    /// Whether the reply is to come as a stream.
-    pub stream: bool,
+    /// The fields that are the same in every request, the model's name among them: from [`Fields::join`].
+    pub fields: &'a [u8],
     /// The JSON array of tools, from [`write_tools`]; empty, or an empty array, for none.
     pub tools: &'a [u8],
+    /// The fields that are said only together with tools, from [`Fields::join`]; empty for none.
+    pub tool_fields: &'a [u8],
     /// The message objects, with commas between them.
     pub messages: &'a [u8],
-    /// Whether several calls may come in one reply. Said only together with tools, and only if set: some models refuse the field.
-    pub parallel_tool_calls: Option<bool>,
-    /// `auto`, `none`, `required`, or a JSON object that names a tool. Said only together with tools.
-    pub tool_choice: Option<&'a str>,
 }
 
 impl Request<'_> {
-    /// Room for field names and punctuation, and a few escapes in the model's name.
-    const FRAME: usize = 256;
-
-    /// Writes the body. Copies `tools` and `messages` as they are; allocates once.
+    /// Writes the body. Copies all parts as they are; allocates once.
     pub fn write(&self) -> Vec<u8> {
-        let choice = self.tool_choice.unwrap_or_default();
-        let parts = self.model.len() + self.tools.len() + self.messages.len() + choice.len();
-        let mut out = Vec::with_capacity(Self::FRAME + parts);
-        out.extend_from_slice(br#"{"model":"#);
-        write_string(&mut out, self.model);
-        out.extend_from_slice(match self.stream {
-            true => br#","stream":true,"stream_options":{"include_usage":true}"#,
-            false => br#","stream":false"#,
-        });
-        if !matches!(self.tools, b"" | b"[]") {
-            out.extend_from_slice(br#","tools":"#);
-            out.extend_from_slice(self.tools);
-            if let Some(parallel) = self.parallel_tool_calls {
-                out.extend_from_slice(br#","parallel_tool_calls":"#);
-                out.extend_from_slice(if parallel { b"true" } else { b"false" });
-            }
-            if let Some(choice) = self.tool_choice {
-                out.extend_from_slice(br#","tool_choice":"#);
-                match choice.starts_with('{') {
-                    true => out.extend_from_slice(choice.as_bytes()),
-                    false => write_string(&mut out, choice),
-                }
-            }
-        }
-        out.extend_from_slice(br#","messages":["#);
-        out.extend_from_slice(self.messages);
-        out.extend_from_slice(b"]}");
-        out
+        const TOOLS: &[u8] = br#","tools":"#;
+        const MESSAGES: &[u8] = br#","messages":["#;
+        let has_tools = !matches!(self.tools, b"" | b"[]");
+        let tools: [&[u8]; 4] = match (has_tools, self.tool_fields) {
+            (false, _) => [b"", b"", b"", b""],
+            (true, b"") => [TOOLS, self.tools, b"", b""],
+            (true, fields) => [TOOLS, self.tools, b",", fields],
+        };
+        let [name, tools, comma, tool_fields] = tools;
+        let (fields, messages) = (self.fields, self.messages);
+        [b"{", fields, name, tools, comma, tool_fields, MESSAGES, messages, b"]}"].concat()
     }
 }
 
@@ -90,12 +146,10 @@ mod tests {
     use super::*;
 
     const PLAIN: Request<'static> = Request {
-        model: "m",
-        stream: false,
+        fields: br#""model":"m","stream":false"#,
         tools: b"",
+        tool_fields: br#""tool_choice":"auto""#,
         messages: br#"{"role":"user","content":"hi"}"#,
-        parallel_tool_calls: Some(true),
-        tool_choice: Some("auto"),
     };
 
     fn check(request: Request<'_>, expected: &str) {
@@ -113,26 +167,39 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_asks_for_its_usage() {
+    fn tools_come_with_the_fields_about_them() {
+        let tools = Request { tools: br#"[{"x":1}]"#, ..PLAIN };
         check(
-            Request { stream: true, tools: br#"[{"x":1}]"#, tool_choice: None, ..PLAIN },
-            r#"{"model":"m","stream":true,"stream_options":{"include_usage":true},"tools":[{"x":1}],"parallel_tool_calls":true,"messages":[{"role":"user","content":"hi"}]}"#,
+            tools,
+            r#"{"model":"m","stream":false,"tools":[{"x":1}],"tool_choice":"auto","messages":[{"role":"user","content":"hi"}]}"#,
+        );
+        check(
+            Request { tool_fields: b"", ..tools },
+            r#"{"model":"m","stream":false,"tools":[{"x":1}],"messages":[{"role":"user","content":"hi"}]}"#,
         );
     }
 
     #[test]
-    fn a_choice_is_a_word_or_an_object() {
-        let tools = Request { tools: b"[1]", parallel_tool_calls: None, ..PLAIN };
-        for (choice, written) in
-            [("required", r#""required""#), (r#"{"type":"function"}"#, r#"{"type":"function"}"#)]
-        {
-            check(
-                Request { tool_choice: Some(choice), ..tools },
-                &format!(
-                    r#"{{"model":"m","stream":false,"tools":[1],"tool_choice":{written},"messages":[{{"role":"user","content":"hi"}}]}}"#
-                ),
-            );
+    fn a_field_is_there_once_at_the_place_where_it_was_first() {
+        let mut fields = Fields::default();
+        assert_eq!(fields.join(), b"");
+        for (name, json) in [("a", "1"), ("b\"", "[2]"), ("a", "\"3\"")] {
+            fields.set(name, json.to_owned());
         }
+        assert_eq!(String::from_utf8(fields.join()).unwrap(), r#""a":"3","b\"":[2]"#);
+        assert_eq!((fields.remove("a"), fields.remove("a")), (Some("\"3\"".to_owned()), None));
+        assert_eq!(fields.names().collect::<Vec<_>>(), ["b\""]);
+    }
+
+    #[test]
+    fn a_body_is_taken_apart_and_put_together_again() {
+        let body = Request { tools: br#"[{"a" : "}"}]"#, ..PLAIN }.write();
+        let mut fields = Fields::of(&body).unwrap();
+        assert_eq!(fields.body(), body);
+        fields.remove("tool_choice");
+        let expected = Request { tools: br#"[{"a" : "}"}]"#, tool_fields: b"", ..PLAIN }.write();
+        assert_eq!(fields.body(), expected);
+        assert_eq!((Fields::of(b"[1]"), Fields::of(b"{")), (None, None));
     }
 
     #[test]
@@ -156,6 +223,6 @@ mod tests {
     fn the_body_is_allocated_once() {
         let messages = vec![b' '; 100_000];
         let body = Request { messages: &messages, ..PLAIN }.write();
-        assert_eq!(body.capacity(), Request::FRAME + 1 + 4 + messages.len());
+        assert_eq!(body.capacity(), body.len());
     }
 }

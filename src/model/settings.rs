@@ -1,0 +1,96 @@
+//! What is asked of a model beside the conversation. Whatever is not set is not said.
+
+use serde_json::{Map, Value};
+
+use super::{ApiKey, Dialect};
+use crate::wire::chat::Fields;
+
+/// The fields that a request is about, and no setting may be.
+pub(crate) const OURS: &[&str] = &["model", "messages", "stream", "tools"];
+
+/// What is asked of a model beside the conversation. The default says nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RequestSettings {
+    /// How much chance there is in the reply; 0 for as little as possible.
+    pub temperature: Option<f64>,
+    /// The most tokens of a reply. What is cut by it is never run.
+    pub max_tokens: Option<u32>,
+    /// Whether tools are called.
+    pub tool_choice: Option<ToolChoice>,
+    /// The value of `response_format`, such as `{"type": "json_object"}`.
+    pub response_format: Option<Map<String, Value>>,
+    /// How long a model thinks, in the provider's words, such as `low`.
+    pub reasoning_effort: Option<String>,
+    /// Further fields of the body. One that is also set otherwise counts here; `model`, `messages`,
+    /// `stream` and `tools` are left out.
+    pub extra_body: Map<String, Value>,
+}
+
+/// Whether tools are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As the model likes.
+    Auto,
+    /// No tool is.
+    None,
+    /// At least one is. Said in the first request of a turn only: the model would call for ever.
+    Required,
+    /// This one is. Said in the first request of a turn only.
+    Tool(String),
+}
+
+impl ToolChoice {
+    fn json(&self) -> Value {
+        match self {
+            Self::Auto => "auto".into(),
+            Self::None => "none".into(),
+            Self::Required => "required".into(),
+            Self::Tool(name) => {
+                serde_json::json!({"type": "function", "function": {"name": name}})
+            }
+        }
+    }
+}
+
+impl RequestSettings {
+    /// The fields of a body, those about tools included. Where a field has several names it gets
+    /// that of `dialect`.
+    pub(super) fn fields(&self, dialect: &Dialect) -> Fields {
+        let mut fields = Fields::default();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                fields.set(name, value.to_string());
+            }
+        };
+        set("temperature", self.temperature.map(Value::from));
+        set(dialect.token_limit_field.as_str(), self.max_tokens.map(Value::from));
+        set("response_format", self.response_format.clone().map(Value::Object));
+        set("reasoning_effort", self.reasoning_effort.clone().map(Value::String));
+        set("tool_choice", self.tool_choice.as_ref().map(ToolChoice::json));
+        for (name, value) in &self.extra_body {
+            set(name, Some(value.clone()).filter(|_| !OURS.contains(&&**name)));
+        }
+        fields
+    }
+}
+
+/// A header of every request. Its value does not show itself.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// Its name. That of a header we send replaces ours, such as `authorization`.
+    pub name: String,
+    /// Its value.
+    pub value: ApiKey,
+    /// The parts of its value that no error may repeat.
+    pub secrets: Vec<ApiKey>,
+}
+
+impl Header {
+    /// A header whose value, but for a word such as `Bearer` before it, is a secret.
+    pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
+        let value = value.into();
+        let secret = value.rsplit(' ').next().unwrap_or_default();
+        let secrets = vec![ApiKey::new(secret)];
+        Self { name: name.into(), value: ApiKey::new(value), secrets }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a request says beside the conversation, and what becomes of a field that a provider refuses.
+
+use callsheet::model::{Error, Event, Header, Request, RequestSettings, ToolChoice};
+use callsheet::{ApiKey, Endpoint, HttpModel, Model};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use crate::support::peer::{Peer, Step, json, response};
+
+const REPLY: &str =
+    r#"{"choices":[{"index":0,"message":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+
+/// Settings of many fields.
+fn settings() -> RequestSettings {
+    let extra_body =
+        json!({"a": 1, "b": 2, "c": 3, "d": 4}).as_object().cloned().expect("an object");
+    let max_tokens = Some(9);
+    RequestSettings { temperature: Some(0.5), max_tokens, extra_body, ..Default::default() }
+}
+
+fn model(peer: &Peer, settings: RequestSettings) -> HttpModel {
+    let endpoint = Endpoint { stream: false, settings, ..Endpoint::new(peer.base_url()) };
+    HttpModel::new(endpoint, "m").expect("the peer has a URL")
+}
+
+async fn ask(model: &HttpModel) -> Result<(), Error> {
+    let messages = br#"{"role":"user","content":"hi"}"#;
+    let request =
+        Request { messages, tools: br#"[{"type":"function"}]"#, may_call: true, first: true };
+    let mut last = Err(Error::Malformed { url: String::new(), reason: "no event".into() });
+    let mut events = model.ask(request);
+    while let Some(event) = events.next().await {
+        last = event.map(|event| assert!(matches!(event, Event::Began | Event::Reply(_))));
+    }
+    last
+}
+
+/// The names of the fields of each request, but for those that every request has.
+fn fields(peer: &Peer) -> Vec<Vec<String>> {
+    let bodies = peer.heard().into_iter().map(|heard| heard.body);
+    let names = |body: String| {
+        let body: Value = serde_json::from_str(&body).expect("the body is JSON");
+        let always = ["model", "stream", "messages", "tools", "parallel_tool_calls"];
+        let names = body.as_object().expect("the body is an object").keys().cloned();
+        names.filter(|name| !always.contains(&&**name)).collect()
+    };
+    bodies.map(names).collect()
+}
+
+fn refuses(status: &str, error: Value) -> Vec<Step> {
+    vec![response(status, "application/json", "", &json!({"error": error}).to_string())]
+}
+
+fn unsupported(field: &str) -> Vec<Step> {
+    let error = json!({"message": "no", "param": field, "code": "unsupported_parameter"});
+    refuses("400 Bad Request", error)
+}
+
+fn answers() -> Vec<Step> {
+    vec![json(REPLY)]
+}
+
+#[tokio::test]
+async fn settings_and_headers_travel_with_every_request() {
+    let peer = Peer::start([answers(), answers()]);
+    let settings = RequestSettings {
+        tool_choice: Some(ToolChoice::Tool("f".into())),
+        reasoning_effort: Some("low".into()),
+        ..settings()
+    };
+    let headers =
+        vec![Header::new("X-Title", "Night shift"), Header::new("authorization", "Key k")];
+    let endpoint = Endpoint {
+        key: Some(ApiKey::new("other")),
+        stream: false,
+        settings,
+        headers,
+        ..Endpoint::new(peer.base_url())
+    };
+    let model = HttpModel::new(endpoint, "m").unwrap();
+    ask(&model).await.unwrap();
+    ask(&model.with_name("second")).await.unwrap();
+    for (heard, name) in peer.heard().iter().zip(["m", "second"]) {
+        let body: Value = serde_json::from_str(&heard.body).unwrap();
+        assert_eq!((&body["temperature"], &body["max_tokens"]), (&json!(0.5), &json!(9)));
+        let named = json!({"type": "function", "function": {"name": "f"}});
+        assert_eq!((&body["tool_choice"], &body["d"]), (&named, &json!(4)));
+        assert_eq!((&body["reasoning_effort"], &body["model"]), (&json!("low"), &json!(name)));
+        assert!(heard.head.contains("x-title: Night shift\r\n"), "{heard:?}");
+        assert!(heard.head.contains("authorization: Key k\r\n"), "{heard:?}");
+        assert!(!heard.head.contains("other"), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_header_holds_is_never_shown() {
+    let page = "your key sk-very-secret is unknown, sk-very-secr";
+    let peer = Peer::start([vec![response("400 No", "text/plain", "", page)]]);
+    let headers = vec![Header::new("api-key", "Key sk-very-secret")];
+    let endpoint = Endpoint { stream: false, headers, ..Endpoint::new(peer.base_url()) };
+    let model = HttpModel::new(endpoint.clone(), "m").unwrap();
+    let error = ask(&model).await.unwrap_err();
+    let shown = format!("{error} {error:?} {model:?} {endpoint:?}");
+    assert!(shown.contains("api-key") && !shown.contains("very"), "{shown}");
+    let headers = vec![Header::new("api key", "sk-very-secret")];
+    let unfit = HttpModel::new(Endpoint { headers, ..endpoint }, "m").unwrap_err();
+    assert!(unfit.to_string().ends_with("header \"api key\" has characters that none may hold"));
+}
+
+#[tokio::test]
+async fn a_refused_field_is_left_out_and_the_request_sent_once_more() {
+    let peer = Peer::start([unsupported("temperature"), answers(), answers()]);
+    let model = model(&peer, settings());
+    ask(&model).await.unwrap();
+    ask(&model).await.unwrap(); // It is remembered.
+    let without = ["a", "b", "c", "d", "max_tokens"];
+    let with = ["a", "b", "c", "d", "max_tokens", "temperature"];
+    assert_eq!(fields(&peer), [&with[..], &without, &without]);
+    assert_eq!(peer.connections(), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn another_model_at_the_endpoint_may_take_the_field() {
+    let peer = Peer::start([unsupported("d"), answers(), answers()]);
+    let model = model(&peer, settings());
+    ask(&model).await.unwrap();
+    ask(&model.with_name("second")).await.unwrap();
+    let has_field: Vec<_> =
+        fields(&peer).iter().map(|fields| fields.contains(&"d".to_owned())).collect();
+    assert_eq!(has_field, [true, false, true]);
+}
+
+#[tokio::test]
+async fn a_field_that_only_words_refuse_is_left_out_too() {
+    let message = "Unrecognized request argument supplied: b";
+    let peer = Peer::start([refuses("422 No", json!({"message": message})), answers()]);
+    ask(&model(&peer, settings())).await.unwrap();
+    let expected = ["a", "c", "d", "max_tokens", "temperature"];
+    assert_eq!(fields(&peer)[1], expected);
+}
+
+#[tokio::test]
+async fn the_limit_of_tokens_goes_by_its_other_name_before_it_is_left_out() {
+    let (one, other) = ("max_tokens", "max_completion_tokens");
+    let peer = Peer::start([unsupported(one), answers(), unsupported(other), answers()]);
+    let model = model(&peer, RequestSettings { max_tokens: Some(9), ..Default::default() });
+    ask(&model).await.unwrap();
+    ask(&model).await.unwrap();
+    assert_eq!(fields(&peer), [vec![one], vec![other], vec![other], vec![one]]);
+
+    let peer = Peer::start([unsupported(one), unsupported(other), answers(), answers()]);
+    let model = self::model(&peer, RequestSettings { max_tokens: Some(9), ..Default::default() });
+    ask(&model).await.unwrap();
+    ask(&model).await.unwrap();
+    assert_eq!(fields(&peer), [vec![one], vec![other], vec![], vec![]]);
+}
+
+#[tokio::test]
+async fn no_more_than_three_fields_are_given_up() {
+    let peer = Peer::start(["a", "b", "c", "d", "a"].map(unsupported));
+    let model = model(&peer, settings());
+    let error = ask(&model).await.unwrap_err();
+    assert!(matches!(error, Error::Refused { status: 400, .. }), "{error:?}");
+    assert_eq!(peer.heard().len(), 4);
+    // What did not help is not remembered.
+    ask(&model).await.unwrap_err();
+    assert_eq!(fields(&peer)[4], fields(&peer)[0]);
+}
+
+#[tokio::test]
+async fn a_field_is_given_up_once_and_what_a_request_is_about_never() {
+    let peer = Peer::start([unsupported("a"), unsupported("a"), answers()]);
+    ask(&model(&peer, settings())).await.unwrap_err();
+    assert_eq!(peer.heard().len(), 2);
+    for field in ["tools", "messages", "model", "stream", "unheard_of"] {
+        let peer = Peer::start([unsupported(field), answers()]);
+        ask(&model(&peer, settings())).await.unwrap_err();
+        assert_eq!(peer.heard().len(), 1, "{field}");
+    }
+}
