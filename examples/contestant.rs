@@ -2,6 +2,9 @@
 //! line out. Lives on the caller's own actix System, as a backend would embed it.
 //!
 //!     contestant --base-url http://127.0.0.1:8080/v1
+//!
+//! With `--dialect NAME` it speaks to the model as to that provider, of which it depends how early
+//! a call begins.
 
 #![expect(clippy::print_stdout, reason = "standard output is the contract")]
 
@@ -12,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use callsheet::model::Dialect;
 use callsheet::{
     CallContext, Effects, Endpoint, HttpModel, Limits, Runtime, Session, SessionOptions, ToolSet,
     ToolType,
@@ -218,14 +222,18 @@ impl Contestant {
 
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args();
-    let base_url = arguments.by_ref().find(|argument| argument == "--base-url");
-    let base_url = base_url.and(arguments.next()).ok_or("usage: contestant --base-url URL")?;
+    let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
+    let base_url =
+        option("--base-url").ok_or("usage: contestant [--dialect NAME] --base-url URL")?;
+    let dialect = match option("--dialect") {
+        Some(name) => Dialect::named(&name).ok_or("no such dialect")?,
+        None => Dialect::for_url(&base_url),
+    };
     let runtime = Runtime::builder().in_current_system()?;
     let (options, held) = (Mutex::default(), Mutex::default());
     let model = |stream| {
         let key = Some(callsheet::ApiKey::new("sk-none"));
-        HttpModel::new(Endpoint { key, stream, ..Endpoint::new(base_url.clone()) }, "k1")
+        HttpModel::new(Endpoint { key, stream, dialect, ..Endpoint::new(base_url.clone()) }, "k1")
     };
     let models = [model(false)?, model(true)?];
     let contestant = Arc::new(Contestant { models, runtime, options, held });

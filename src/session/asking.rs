@@ -1,4 +1,4 @@
-//! The model's part of a turn: it is asked, its events are passed on, its reply is recorded.
+//! The model's part of a turn: it is asked, and its events are passed on.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -9,17 +9,16 @@ use tokio::time::Instant;
 
 use super::Cause;
 use super::coordinator::Coordinator;
-use crate::conversation::{
-    Catalogue, Event, OutcomeKind, Place, Readiness, plan, readiness, recognize,
-};
-use crate::model::{self, Dialect, History, IdRule, Request, is_plain};
+use crate::conversation::Event;
+use crate::model::{self, History, Request, is_plain};
 use crate::supervision::Crew;
 use crate::tools::{ToolSet, ToolType, message_of};
-use crate::wire::{Call, Certainty, Finish, Reply};
+use crate::wire::Finish;
 
 /// The tools that a request lists.
 struct Offer<'a> {
     tools: Cow<'a, [u8]>,
+    count: usize,
     may_call: bool,
 }
 
@@ -30,38 +29,19 @@ fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<
     let is_withdrawn = |(place, tool): (usize, &Arc<ToolType>)| {
         crew.withdraws(place, now) || tool.shared().withdraws(now)
     };
+    let all = |may_call| {
+        let tools_on_the_wire = Cow::Borrowed(tools.on_the_wire());
+        Offer { tools: tools_on_the_wire, count: tools.len(), may_call }
+    };
     let withdrawn: Vec<bool> = match tools.iter().enumerate().any(is_withdrawn) {
-        false => return Offer { tools: Cow::Borrowed(tools.on_the_wire()), may_call: true },
+        false => return all(true),
         true => tools.iter().enumerate().map(is_withdrawn).collect(),
     };
-    let none_is_left = withdrawn.iter().all(|withdrawn| *withdrawn);
-    if none_is_left && history_has_calls {
-        return Offer { tools: Cow::Borrowed(tools.on_the_wire()), may_call: false };
+    let count = withdrawn.iter().filter(|withdrawn| !**withdrawn).count();
+    if count == 0 && history_has_calls {
+        return all(false);
     }
-    Offer { tools: Cow::Owned(tools.without(&withdrawn)), may_call: true }
-}
-
-/// Ids that the provider left out or repeated were made up here: they must be such as it takes.
-fn make_ids_fit(reply: &mut Reply, dialect: &Dialect) {
-    if dialect.id_rule != IdRule::Mistral {
-        return; // Others take what they wrote themselves, and most of what they did not.
-    }
-    for (ordinal, call) in reply.calls.iter_mut().enumerate() {
-        if !dialect.id_rule.fits(&call.id, &call.name) {
-            call.id = dialect.id_rule.rewrite(&call.id, &call.name, ordinal).into();
-        }
-    }
-}
-
-/// Has the reply's calls name their tools as the history must: a name that no provider takes would
-/// have every later request refused.
-fn write_names_for_the_wire(reply: &mut Reply, catalogue: &dyn Catalogue) {
-    for call in &mut reply.calls {
-        let name = catalogue.wire_name(&call.name);
-        if *name != *call.name {
-            call.name = name.into_owned();
-        }
-    }
+    Offer { tools: Cow::Owned(tools.without(&withdrawn)), count, may_call: true }
 }
 
 impl Coordinator {
@@ -70,6 +50,11 @@ impl Coordinator {
         turn.first_token = None;
         let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
         let model = &self.options.models[turn.model_index];
+        if let Some(most) = model.dialect().max_tools.filter(|most| offer.count > *most as usize) {
+            let message = format!("{} tools, it takes {most} at most; not sent", offer.count);
+            let (url, status) = (model.name().to_owned(), 400);
+            return self.on_model_error(model::Error::Refused { url, status, message });
+        }
         let transcript = self.state.transcript();
         let is_as_it_is = transcript.is_all_of(model.origin()) && is_plain(&model.dialect());
         let messages = match is_as_it_is {
@@ -133,103 +118,5 @@ impl Coordinator {
                 self.on_model_error(model::Error::Cut { url, reason });
             }
         }
-    }
-
-    /// A call is as good as complete while its reply goes on.
-    fn on_call_ready(&mut self, ordinal: u32, certainty: Certainty, call: &Call) {
-        let Some(turn) = &mut self.turn else { return };
-        let Some(early) = self.state.early().filter(|_| !turn.rest_waits) else { return };
-        let place = Place { reply_attempt: turn.attempt, ordinal };
-        let catalogue: &dyn Catalogue = &*self.options.tools;
-        let terms = (catalogue, &self.options.limits, self.state.rounds_left());
-        match readiness(call, place, certainty, terms, (early, &turn.claims)) {
-            Readiness::Begins { tool, arguments } => {
-                let (round, id) = (self.state.round_number(), Arc::clone(&call.id));
-                let Place { reply_attempt, ordinal } = place;
-                let arguments = Some(arguments);
-                let start =
-                    Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments };
-                self.record(vec![start]);
-            }
-            Readiness::HasBegun(claim) => turn.claims.push(claim),
-            Readiness::Waits => {}
-            Readiness::WaitsWithTheRest => turn.rest_waits = true,
-        }
-    }
-
-    /// A call is not what it seemed when it was ready. If it has begun, it stops.
-    fn on_call_changed(&mut self, ordinal: u32) {
-        let Some(turn) = &mut self.turn else { return };
-        let place = Place { reply_attempt: turn.attempt, ordinal };
-        if self.state.early().is_some() && self.state.is_unanswered(place) {
-            turn.flight.give_up(place);
-            let message = "its arguments changed while the model wrote on";
-            let end = self.end_of_early(place, message);
-            self.record(vec![end]);
-        }
-    }
-
-    /// The end of a call that has begun and that no finished reply will ask for.
-    fn end_of_early(&self, place: Place, message: &str) -> Event {
-        let call = self.turn.as_ref().and_then(|turn| turn.flight.at(place));
-        self.end_of_unanswered(place, call, OutcomeKind::Cancelled, message)
-    }
-
-    fn on_reply(&mut self, mut reply: Reply) {
-        let Some(turn) = &mut self.turn else { return };
-        let catalogue: &dyn Catalogue = &*self.options.tools;
-        write_names_for_the_wire(&mut reply, catalogue);
-        let mut message = Vec::new();
-        let model = &self.options.models[turn.model_index];
-        let dialect = model.dialect();
-        make_ids_fit(&mut reply, &dialect);
-        reply.write_message_with(&mut message, dialect.empty_content.json());
-        let origin = turn.origin(model.origin());
-        let message = String::from_utf8(message).expect("JSON is written as UTF-8");
-        let limits = &self.options.limits;
-        let mut calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
-        let mut gone = Vec::new();
-        if let Some(early) = self.state.early() {
-            let filter = reply.finish == Finish::ContentFilter;
-            calls = recognize(calls, turn.attempt, early, catalogue, filter);
-            let is_asked = |place: Place| calls.iter().any(|call| call.begun == Some(place));
-            gone.extend(early.running().map(|call| call.place).filter(|place| !is_asked(*place)));
-        }
-        for place in &gone {
-            turn.flight.give_up(*place);
-        }
-        if calls.iter().any(|call| call.begun.is_some()) {
-            let (end, _) = turn.round_end(Instant::now(), limits.round_time_limit);
-            turn.ring_at(end);
-        }
-        let text =
-            if reply.text.is_empty() { Arc::default() } else { Arc::<str>::from(reply.text) };
-        let finish = reply.finish.into_word();
-        turn.usage += reply.usage.unwrap_or_default();
-        turn.text_was_shown = false;
-        if let Some(model) = &reply.model {
-            turn.model_name = Some(Arc::clone(model));
-        }
-        if calls.is_empty() {
-            turn.answer = Some((Arc::clone(&text), finish.clone()));
-        }
-        let (attempt, first_token, mode) = (turn.attempt, turn.first_token, limits.mode);
-        let mut draft = self.draft(1 + gone.len() + calls.len().max(1)); // And what it leads to.
-        draft.push(Event::Replied {
-            round: self.state.rounds() + 1,
-            attempt,
-            message: message.into(),
-            text,
-            calls,
-            mode,
-            finish,
-            model: reply.model,
-            origin: Some(origin),
-            usage: reply.usage,
-            first_token_at_us: first_token.map(|at| self.clock.micros_at(at)),
-        });
-        let message = "the finished reply does not ask for it";
-        draft.extend(gone.into_iter().map(|place| self.end_of_early(place, message)));
-        self.record_draft(draft);
     }
 }

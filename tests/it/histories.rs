@@ -133,3 +133,16 @@ fn an_id_that_comes_again_in_a_later_round_is_another_call() {
         assert_eq!(model.violations(), Vec::<String>::new());
     });
 }
+
+#[test]
+fn a_model_that_takes_fewer_tools_is_not_sent_the_request() {
+    testing::run(async {
+        let few = Dialect { max_tools: Some(0), ..Dialect::generic() };
+        let first = ScriptedModel::named("few", few, [done()]);
+        let second = ScriptedModel::new([done()]);
+        let error = session(&[&first]).ask("go").await.expect_err("one tool is too many");
+        assert!(error.to_string().contains("1 tools, it takes 0 at most"), "{error}");
+        session(&[&first, &second]).ask("go").await.unwrap();
+        assert_eq!((first.requests().len(), second.requests().len()), (0, 1));
+    });
+}

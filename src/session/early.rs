@@ -1,0 +1,50 @@
+//! Calls that begin while the model still writes: they are recorded and handed to their workers like
+//! any other, and stopped where the rest of the reply contradicts them.
+
+use std::sync::Arc;
+
+use super::coordinator::Coordinator;
+use crate::conversation::{Catalogue, Event, OutcomeKind, Place, Readiness, readiness};
+use crate::wire::{Call, Certainty};
+
+impl Coordinator {
+    /// A call is as good as complete while its reply goes on.
+    pub(super) fn on_call_ready(&mut self, ordinal: u32, certainty: Certainty, call: &Call) {
+        let Some(turn) = &mut self.turn else { return };
+        let Some(early) = self.state.early().filter(|_| !turn.rest_waits) else { return };
+        let place = Place { reply_attempt: turn.attempt, ordinal };
+        let catalogue: &dyn Catalogue = &*self.options.tools;
+        let terms = (catalogue, &self.options.limits, self.state.rounds_left());
+        match readiness(call, place, certainty, terms, (early, &turn.claims)) {
+            Readiness::Begins { tool, arguments } => {
+                let (round, id) = (self.state.round_number(), Arc::clone(&call.id));
+                let Place { reply_attempt, ordinal } = place;
+                let arguments = Some(arguments);
+                let start =
+                    Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments };
+                self.record(vec![start]);
+            }
+            Readiness::HasBegun(claim) => turn.claims.push(claim),
+            Readiness::Waits => {}
+            Readiness::WaitsWithTheRest => turn.rest_waits = true,
+        }
+    }
+
+    /// A call is not what it seemed when it was ready. If it has begun, it stops.
+    pub(super) fn on_call_changed(&mut self, ordinal: u32) {
+        let Some(turn) = &mut self.turn else { return };
+        let place = Place { reply_attempt: turn.attempt, ordinal };
+        if self.state.early().is_some() && self.state.is_unanswered(place) {
+            turn.flight.give_up(place);
+            let message = "its arguments changed while the model wrote on";
+            let end = self.end_of_early(place, message);
+            self.record(vec![end]);
+        }
+    }
+
+    /// The end of a call that has begun and that no finished reply will ask for.
+    pub(super) fn end_of_early(&self, place: Place, message: &str) -> Event {
+        let call = self.turn.as_ref().and_then(|turn| turn.flight.at(place));
+        self.end_of_unanswered(place, call, OutcomeKind::Cancelled, message)
+    }
+}
