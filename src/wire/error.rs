@@ -60,6 +60,10 @@ pub struct ApiError {
     pub param: Option<String>,
     /// The HTTP status the body itself names; it counts more than that of a response of 200.
     pub status: Option<u16>,
+    /// The field of the request it is about, such as one the model does not support.
+    pub param: Option<String>,
+    /// What the model wrote, where the provider refused it: a call that could not be read.
+    pub failed_generation: Option<String>,
 }
 
 impl fmt::Display for ApiError {

@@ -285,7 +285,7 @@ impl<'de> Shape<'de> for Piece<'de> {
 }
 
 /// A text that says something: neither absent nor empty.
-fn filled<'de>(fields: &mut Object<'_, 'de>) -> Result<Option<Cow<'de, str>>, Unread> {
+pub(super) fn filled<'de>(fields: &mut Object<'_, 'de>) -> Result<Option<Cow<'de, str>>, Unread> {
     Ok(fields.value::<Text<'de>>()?.0.filter(|text| !text.is_empty()))
 }
 

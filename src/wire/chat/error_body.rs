@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::super::ApiError;
 use super::super::json::{Array, Object, Unread, read};
 use super::super::shape::{Raw, Shape, Text, text_of};
+use super::chunk::filled;
 
 /// Reads the error in `body`: `{"error": {…}}` or `{"error": "…"}`, a list of either, `{"detail": …}`,
 /// `{"message": …}` in the body itself, or a JSON string. `None` if nothing there looks like one.
@@ -59,6 +60,8 @@ impl<'de> Shape<'de> for Body {
                     code: inner.code.or(outer.code),
                     param: inner.param.or(outer.param),
                     status: inner.status.or(outer.status),
+                    param: inner.param.or(outer.param),
+                    failed_generation: inner.failed_generation.or(outer.failed_generation),
                     ..inner
                 })
             }
@@ -79,6 +82,8 @@ struct Told<'de> {
     kind: Option<Cow<'de, str>>,
     param: Option<Cow<'de, str>>,
     status: Option<u16>,
+    param: Option<Cow<'de, str>>,
+    failed_generation: Option<Cow<'de, str>>,
 }
 
 impl Told<'_> {
@@ -88,9 +93,13 @@ impl Told<'_> {
         if let Some(upstream) = self.upstream.filter(|upstream| !upstream.is_empty()) {
             message = format!("{message}: {upstream}");
         }
-        let (code, param) = (self.code.or(self.kind), self.param);
-        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        ApiError { message, code: owned(code), param: owned(param), status }
+        ApiError {
+            message,
+            code: self.code.or(self.kind).map(Cow::into_owned),
+            status,
+            param: self.param.map(Cow::into_owned),
+            failed_generation: self.failed_generation.map(Cow::into_owned),
+        }
     }
 }
 
@@ -120,6 +129,8 @@ impl<'de> Shape<'de> for Told<'de> {
                 "code" => told.code = fields.value::<Text<'de>>()?.0,
                 "param" => told.param = fields.value::<Text<'de>>()?.0,
                 "type" => told.kind = fields.value::<Text<'de>>()?.0,
+                "param" => told.param = filled(&mut fields)?,
+                "failed_generation" => told.failed_generation = filled(&mut fields)?,
                 "status" | "status_code" | "raw_status_code" => {
                     let status = fields.value::<Text<'de>>()?.0;
                     told.status = status.as_deref().and_then(as_status).or(told.status);
@@ -157,7 +168,7 @@ impl<'de> Shape<'de> for Sentence<'de> {
     }
 }
 
-/// What a gateway adds: the answer of the provider behind it.
+/// What a gateway adds: the answer of the provider behind it, a text or an error body of its own, often inside a text.
 #[derive(Default)]
 struct Metadata<'de>(Option<Cow<'de, str>>);
 
@@ -166,11 +177,41 @@ impl<'de> Shape<'de> for Metadata<'de> {
         let mut metadata = Metadata(None);
         while let Some(field) = fields.name()? {
             match &*field {
-                "raw" => metadata = Metadata(fields.value::<Text<'de>>()?.0),
+                "raw" => metadata = Metadata(Raw::value(&mut fields)?.0.map(upstream)),
                 _ => _ = fields.skip()?,
             }
         }
         Ok(metadata)
+    }
+}
+
+/// The sentence in the answer of the provider behind a gateway, or all of the answer.
+fn upstream(raw: &RawValue) -> Cow<'_, str> {
+    let Text(text) = read(raw.get()).unwrap_or_default();
+    let text = text.unwrap_or(Cow::Borrowed(raw.get()));
+    match read(&text) {
+        Ok(Answer(Some(sentence))) => Cow::Owned(sentence.into_owned()),
+        _ => text,
+    }
+}
+
+/// The sentence of an error body inside another one. What that holds inside in turn is not looked at.
+#[derive(Default)]
+struct Answer<'de>(Option<Cow<'de, str>>);
+
+impl<'de> Shape<'de> for Answer<'de> {
+    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
+        let mut answer = Answer(None);
+        while let Some(field) = fields.name()? {
+            match &*field {
+                "error" | "message" | "detail" => {
+                    let Sentence(sentence) = fields.value()?;
+                    answer.0 = sentence.filter(|text| !text.is_empty()).or(answer.0);
+                }
+                _ => _ = fields.skip()?,
+            }
+        }
+        Ok(answer)
     }
 }
 
@@ -179,8 +220,12 @@ mod tests {
     use super::*;
 
     fn check(body: &str, message: &str, code: Option<&str>, status: Option<u16>) {
-        let (message, code) = (message.to_owned(), code.map(str::to_owned));
-        let expected = ApiError { message, code, param: None, status };
+        let expected = ApiError {
+            message: message.to_owned(),
+            code: code.map(str::to_owned),
+            status,
+            ..ApiError::default()
+        };
         assert_eq!(error_in(body.as_bytes()), Some(expected), "{body}");
     }
 
@@ -258,12 +303,52 @@ mod tests {
             Some("429"),
             Some(429),
         );
+        for raw in [
+            r#""{\"error\":{\"message\":\"slow down\",\"code\":1}}""#,
+            r#"{"error":{"message":"slow down"}}"#,
+        ] {
+            check(
+                &format!(
+                    r#"{{"error":{{"message":"Provider returned error","code":429,"metadata":{{"raw":{raw}}}}}}}"#
+                ),
+                "Provider returned error: slow down",
+                Some("429"),
+                Some(429),
+            );
+        }
+    }
+
+    #[test]
+    fn the_field_that_was_refused_and_what_the_model_wrote_are_kept() {
+        let error = |body: &str| error_in(body.as_bytes()).unwrap();
+        let refused = r#"{"error":{"message":"no such field","type":"invalid_request_error","param":"parallel_tool_calls","code":"unsupported_parameter"}}"#;
+        assert_eq!(error(refused).param.as_deref(), Some("parallel_tool_calls"));
+        let top_level = r#"{"object":"error","message":"no","param":"tools","code":null}"#;
+        assert_eq!(error(top_level).param.as_deref(), Some("tools"));
+        for nothing in [
+            r#"{"error":{"message":"no","param":null}}"#,
+            r#"{"error":{"message":"no","param":""}}"#,
+        ] {
+            assert_eq!(error(nothing).param, None, "{nothing}");
+        }
+        for body in [
+            r#"{"error":{"message":"no","code":"tool_use_failed","failed_generation":"<function=add{\"a\":"}}"#,
+            r#"{"error":{"message":"no","code":"tool_use_failed"},"failed_generation":"<function=add{\"a\":"}"#,
+        ] {
+            let error = error(body);
+            assert_eq!(error.failed_generation.as_deref(), Some(r#"<function=add{"a":"#), "{body}");
+            assert_eq!(error.to_string(), "no (tool_use_failed)", "it is not for people");
+        }
     }
 
     #[test]
     fn a_deep_body_costs_no_stack() {
-        let body = format!("{}1{}", r#"{"detail":"#.repeat(100_000), "}".repeat(100_000));
-        assert!(error_in(body.as_bytes()).is_some());
+        let detail = format!("{}1{}", r#"{"detail":"#.repeat(100_000), "}".repeat(100_000));
+        let raw = r#"{"error":{"message":"m","metadata":{"raw":"#.repeat(100_000);
+        let raw = format!("{raw}1{}", "}}}".repeat(100_000));
+        for body in [detail, raw] {
+            assert!(error_in(body.as_bytes()).is_some());
+        }
     }
 
     #[test]
