@@ -8,6 +8,7 @@ mod error_body;
 mod message;
 mod reply;
 mod request;
+mod usage;
 
 pub use error_body::error_in;
 pub(super) use error_body::{error_from, error_in_text};
