@@ -82,8 +82,8 @@ impl Finish {
     }
 }
 
-/// Tokens the provider counted for one reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What the provider counted for one reply, or for several added up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens of the request, the cached ones included.
     pub input_tokens: u64,
@@ -93,6 +93,9 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// The part of the output spent on reasoning.
     pub reasoning_tokens: u64,
+    /// What the provider charged, in US dollars, if it says so. A sum leaves out the replies whose cost is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
 }
 
 impl AddAssign for Usage {
@@ -101,6 +104,9 @@ impl AddAssign for Usage {
         self.output_tokens += other.output_tokens;
         self.cached_tokens += other.cached_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
+        if let Some(cost) = other.cost {
+            *self.cost.get_or_insert_default() += cost;
+        }
     }
 }
 
@@ -207,6 +213,32 @@ mod tests {
     fn without_a_word_the_calls_say_how_it_ended() {
         assert_eq!(Ending::default().finish(true), Finish::ToolCalls);
         assert_eq!(Ending::default().finish(false), Finish::Stop);
+    }
+
+    #[test]
+    fn a_sum_of_usages_adds_the_costs_that_are_known() {
+        let cost = |cost| Usage { input_tokens: 1, cost, ..Usage::default() };
+        let mut sum = Usage::default();
+        for (added, expected) in
+            [(None, None), (Some(0.25), Some(0.25)), (None, Some(0.25)), (Some(0.5), Some(0.75))]
+        {
+            sum += cost(added);
+            assert_eq!(sum.cost, expected);
+        }
+        assert_eq!(sum.input_tokens, 4);
+    }
+
+    #[test]
+    fn a_cost_is_written_only_where_there_is_one() {
+        let usage = Usage { input_tokens: 1, ..Usage::default() };
+        let written =
+            r#"{"input_tokens":1,"output_tokens":0,"cached_tokens":0,"reasoning_tokens":0}"#;
+        assert_eq!(serde_json::to_string(&usage).unwrap(), written);
+        assert_eq!(serde_json::from_str::<Usage>(written).unwrap(), usage);
+        let priced = Usage { cost: Some(0.5), ..usage };
+        let written = serde_json::to_string(&priced).unwrap();
+        assert!(written.ends_with(r#","cost":0.5}"#), "{written}");
+        assert_eq!(serde_json::from_str::<Usage>(&written).unwrap(), priced);
     }
 
     #[test]

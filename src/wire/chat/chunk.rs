@@ -9,7 +9,7 @@ use super::super::assembler::{Fragment, Piece};
 use super::super::extra::Fields;
 use super::super::json::{Array, Object, Unread, raw, read};
 use super::super::shape::{Number, Raw, Shape, Text, Whole};
-use super::usage::Counted;
+use super::usage::{Counted, Dollars, Timings};
 
 /// Unknown fields of a delta that are never sent back: padding against guessing by length, or not the message's.
 const NOISE: [&str; 5] = ["obfuscation", "p", "padding", "index", "name"];
@@ -70,6 +70,7 @@ fn is_said(error: &&RawValue) -> bool {
 impl<'de> Shape<'de> for Chunk<'de> {
     fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut chunk = Chunk::default();
+        let (mut cost, mut timings) = (Dollars::default(), Timings::default());
         while let Some(field) = fields.name()? {
             match &*field {
                 "id" => chunk.id = fields.value::<Text<'de>>()?.0,
@@ -88,6 +89,8 @@ impl<'de> Shape<'de> for Chunk<'de> {
                     chunk.usage = chunk.usage.or(usage);
                     chunk.error = chunk.error.or(error);
                 }
+                "cost" => cost = fields.value()?,
+                "timings" => timings = fields.value()?,
                 "error" => chunk.error = Raw::value(&mut fields)?.0.filter(is_said).or(chunk.error),
                 "object" => {
                     chunk.is_error |=
@@ -99,6 +102,10 @@ impl<'de> Shape<'de> for Chunk<'de> {
         if let Some(choice) = &chunk.choice {
             chunk.usage = chunk.usage.or(choice.usage);
             chunk.error = chunk.error.or(choice.error);
+        }
+        if let Some(usage) = &mut chunk.usage {
+            usage.cost = usage.cost.or(cost.0);
+            usage.cached_tokens = usage.cached_tokens.max(timings.cached);
         }
         Ok(chunk)
     }

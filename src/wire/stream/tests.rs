@@ -95,7 +95,7 @@ fn text_and_usage_are_read() {
         ("Hello", super::super::Finish::Stop, false)
     );
     assert_eq!((reply.id.as_deref(), reply.model.as_deref()), (Some("r"), Some("m")));
-    let usage = Usage { input_tokens: 7, output_tokens: 2, cached_tokens: 5, reasoning_tokens: 0 };
+    let usage = Usage { input_tokens: 7, output_tokens: 2, cached_tokens: 5, ..Usage::default() };
     assert_eq!(reply.usage, Some(usage));
 }
 
@@ -154,7 +154,7 @@ fn f10_choices_may_be_empty_or_without_delta_and_the_last_usage_wins() {
         + "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\",\"usage\":{\"prompt_tokens\":2}}]}\n\n"
         + "data: {\"choices\":[],\"usage\":null,\"x_groq\":{\"usage\":{\"prompt_tokens\":3,\"completion_tokens_details\":{\"reasoning_tokens\":4}}}}\n\n";
     let usage = reply(&stream).usage.unwrap();
-    assert_eq!((usage.input_tokens, usage.reasoning_tokens), (3, 4));
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.reasoning_tokens), (3, 4, 4));
 }
 
 #[test]
