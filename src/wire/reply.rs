@@ -41,16 +41,20 @@ pub enum Finish {
 }
 
 impl Finish {
-    /// Reads the provider's word; `None` for the ways of saying nothing yet: empty, and a written `null`.
+    /// Reads the provider's word, in capitals or not; `None` for the ways of saying nothing yet: empty, and a written `null`.
     pub(super) fn parse(word: &str) -> Option<Self> {
-        Some(match word {
+        Some(match &*word.to_ascii_lowercase() {
             "" | "null" => return None,
-            "stop" => Finish::Stop,
-            "tool_calls" => Finish::ToolCalls,
-            "length" | "max_tokens" | "model_length" => Finish::Length,
-            "content_filter" => Finish::ContentFilter,
+            "stop" | "end_turn" | "end" | "eos" | "stop_sequence" | "completed" => Finish::Stop,
+            "tool_calls" | "tool_use" | "function_call" => Finish::ToolCalls,
+            "length" | "max_tokens" | "max_output_tokens" | "model_length" | "incomplete" => {
+                Finish::Length
+            }
+            "content_filter" | "refusal" | "safety" | "recitation" | "prohibited_content" => {
+                Finish::ContentFilter
+            }
             "error" => Finish::Error,
-            other => Finish::Other(other.to_owned()),
+            _ => Finish::Other(word.to_owned()),
         })
     }
 
@@ -138,8 +142,10 @@ pub struct Reply {
 pub(super) struct Ending {
     /// The last finish reason that said something.
     pub finish: Option<Finish>,
-    /// The upstream provider reports a length limit, whatever the finish reason became on the way.
+    /// The provider behind a gateway reports a length limit, whatever the finish reason became on the way.
     pub native_length: bool,
+    /// As that, of a filter or a failure.
+    pub native_failure: Option<Finish>,
     /// The connection was lost, or an error came in the middle.
     pub broken: bool,
 }
@@ -150,37 +156,54 @@ impl Ending {
         if let Some(finish) = finish.and_then(Finish::parse) {
             self.finish = Some(finish);
         }
-        const LENGTHS: [&str; 4] = ["length", "max_tokens", "max_output_tokens", "model_length"];
-        let is_length = |native: &str| LENGTHS.iter().any(|word| native.eq_ignore_ascii_case(word));
-        self.native_length |= native.is_some_and(is_length);
+        match native.and_then(Finish::parse) {
+            Some(Finish::Length) => self.native_length = true,
+            Some(failure @ (Finish::ContentFilter | Finish::Error)) => {
+                self.native_failure = Some(failure);
+            }
+            Some(Finish::Stop | Finish::ToolCalls | Finish::Other(_)) | None => {}
+        }
     }
 
     /// True when the reply did not come to its end.
     pub fn truncated(&self) -> bool {
-        self.broken
-            || self.native_length
-            || matches!(self.finish, Some(Finish::Length | Finish::Error))
+        self.native_length || matches!(self.said(), Some(Finish::Length | Finish::Error))
     }
 
-    /// True when the last call may have lost its tail. A filter cuts like a limit does.
+    /// True when the last call may have lost its tail. A filter cuts like a limit does, and a reason
+    /// nobody knows may be one of both.
     pub fn cuts_arguments(&self) -> bool {
-        self.truncated() || self.finish == Some(Finish::ContentFilter)
+        self.truncated() || matches!(self.said(), Some(Finish::ContentFilter | Finish::Other(_)))
     }
 
     /// The finish reason, inferred where none was given.
     pub fn finish(&self, has_calls: bool) -> Finish {
-        match &self.finish {
-            _ if self.broken => Finish::Error,
+        match self.said() {
             Some(finish) => finish.clone(),
             None if has_calls => Finish::ToolCalls,
             None => Finish::Stop,
         }
+    }
+
+    /// The finish reason as far as one is known: what is worse counts more.
+    fn said(&self) -> Option<&Finish> {
+        if self.broken {
+            return Some(&Finish::Error);
+        }
+        self.native_failure.as_ref().or(self.finish.as_ref())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// How a reply ended that gave this reason and this native one.
+    fn ending(finish: &str, native: Option<&str>) -> Ending {
+        let mut ending = Ending::default();
+        ending.note(Some(finish), native);
+        ending
+    }
 
     #[test]
     fn saying_nothing_is_no_finish_reason_and_the_last_word_wins() {
@@ -189,24 +212,64 @@ mod tests {
             ending.note(word, None);
         }
         assert_eq!(ending.finish(true), Finish::Stop);
-        ending.note(Some("end_turn"), None);
-        assert_eq!(ending.finish(true).as_str(), "end_turn");
+        ending.note(Some("tool_calls"), None);
+        assert_eq!(ending.finish(true), Finish::ToolCalls);
         assert!(!ending.truncated());
     }
 
     #[test]
-    fn every_way_of_saying_too_long_truncates() {
-        for word in ["length", "max_tokens", "model_length", "error"] {
-            let mut ending = Ending::default();
-            ending.note(Some(word), None);
-            assert!(ending.truncated(), "{word}");
+    fn every_word_for_being_done_is_read() {
+        for word in ["stop", "STOP", "end_turn", "end", "eos", "stop_sequence", "completed"] {
+            let ending = ending(word, None);
+            assert_eq!(ending.finish(true), Finish::Stop, "{word}");
+            assert!(!ending.cuts_arguments(), "{word}");
         }
-        for native in ["length", "max_output_tokens", "MAX_TOKENS"] {
-            let mut ending = Ending::default();
-            ending.note(Some("tool_calls"), Some(native));
+        for word in ["tool_calls", "tool_use", "function_call"] {
+            let ending = ending(word, None);
+            assert_eq!(ending.finish(true), Finish::ToolCalls, "{word}");
+            assert!(!ending.cuts_arguments(), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_way_of_saying_too_long_truncates() {
+        let lengths = ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"];
+        for word in lengths {
+            let ending = ending(word, None);
+            assert!(ending.truncated(), "{word}");
+            assert_eq!(ending.finish(true), Finish::Length, "{word}");
+        }
+        for native in lengths {
+            let ending = ending("tool_calls", Some(native));
             assert!(ending.truncated(), "{native}");
             assert_eq!(ending.finish(true), Finish::ToolCalls);
         }
+    }
+
+    #[test]
+    fn a_filter_cuts_and_is_no_length_limit() {
+        for word in ["content_filter", "SAFETY", "refusal", "RECITATION"] {
+            for ending in [ending(word, None), ending("tool_calls", Some(word))] {
+                assert_eq!(ending.finish(true), Finish::ContentFilter, "{word}");
+                assert!(ending.cuts_arguments() && !ending.truncated(), "{word}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_cuts_also_behind_a_gateway() {
+        for ending in [ending("error", None), ending("tool_calls", Some("error"))] {
+            assert_eq!(ending.finish(true), Finish::Error);
+            assert!(ending.truncated());
+        }
+    }
+
+    #[test]
+    fn a_reason_nobody_knows_may_have_cut_the_arguments() {
+        let unknown = ending("Abort", None);
+        assert_eq!(unknown.finish(true), Finish::Other("Abort".to_owned()));
+        assert!(unknown.cuts_arguments() && !unknown.truncated());
+        assert!(!ending("tool_calls", Some("whatever")).cuts_arguments());
     }
 
     #[test]
@@ -243,7 +306,7 @@ mod tests {
 
     #[test]
     fn words_survive_the_round_trip() {
-        for word in ["stop", "tool_calls", "length", "content_filter", "error", "function_call"] {
+        for word in ["stop", "tool_calls", "length", "content_filter", "error", "Abort"] {
             assert_eq!(Finish::parse(word).unwrap().as_str(), word);
         }
     }
