@@ -1,0 +1,35 @@
+//! How a reply ends, and what that means for its last call.
+
+use super::*;
+
+#[test]
+fn the_call_that_was_being_written_has_a_doubtful_end_also_if_it_is_not_the_newest() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), ""),
+        piece(Some(1), Some("b"), Some("g"), "{}"),
+        piece(Some(0), None, None, " "),
+    ];
+    check_finish(&deltas, "\"length\"", &["a f truncated", "b g {}"]);
+}
+
+#[test]
+fn whole_calls_of_a_cut_reply_stand_and_the_last_is_not_sealed() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), ""),
+        piece(Some(1), Some("b"), Some("g"), "{\"y\":\""),
+    ];
+    for finish in [
+        "\"length\"",
+        "\"max_tokens\"",
+        "\"content_filter\"",
+        "\"error\"",
+        "\"tool_calls\",\"native_finish_reason\":\"MAX_TOKENS\"",
+    ] {
+        check_finish(&deltas, finish, &["a f {}", "b g truncated"]);
+        let (events, _) = run([stream(&[&deltas[0], &deltas[1]], finish).as_bytes()]);
+        assert!(!events.contains(&StreamEvent::CallSealed { ordinal: 1 }), "{finish}");
+    }
+    let (_, result) = run([(chunk(&deltas[0], "null") + &chunk(&deltas[1], "null")).as_bytes()]);
+    let Err(Error::Cut { partial }) = result else { panic!("{result:?}") };
+    assert_eq!(show(&partial), ["a f {}", "b g truncated"]);
+}

@@ -1,0 +1,89 @@
+//! Streams as providers send them. `f1` … `d29` are the rows of the catalogue of quirks the cases come from.
+
+mod arguments;
+mod calls;
+mod errors;
+mod finish;
+mod framing;
+mod kinds;
+mod names_and_ids;
+mod properties;
+
+use serde_json::json;
+
+use super::super::{Arguments, Finish};
+use super::*;
+
+/// A stream of one chunk per delta, then a finish reason, then `[DONE]`.
+fn stream(deltas: &[&str], finish: &str) -> String {
+    let mut out = String::new();
+    for delta in deltas {
+        out.push_str(&chunk(delta, "null"));
+    }
+    out + &chunk("{}", finish) + "data: [DONE]\n\n"
+}
+
+fn chunk(delta: &str, finish: &str) -> String {
+    format!(
+        "data: {{\"id\":\"r\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n"
+    )
+}
+
+/// A delta with one piece of a call.
+fn piece(index: Option<i64>, id: Option<&str>, name: Option<&str>, arguments: &str) -> String {
+    let mut call = json!({"function": {"arguments": arguments}});
+    if let Some(index) = index {
+        call["index"] = json!(index);
+    }
+    if let Some(id) = id {
+        call["id"] = json!(id);
+    }
+    if let Some(name) = name {
+        call["function"]["name"] = json!(name);
+    }
+    json!({"tool_calls": [call]}).to_string()
+}
+
+fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<StreamEvent>, Result<Reply, Error>) {
+    let mut decoder = StreamDecoder::new();
+    let mut events = Vec::new();
+    for piece in pieces {
+        if let Err(error) = decoder.feed(piece, &mut events) {
+            return (events, Err(error));
+        }
+    }
+    (events, decoder.finish())
+}
+
+fn reply(stream: &str) -> Reply {
+    run([stream.as_bytes()]).1.unwrap()
+}
+
+/// Shows calls as `id name arguments`.
+fn show(reply: &Reply) -> Vec<String> {
+    let show = |arguments: &Arguments| match arguments {
+        Arguments::Object(text) => text.clone(),
+        Arguments::NotAnObject { .. } => "not an object".to_owned(),
+        Arguments::Malformed { .. } => "malformed".to_owned(),
+        Arguments::Truncated { .. } => "truncated".to_owned(),
+    };
+    reply
+        .calls
+        .iter()
+        .map(|call| format!("{} {} {}", call.id, call.name, show(&call.arguments)))
+        .collect()
+}
+
+/// Checks the calls of a clean stream of these deltas.
+fn check(deltas: &[String], expected: &[&str]) {
+    check_finish(deltas, "\"tool_calls\"", expected);
+}
+
+fn check_finish(deltas: &[String], finish: &str, expected: &[&str]) {
+    let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
+    let stream = stream(&deltas, finish);
+    let (_, whole) = run([stream.as_bytes()]);
+    assert_eq!(show(&whole.unwrap()), expected, "{deltas:#?}");
+    let (_, bytes) = run(stream.as_bytes().chunks(1));
+    assert_eq!(show(&bytes.unwrap()), expected, "{deltas:#?}, byte by byte");
+}
