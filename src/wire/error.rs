@@ -56,8 +56,6 @@ pub struct ApiError {
     pub message: String,
     /// The provider's code, or its error type where it gives no code.
     pub code: Option<String>,
-    /// The field of the request that it is about, as a path.
-    pub param: Option<String>,
     /// The HTTP status the body itself names; it counts more than that of a response of 200.
     pub status: Option<u16>,
     /// The field of the request it is about, such as one the model does not support.

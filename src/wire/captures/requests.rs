@@ -50,14 +50,8 @@ pub(super) fn check_messages(body: &[u8]) -> Result<(), String> {
 
     let written = write(&messages);
     let tools = body.tools.as_ref().map_or("", |tools| tools.get()).as_bytes();
-    let request = Request {
-        model: "m",
-        stream: true,
-        tools,
-        messages: &written,
-        parallel_tool_calls: None,
-        tool_choice: None,
-    };
+    let fields = br#""model":"m","stream":true"#;
+    let request = Request { fields, tools, tool_fields: b"", messages: &written };
     let request: Value = serde_json::from_slice(&request.write()).map_err(|e| e.to_string())?;
     check_history(request["messages"].as_array().unwrap())?;
     let again = decode_messages(&written).map_err(|error| error.to_string())?;

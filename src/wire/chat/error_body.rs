@@ -58,7 +58,6 @@ impl<'de> Shape<'de> for Body {
                 let inner = error_from(inner);
                 Some(ApiError {
                     code: inner.code.or(outer.code),
-                    param: inner.param.or(outer.param),
                     status: inner.status.or(outer.status),
                     param: inner.param.or(outer.param),
                     failed_generation: inner.failed_generation.or(outer.failed_generation),
@@ -80,7 +79,6 @@ struct Told<'de> {
     upstream: Option<Cow<'de, str>>,
     code: Option<Cow<'de, str>>,
     kind: Option<Cow<'de, str>>,
-    param: Option<Cow<'de, str>>,
     status: Option<u16>,
     param: Option<Cow<'de, str>>,
     failed_generation: Option<Cow<'de, str>>,
@@ -127,7 +125,6 @@ impl<'de> Shape<'de> for Told<'de> {
                 }
                 "metadata" => told.upstream = fields.value::<Metadata<'de>>()?.0,
                 "code" => told.code = fields.value::<Text<'de>>()?.0,
-                "param" => told.param = fields.value::<Text<'de>>()?.0,
                 "type" => told.kind = fields.value::<Text<'de>>()?.0,
                 "param" => told.param = filled(&mut fields)?,
                 "failed_generation" => told.failed_generation = filled(&mut fields)?,
@@ -227,15 +224,6 @@ mod tests {
             ..ApiError::default()
         };
         assert_eq!(error_in(body.as_bytes()), Some(expected), "{body}");
-    }
-
-    #[test]
-    fn the_field_that_an_error_is_about_is_read() {
-        let param = |body: &str| error_in(body.as_bytes()).unwrap().param;
-        let inner = r#"{"error":{"message":"no","param":"tools[0].function"}}"#;
-        assert_eq!(param(inner).as_deref(), Some("tools[0].function"));
-        assert_eq!(param(r#"{"message":"no","param":"n"}"#).as_deref(), Some("n"));
-        assert_eq!(param(r#"{"message":"no","param":null}"#), None);
     }
 
     #[test]
