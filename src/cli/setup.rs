@@ -8,7 +8,7 @@ use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
-use crate::model::{ApiKey, Dialect, Endpoint, HttpModel, Model, RequestSettings, TimeLimits};
+use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{Runtime, SessionOptions};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
@@ -37,8 +37,7 @@ pub(super) fn answerer(
         ResolvedProvider::OpenAi => {
             let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
-            let endpoint = endpoint(config, model.base_url.as_str(), key);
-            let model = HttpModel::new(endpoint, name)?;
+            let model = HttpModel::new(endpoint(config, key)?, name)?;
             Ok(Answerer { model: Arc::new(model), _stand_in: None })
         }
         ResolvedProvider::Offline => {
@@ -50,17 +49,24 @@ pub(super) fn answerer(
             let server = Server::start(options)?;
             screen.note(&format!(
                 "offline: a rule-based stand-in answers; for a model set {} or model.base_url",
-                model.api_key_env
+                model.key_variable()
             ));
-            let endpoint = endpoint(config, &server.base_url(), None);
-            let model = HttpModel::new(endpoint, "offline-stand-in")?;
+            let model = HttpModel::new(stand_in(config, &server.base_url()), "offline-stand-in")?;
             Ok(Answerer { model: Arc::new(model), _stand_in: Some(server) })
         }
     }
 }
 
-/// What is at `base_url`, spoken to as the settings say.
-pub(super) fn endpoint(config: &Config, base_url: &str, key: Option<ApiKey>) -> Endpoint {
+/// The endpoint of the settings.
+pub(super) fn endpoint(config: &Config, key: Option<ApiKey>) -> Result<Endpoint, config::Error> {
+    let model = &config.model;
+    let (headers, price) = (config.headers()?, model.price);
+    Ok(Endpoint { key, headers, price, ..stand_in(config, model.base_url.as_str()) })
+}
+
+/// What is at `base_url`, spoken to as the settings say, but for what is the endpoint's own: its key,
+/// its headers and its price.
+fn stand_in(config: &Config, base_url: &str) -> Endpoint {
     let model = &config.model;
     let time_limits = TimeLimits {
         connect: model.connect_time_limit,
@@ -68,14 +74,12 @@ pub(super) fn endpoint(config: &Config, base_url: &str, key: Option<ApiKey>) -> 
         silence: model.silence_time_limit,
     };
     Endpoint {
-        base_url: base_url.to_owned(),
-        key,
         stream: model.stream,
         parallel_tool_calls: model.parallel_tool_calls,
         time_limits,
-        dialect: Dialect::for_url(base_url),
-        settings: RequestSettings::default(),
-        headers: Vec::new(),
+        dialect: model.dialect_at(base_url),
+        settings: model.request.clone(),
+        ..Endpoint::new(base_url)
     }
 }
 

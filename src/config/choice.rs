@@ -1,6 +1,7 @@
 //! Settings that are one word out of a few.
 
 use crate::conversation::{Effects, Mode};
+use crate::model::{EmptyContent, IdRule, TokenLimitField};
 
 /// A setting with a closed list of words.
 pub(super) trait Choice: Copy + 'static {
@@ -66,6 +67,21 @@ impl Choice for Effects {
         self.as_str()
     }
 }
+
+/// Choices that are the library's own: it knows all of them and their words.
+macro_rules! library_choices {
+    ($($name:ty),+) => {
+        $(impl Choice for $name {
+            const ALL: &'static [Self] = <$name>::ALL;
+
+            fn word(self) -> &'static str {
+                self.as_str()
+            }
+        })+
+    };
+}
+
+library_choices!(EmptyContent, IdRule, TokenLimitField);
 
 choices! {
     /// What runs a tool's calls.

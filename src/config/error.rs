@@ -88,6 +88,14 @@ pub enum Error {
         /// The variable that was looked at.
         variable: String,
     },
+    /// A value refers to a variable that is missing or empty.
+    #[error("`{key}` needs the environment variable `{variable}`, which is not set")]
+    NoVariable {
+        /// The key.
+        key: String,
+        /// The variable.
+        variable: String,
+    },
     /// What is there cannot be a key: it is empty, or no header could carry it.
     #[error("the key in {place} is empty or has characters that a key cannot have")]
     BadKey {

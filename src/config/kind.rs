@@ -4,11 +4,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use ::config::{Value, ValueKind};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::choice::Choice;
 use super::endpoint::BaseUrl;
+use super::header::ExtraHeader;
 use super::layer::parse_inline;
+use super::origin::Source;
+use crate::model::{Dialect, OURS, ToolChoice};
 
 /// The longest time that can be set: 365 days, far from where clocks overflow.
 const MAX_MILLIS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -160,6 +163,101 @@ pub(super) fn rate(input: &Input<'_>) -> Parsed<f64> {
     number.ok_or_else(|| "a number from 0.0 to 1.0".to_owned())
 }
 
+/// A number, zero included.
+pub(super) fn amount(input: &Input<'_>) -> Parsed<f64> {
+    let number = match (&input.value.kind, input.text()) {
+        (ValueKind::Float(number), _) => Some(*number),
+        (ValueKind::I64(_) | ValueKind::U64(_), _) => input.value.clone().into_float().ok(),
+        (_, Some(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| *number >= 0.0 && number.is_finite());
+    number.ok_or_else(|| "a number, 0.0 or more".to_owned())
+}
+
+/// A list of strings that are not empty.
+pub(super) fn list(input: &Input<'_>) -> Parsed<Vec<String>> {
+    let items = input.structured().try_deserialize::<Vec<String>>().ok();
+    let items = items.filter(|items| items.iter().all(|item| !item.trim().is_empty()));
+    items.ok_or_else(|| "an array of strings that are not empty".to_owned())
+}
+
+/// The name of a dialect; `None` for `"auto"`.
+pub(super) fn dialect(input: &Input<'_>) -> Parsed<Option<Dialect>> {
+    match input.string() {
+        Some("auto") => Ok(None),
+        name => name.and_then(Dialect::named).map(Some).ok_or_else(|| {
+            let names: Vec<_> = Dialect::names().map(|name| format!("\"{name}\"")).collect();
+            format!("\"auto\" or one of {}", names.join(", "))
+        }),
+    }
+}
+
+/// A word about calls, or the name of a tool.
+pub(super) fn tool_choice(input: &Input<'_>) -> Parsed<ToolChoice> {
+    match input.string() {
+        Some("auto") => Ok(ToolChoice::Auto),
+        Some("none") => Ok(ToolChoice::None),
+        Some("required") => Ok(ToolChoice::Required),
+        Some(name) if !name.trim().is_empty() => Ok(ToolChoice::Tool(name.to_owned())),
+        _ => Err("\"auto\", \"none\", \"required\" or the name of a tool".to_owned()),
+    }
+}
+
+/// A table of whatever there is in JSON.
+pub(super) fn object(input: &Input<'_>) -> Parsed<Map<String, Json>> {
+    match json(&input.structured()) {
+        Some(Json::Object(fields)) => Ok(fields),
+        _ => Err("a table".to_owned()),
+    }
+}
+
+/// As [`object`], without the fields that a request is about.
+pub(super) fn extra_body(input: &Input<'_>) -> Parsed<Map<String, Json>> {
+    let fields = object(input)?;
+    match OURS.iter().find(|name| fields.contains_key(**name)) {
+        Some(name) => Err(format!("a table without `{name}`, which is set elsewhere")),
+        None => Ok(fields),
+    }
+}
+
+/// The form of replies: a table, or `"json_object"`.
+pub(super) fn response_format(input: &Input<'_>) -> Parsed<Map<String, Json>> {
+    if input.string() == Some("json_object") {
+        return Ok([("type".to_owned(), Json::from("json_object"))].into_iter().collect());
+    }
+    object(input).map_err(|_| "\"json_object\" or a table".to_owned())
+}
+
+/// A table of headers.
+pub(super) fn headers(input: &Input<'_>) -> Parsed<Vec<ExtraHeader>> {
+    let expected = || "a table of headers, each a string".to_owned();
+    let ValueKind::Table(fields) = input.structured().kind else { return Err(expected()) };
+    let mut headers = Vec::new();
+    for (name, value) in fields {
+        let ValueKind::String(value) = &value.kind else { return Err(expected()) };
+        headers.push(ExtraHeader::new(&name, value)?);
+    }
+    headers.sort_by(|left, right| left.name().cmp(right.name()));
+    Ok(headers)
+}
+
+/// Turns a value into JSON. Text of a flag or a variable is what it looks like: `4` is a number.
+fn json(value: &Value) -> Option<Json> {
+    let is_text = value.origin().and_then(Source::decode).is_some_and(|source| source.is_text());
+    Some(match &value.kind {
+        ValueKind::String(text) if is_text => {
+            serde_json::from_str(text).unwrap_or_else(|_| Json::from(&**text))
+        }
+        ValueKind::Table(fields) => {
+            let field = |(name, value): (&String, &Value)| Some((name.clone(), json(value)?));
+            Json::Object(fields.iter().map(field).collect::<Option<_>>()?)
+        }
+        ValueKind::Array(items) => Json::Array(items.iter().map(json).collect::<Option<_>>()?),
+        _ => value.clone().try_deserialize().ok()?,
+    })
+}
+
 /// One word of a closed list.
 pub(super) fn choice<C: Choice>(input: &Input<'_>) -> Parsed<C> {
     let found = input.string().and_then(|text| C::ALL.iter().find(|choice| choice.word() == text));
@@ -239,6 +337,42 @@ impl<C: Choice> Notation for C {
     }
 }
 
+impl Notation for Vec<String> {
+    fn notation(&self) -> String {
+        let items: Vec<_> = self.iter().map(|item| quoted(item)).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+impl Notation for Option<Dialect> {
+    fn notation(&self) -> String {
+        quoted(self.map_or("auto", |dialect| dialect.name))
+    }
+}
+
+impl Notation for ToolChoice {
+    fn notation(&self) -> String {
+        quoted(match self {
+            Self::Auto => "auto",
+            Self::None => "none",
+            Self::Required => "required",
+            Self::Tool(name) => name,
+        })
+    }
+}
+
+impl Notation for Vec<ExtraHeader> {
+    fn notation(&self) -> String {
+        table(self.iter().map(|header| (header.name(), quoted(&header.shown()))))
+    }
+}
+
+impl Notation for Map<String, Json> {
+    fn notation(&self) -> String {
+        table(self.iter().map(|(name, value)| (&**name, value.notation())))
+    }
+}
+
 impl Notation for Json {
     fn notation(&self) -> String {
         match self {
@@ -246,24 +380,21 @@ impl Notation for Json {
                 let items: Vec<_> = items.iter().map(Notation::notation).collect();
                 format!("[{}]", items.join(", "))
             }
-            Json::Object(fields) if fields.is_empty() => "{}".to_owned(),
-            Json::Object(fields) => {
-                let is_bare = |name: &str| {
-                    !name.is_empty()
-                        && name
-                            .bytes()
-                            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-                };
-                let name = |name: &str| if is_bare(name) { name.to_owned() } else { quoted(name) };
-                let fields: Vec<_> = fields
-                    .iter()
-                    .map(|(key, value)| format!("{} = {}", name(key), value.notation()))
-                    .collect();
-                format!("{{ {} }}", fields.join(", "))
-            }
+            Json::Object(fields) => fields.notation(),
             _ => self.to_string(),
         }
     }
+}
+
+/// Writes a table in one line, of names and values in TOML notation.
+fn table<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
+    let is_bare = |name: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        !name.is_empty() && name.bytes().all(is_plain)
+    };
+    let name = |name: &str| if is_bare(name) { name.to_owned() } else { quoted(name) };
+    let fields: Vec<_> = fields.map(|(key, value)| format!("{} = {value}", name(key))).collect();
+    if fields.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", fields.join(", ")) }
 }
 
 /// Writes a basic string: JSON's escapes are TOML's, but for DEL.

@@ -6,6 +6,7 @@
 mod choice;
 mod endpoint;
 mod error;
+mod header;
 mod kind;
 mod layer;
 mod origin;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 pub use choice::{LogFormat, LogLevel, Provider, ToolKind};
 pub use endpoint::BaseUrl;
 pub use error::Error;
+pub use header::ExtraHeader;
 pub use origin::{Row, Source};
 pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
@@ -31,7 +33,7 @@ pub use tool::{Rate, Simulate, Tool};
 use layer::Layer;
 use reader::{Reader, Section};
 
-use crate::model::ApiKey;
+use crate::model::{self, ApiKey};
 
 /// The settings every program starts with.
 const SHIPPED: &str = include_str!("../../config.toml");
@@ -106,11 +108,19 @@ impl Config {
                 (text, path.display().to_string())
             }
             None => match self.key_variable() {
-                Some(text) => (text.to_owned(), self.model.api_key_env.clone()),
+                Some(text) => (text.to_owned(), self.model.key_variable().to_owned()),
                 None => return Ok(None),
             },
         };
         secret::key_in(&text).map(Some).ok_or(Error::BadKey { place })
+    }
+
+    /// Returns the further headers of every request, with what their values refer to filled in.
+    ///
+    /// # Errors
+    /// [`Error::NoVariable`] or [`Error::BadKey`] for the first variable that is of no use.
+    pub fn headers(&self) -> Result<Vec<model::Header>, Error> {
+        self.model.extra_headers.iter().map(|header| header.resolve(&self.variables)).collect()
     }
 
     /// Decides who answers.
@@ -126,14 +136,14 @@ impl Config {
             Provider::Auto => Ok(ResolvedProvider::Offline),
             Provider::OpenAi => Err(Error::NoKey {
                 endpoint: self.model.base_url.to_string(),
-                variable: self.model.api_key_env.clone(),
+                variable: self.model.key_variable().to_owned(),
             }),
         }
     }
 
     /// Returns what is in the key's variable, unless it is blank.
     fn key_variable(&self) -> Option<&str> {
-        self.variables.get(&self.model.api_key_env).filter(|text| !text.trim().is_empty())
+        self.variables.get(self.model.key_variable()).filter(|text| !text.trim().is_empty())
     }
 
     /// Merges `layers`, the weakest first, and reads what comes of it.

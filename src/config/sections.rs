@@ -6,9 +6,14 @@ use std::time::Duration;
 use super::choice::{LogFormat, LogLevel, Provider};
 use super::endpoint::BaseUrl;
 use super::error::Error;
+use super::header::ExtraHeader;
 use super::kind;
 use super::reader::Section;
 use crate::conversation::Mode;
+use crate::model::{Dialect, Price, Quirks, RequestSettings};
+
+/// The variable of the provider that is asked by default.
+const DEFAULT_KEY_VARIABLE: &str = "OPENROUTER_API_KEY";
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +24,9 @@ pub struct Model {
     pub base_url: BaseUrl,
     /// The model, as the endpoint calls it.
     pub name: String,
-    /// The variable that holds the key.
+    /// Further models of the endpoint, to be asked in this order when the one before has failed.
+    pub fallbacks: Vec<String>,
+    /// The variable that holds the key, as set; [`Model::key_variable`] says which one is looked at.
     pub api_key_env: String,
     /// The file that holds the key, as set: [`Config::api_key`](super::Config::api_key) reads it.
     pub api_key_file: Option<PathBuf>,
@@ -29,14 +36,31 @@ pub struct Model {
     pub stream: bool,
     /// What the request says about parallel calls; `None` = nothing.
     pub parallel_tool_calls: Option<bool>,
+    /// What else requests say: `temperature`, `max_tokens`, `tool_choice`, `response_format`,
+    /// `reasoning_effort` and `extra_body`.
+    pub request: RequestSettings,
+    /// Further headers, as set: [`Config::headers`](super::Config::headers) fills them in.
+    pub extra_headers: Vec<ExtraHeader>,
     /// To connect to the endpoint.
     pub connect_time_limit: Duration,
     /// From the request to the first piece of the reply.
     pub first_token_time_limit: Duration,
     /// Between two pieces of the reply.
     pub silence_time_limit: Duration,
+    /// Further tries of a request that failed in a way worth it.
+    pub retries: u32,
+    /// Before the first further try.
+    pub retry_min: Duration,
+    /// What the rest grows to, also where the provider asks for a longer one; never below `retry_min`.
+    pub retry_max: Duration,
+    /// What a million tokens cost; `None` = only the provider says what a reply has cost.
+    pub price: Option<Price>,
     /// What the offline stand-in waits before each piece of its reply.
     pub offline_pace: Duration,
+    /// The dialect as set; `None` = by the host. [`Model::resolved_dialect`] says what comes of it.
+    pub dialect: Option<Dialect>,
+    /// Flags that are set in place of the dialect's.
+    pub quirks: Quirks,
 }
 
 /// The course of a turn and its limits.
@@ -44,6 +68,8 @@ pub struct Model {
 pub struct Turn {
     /// How the calls of a round run.
     pub mode: Mode,
+    /// Whether calls may start while the model still writes.
+    pub early_dispatch: bool,
     /// Rounds of one turn; at least 1.
     pub max_rounds: u32,
     /// Calls of one round, the rest is answered `denied`; at least 1.
@@ -115,10 +141,11 @@ pub struct Log {
 
 impl Model {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Model, Error> {
-        Ok(Model {
+        let model = Model {
             provider: section.required("provider", kind::choice)?,
             base_url: section.required("base_url", kind::base_url)?,
             name: section.required("name", kind::filled)?,
+            fallbacks: section.required("fallbacks", kind::list)?,
             api_key_env: section.required("api_key_env", kind::variable_name)?,
             api_key_file: Some(section.required("api_key_file", kind::string)?)
                 .filter(|path| !path.is_empty())
@@ -126,19 +153,86 @@ impl Model {
             system: section.required("system", kind::string)?,
             stream: section.required("stream", kind::flag)?,
             parallel_tool_calls: section.required("parallel_tool_calls", kind::flag_or_unset)?,
+            request: read_request(section)?,
+            extra_headers: section.required("extra_headers", kind::headers)?,
             connect_time_limit: section.required("connect_time_limit_ms", kind::time_limit)?,
             first_token_time_limit: section
                 .required("first_token_time_limit_ms", kind::time_limit)?,
             silence_time_limit: section.required("silence_time_limit_ms", kind::time_limit)?,
+            retries: section.required("retries", kind::count(0..=100))?,
+            retry_min: section.required("retry_min_ms", kind::millis)?,
+            retry_max: section.required("retry_max_ms", kind::millis)?,
+            price: section.optional_table("price", read_price)?,
             offline_pace: section.required("offline_pace_ms", kind::millis)?,
-        })
+            dialect: section.required("dialect", kind::dialect)?,
+            quirks: section.table("quirks", read_quirks)?,
+        };
+        if model.retry_min > model.retry_max {
+            let most = model.retry_max.as_millis();
+            let expected = format!("at most `model.retry_max_ms`, {most}");
+            return Err(section.misfit("retry_min_ms", expected));
+        }
+        Ok(model)
     }
+
+    /// Returns the dialect spoken to the endpoint: the one that is set, else that of its host, with
+    /// the flags that are set.
+    pub fn resolved_dialect(&self) -> Dialect {
+        self.dialect_at(self.base_url.as_str())
+    }
+
+    /// Returns the dialect spoken to an endpoint at `base_url`.
+    pub(crate) fn dialect_at(&self, base_url: &str) -> Dialect {
+        self.quirks.on(self.dialect.unwrap_or_else(|| Dialect::for_url(base_url)))
+    }
+
+    /// Returns the variable that is looked at for the key: the one that is set, unless that is the
+    /// default and the provider's users keep their key in another.
+    pub fn key_variable(&self) -> &str {
+        let own = self.resolved_dialect().key_variable;
+        own.filter(|_| self.api_key_env == DEFAULT_KEY_VARIABLE).unwrap_or(&self.api_key_env)
+    }
+}
+
+fn read_request(section: &mut Section<'_>) -> Result<RequestSettings, Error> {
+    Ok(RequestSettings {
+        temperature: section.optional("temperature", kind::amount)?,
+        max_tokens: section.optional("max_tokens", kind::count(1..=u32::MAX))?,
+        tool_choice: section.optional("tool_choice", kind::tool_choice)?,
+        response_format: section.optional("response_format", kind::response_format)?,
+        reasoning_effort: section.optional("reasoning_effort", kind::filled)?,
+        extra_body: section.required("extra_body", kind::extra_body)?,
+    })
+}
+
+fn read_price(section: &mut Section<'_>) -> Result<Price, Error> {
+    Ok(Price {
+        input: section.required("input", kind::amount)?,
+        output: section.required("output", kind::amount)?,
+        cached_input: section.optional("cached_input", kind::amount)?,
+    })
+}
+
+fn read_quirks(section: &mut Section<'_>) -> Result<Quirks, Error> {
+    Ok(Quirks {
+        brace_close_trusted: section.optional("brace_close_trusted", kind::flag)?,
+        stop_means_no_tools: section.optional("stop_means_no_tools", kind::flag)?,
+        empty_content: section.optional("empty_content", kind::choice)?,
+        parallel_tool_calls: section.optional("parallel_tool_calls", kind::flag)?,
+        stream_usage: section.optional("stream_usage", kind::flag)?,
+        id_rule: section.optional("id_rule", kind::choice)?,
+        name_on_results: section.optional("name_on_results", kind::flag)?,
+        assistant_after_results: section.optional("assistant_after_results", kind::flag)?,
+        max_tools: section.optional("max_tools", kind::count(0..=1_000_000))?,
+        token_limit_field: section.optional("token_limit_field", kind::choice)?,
+    })
 }
 
 impl Turn {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Turn, Error> {
         Ok(Turn {
             mode: section.required("mode", kind::choice)?,
+            early_dispatch: section.required("early_dispatch", kind::flag)?,
             max_rounds: section.required("max_rounds", kind::count(1..=1_000_000))?,
             max_calls_per_round: section
                 .required("max_calls_per_round", kind::count(1..=1_000_000))?,

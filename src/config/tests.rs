@@ -2,6 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::conversation::{Effects, Mode};
+use crate::model::{
+    Dialect, EmptyContent, IdRule, Price, Quirks, RequestSettings, TokenLimitField, ToolChoice,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -64,21 +67,31 @@ fn the_defaults_are_those_of_the_design() {
             provider: Provider::Auto,
             base_url: BaseUrl::new("https://openrouter.ai/api/v1").unwrap(),
             name: "google/gemini-2.5-flash-lite".to_owned(),
+            fallbacks: Vec::new(),
             api_key_env: "OPENROUTER_API_KEY".to_owned(),
             api_key_file: None,
             system: String::new(),
             stream: true,
             parallel_tool_calls: Some(true),
+            request: RequestSettings::default(),
+            extra_headers: Vec::new(),
             connect_time_limit: seconds(10),
             first_token_time_limit: MINUTE,
             silence_time_limit: MINUTE,
+            retries: 2,
+            retry_min: Duration::from_millis(500),
+            retry_max: seconds(30),
+            price: None,
             offline_pace: Duration::ZERO,
+            dialect: None,
+            quirks: Quirks::default(),
         }
     );
     assert_eq!(
         config.turn,
         Turn {
             mode: Mode::Parallel,
+            early_dispatch: true,
             max_rounds: 16,
             max_calls_per_round: 128,
             call_time_limit: seconds(30),
@@ -111,6 +124,7 @@ fn the_defaults_are_those_of_the_design() {
         description: None,
         parameters: None,
         effects: Effects::None,
+        early: None,
         time_limit: Some(seconds(5)),
         retries: 0,
         attempt_time_limit: None,
@@ -128,11 +142,29 @@ fn the_defaults_are_those_of_the_design() {
 
 #[test]
 fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
-    let everything = r#"tools = [{ name = "x", description = "", parameters = {}, time_limit_ms = 1,
+    let everything = r#"tools = [{ name = "x", description = "", parameters = {}, early = true, time_limit_ms = 1,
         retries = 0, attempt_time_limit_ms = 1, silence_time_limit_ms = 1, max_concurrency = 1,
         exclusive = true, serial_by = "a", rate_limit = { calls = 1, per_ms = 1 }, max_queue = 1,
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
-        crash_after = 1, seed = 1 } }]"#;
+        crash_after = 1, seed = 1 } }]
+        [model]
+        temperature = 1
+        max_tokens = 1
+        tool_choice = "x"
+        response_format = {}
+        reasoning_effort = "x"
+        price = { input = 1, output = 1, cached_input = 1 }
+        [model.quirks]
+        brace_close_trusted = true
+        stop_means_no_tools = true
+        empty_content = "null"
+        parallel_tool_calls = true
+        stream_usage = true
+        id_rule = "any"
+        name_on_results = true
+        assistant_after_results = true
+        max_tools = 1
+        token_limit_field = "max_tokens""#;
     let config = load(everything, &[], &[]).unwrap();
     let mut rest = SHIPPED;
     for row in config.rows() {
@@ -146,8 +178,13 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
 
 #[test]
 fn the_rows_load_again_to_the_same_settings() {
-    let file = "model.parallel_tool_calls = \"unset\"\n[[tools]]\nname = \"x\"\n\
-                parameters = { type = \"object\", properties = { \"a b\" = { enum = [1, \"\\\"\"] } } }";
+    let file = "model.parallel_tool_calls = \"unset\"\n\
+                model.fallbacks = [\"a\", \"b\"]\nmodel.temperature = 1\nmodel.tool_choice = \"f\"\n\
+                model.response_format = \"json_object\"\nmodel.dialect = \"openai\"\n\
+                model.extra_body = { a = { \"b c\" = [1, 2.5, true] } }\nmodel.quirks.max_tools = 0\n\
+                model.extra_headers = { x-title = \"a \\\"b\\\"\", api-key = \"${env:K}\" }\n\
+                model.price = { input = 1, output = 2.5 }\n[[tools]]\nname = \"x\"\n\
+                early = false\nparameters = { type = \"object\", properties = { \"a b\" = { enum = [1, \"\\\"\"] } } }";
     let config = load(file, &[], &["model.system=say \"hi\"\n\t\u{7f}"]).unwrap();
     let (mut text, mut tool) = (String::new(), String::from("[[tools]]\n"));
     for Row { key, value, .. } in config.rows() {
@@ -482,5 +519,186 @@ fn a_password_in_the_endpoint_is_masked_wherever_it_is_shown() {
         &[],
         &["model.base_url=u:hidden@a.b"],
         "`model.base_url` in --set: expected a URL with a host, http:// or https://, without `?` and `#`, found \"[secret]@a.b\"",
+    );
+}
+
+#[test]
+fn every_request_setting_is_read() {
+    let file = r#"[model]
+        fallbacks = ["second", "third"]
+        temperature = 0.5
+        max_tokens = 4096
+        tool_choice = "get_weather"
+        response_format = { type = "json_schema", json_schema = { name = "x" } }
+        reasoning_effort = "low"
+        extra_body = { top_k = 40 }
+        retries = 0
+        retry_min_ms = 1
+        retry_max_ms = 2
+        price = { input = 1, output = 2.5, cached_input = 0.1 }"#;
+    let model = load(file, &[], &["turn.early_dispatch=false", "tools[0].early=true"]).unwrap();
+    assert_eq!((model.turn.early_dispatch, model.tools[0].early), (false, Some(true)));
+    let model = model.model;
+    let object = |json: serde_json::Value| json.as_object().cloned().unwrap();
+    let schema = serde_json::json!({"type": "json_schema", "json_schema": {"name": "x"}});
+    let expected = RequestSettings {
+        temperature: Some(0.5),
+        max_tokens: Some(4096),
+        tool_choice: Some(ToolChoice::Tool("get_weather".to_owned())),
+        response_format: Some(object(schema)),
+        reasoning_effort: Some("low".to_owned()),
+        extra_body: object(serde_json::json!({"top_k": 40})),
+    };
+    assert_eq!(model.request, expected);
+    assert_eq!(model.fallbacks, ["second", "third"]);
+    assert_eq!((model.retries, model.retry_max), (0, Duration::from_millis(2)));
+    let price = Price { input: 1.0, output: 2.5, cached_input: Some(0.1) };
+    assert_eq!(model.price, Some(price));
+}
+
+#[test]
+fn text_of_a_request_setting_is_what_it_looks_like() {
+    let set = [
+        "model.temperature=0.5",
+        "model.tool_choice=required",
+        "model.response_format=json_object",
+        "model.extra_body.top_k=40",
+        "model.extra_body.stop=end",
+        "model.extra_body.deep={\"a\": 1}",
+        "model.extra_headers.x-title=7",
+        "model.fallbacks=[\"a\"]",
+        "model.price={input=1,output=2}",
+        "model.quirks.id_rule=kimi",
+    ];
+    let Config { model, .. } = load("", &[], &set).unwrap();
+    let body = serde_json::json!({"top_k": 40, "stop": "end", "deep": {"a": 1}});
+    assert_eq!(serde_json::Value::from(model.request.extra_body), body);
+    let format = model.request.response_format.unwrap();
+    assert_eq!(serde_json::Value::from(format), serde_json::json!({"type": "json_object"}));
+    assert_eq!(model.request.tool_choice, Some(ToolChoice::Required));
+    assert_eq!(model.extra_headers[0].shown(), "7");
+    assert_eq!((model.fallbacks, model.quirks.id_rule), (vec!["a".into()], Some(IdRule::Kimi)));
+    let env = [("CALLSHEET__MODEL__EXTRA_BODY", r#"{"top_k": "40"}"#)];
+    let body = load("", &env, &[]).unwrap().model.request.extra_body;
+    assert_eq!(serde_json::Value::from(body), serde_json::json!({"top_k": "40"}));
+}
+
+#[test]
+fn the_dialect_is_that_of_the_host_unless_one_is_named_and_each_flag_can_be_set() {
+    let dialect = |set: &[&str]| load("", &[], set).unwrap().model.resolved_dialect();
+    let mistral = "model.base_url=https://api.mistral.ai/v1";
+    assert_eq!(dialect(&[]).name, "openrouter");
+    assert_eq!(dialect(&[mistral]), Dialect::named("mistral").unwrap());
+    assert_eq!(dialect(&[mistral, "model.dialect=vllm"]), Dialect::named("vllm").unwrap());
+    let file = r#"[model]
+        dialect = "openai"
+        [model.quirks]
+        brace_close_trusted = false
+        stop_means_no_tools = true
+        empty_content = "empty"
+        parallel_tool_calls = false
+        stream_usage = false
+        id_rule = "kimi"
+        name_on_results = true
+        assistant_after_results = true
+        max_tools = 0
+        token_limit_field = "max_tokens""#;
+    let expected = Dialect {
+        brace_close_trusted: false,
+        stop_means_no_tools: true,
+        empty_content: EmptyContent::Empty,
+        parallel_tool_calls: false,
+        stream_usage: false,
+        id_rule: IdRule::Kimi,
+        name_on_results: true,
+        assistant_after_results: true,
+        max_tools: None,
+        token_limit_field: TokenLimitField::MaxTokens,
+        ..Dialect::named("openai").unwrap()
+    };
+    assert_eq!(load(file, &[], &[]).unwrap().model.resolved_dialect(), expected);
+}
+
+#[test]
+fn a_provider_with_a_variable_of_its_own_is_asked_with_the_key_in_that_one() {
+    let env = [("OPENROUTER_API_KEY", "sk-router"), ("OPENAI_API_KEY", "sk-openai"), ("K", "sk-k")];
+    let key = |set: &[&str]| {
+        let config = load("", &env, set).unwrap();
+        let key = config.api_key().unwrap().map(|key| key.expose().to_owned());
+        (config.model.key_variable().to_owned(), key.unwrap_or_default())
+    };
+    let pair = |variable: &str, key: &str| (variable.to_owned(), key.to_owned());
+    let openai = "model.base_url=https://api.openai.com/v1";
+    assert_eq!(key(&[]), pair("OPENROUTER_API_KEY", "sk-router"));
+    assert_eq!(key(&[openai]), pair("OPENAI_API_KEY", "sk-openai"));
+    assert_eq!(key(&[openai, "model.api_key_env=K"]), pair("K", "sk-k"));
+    let unknown = "model.base_url=https://example.com/v1";
+    assert_eq!(key(&[unknown]), pair("OPENROUTER_API_KEY", "sk-router"));
+    assert_eq!(key(&[unknown, "model.dialect=openai"]), pair("OPENAI_API_KEY", "sk-openai"));
+    // The key of one provider is not shown to another.
+    let groq = load("", &env, &["model.base_url=https://api.groq.com/v1", "model.provider=openai"]);
+    let error = groq.unwrap().resolved_provider().unwrap_err().to_string();
+    assert!(error.contains("set the environment variable `GROQ_API_KEY`"), "{error}");
+}
+
+#[test]
+fn a_header_from_a_variable_is_filled_in_and_never_shown() {
+    let file = "[model.extra_headers]\napi-key = \"${env:K}\"\nx-title = \"mine\"\nx-token = \"sk-literal\"";
+    let config = load(file, &[("K", "sk-hidden")], &[]).unwrap();
+    let headers = config.headers().unwrap();
+    let headers: Vec<_> =
+        headers.iter().map(|header| (&*header.name, header.value.expose())).collect();
+    let expected = [("api-key", "sk-hidden"), ("x-title", "mine"), ("x-token", "sk-literal")];
+    assert_eq!(headers, expected);
+    let shown = value_of(&config, "model.extra_headers").0;
+    let expected = r#"{ api-key = "${env:K}", x-title = "mine", x-token = "[secret]" }"#;
+    assert_eq!(shown, expected);
+    let shown = format!("{config:?} {:?}", config.headers());
+    assert!(!shown.contains("sk-"), "{shown}");
+    let error = load(file, &[], &[]).unwrap().headers().unwrap_err().to_string();
+    let expected =
+        "`model.extra_headers.api-key` needs the environment variable `K`, which is not set";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn a_bad_request_setting_is_named_with_what_is_expected() {
+    let check = |set: &str, key: &str, expected: &str, found: &str| {
+        let text = format!("`model.{key}` in --set: expected {expected}, found {found}");
+        check_error("", &[], &[set], &text);
+    };
+    let number = "a number, 0.0 or more";
+    check("model.temperature=-1", "temperature", number, "\"-1\"");
+    check("model.temperature=NaN", "temperature", number, "\"NaN\"");
+    check("model.price={input=-1,output=1}", "price.input", number, "-1");
+    check("model.extra_body=7", "extra_body", "a table", "\"7\"");
+    let elsewhere = "a table without `tools`, which is set elsewhere";
+    check("model.extra_body={tools=1}", "extra_body", elsewhere, "\"{tools=1}\"");
+    check(
+        "model.response_format=json",
+        "response_format",
+        "\"json_object\" or a table",
+        "\"json\"",
+    );
+    check("model.fallbacks=a", "fallbacks", "an array of strings that are not empty", "\"a\"");
+    check(
+        "model.extra_headers={x=1}",
+        "extra_headers",
+        "a table of headers, each a string",
+        "[secret]",
+    );
+    let ours = "headers without `host`, which is ours to set";
+    check("model.extra_headers.host=a", "extra_headers", ours, "[secret]");
+    let choice = "\"absent\", \"null\" or \"empty\"";
+    check("model.quirks.empty_content=none", "quirks.empty_content", choice, "\"none\"");
+    let most = "at most `model.retry_max_ms`, 30000";
+    check("model.retry_min_ms=40000", "retry_min_ms", most, "40000");
+    let error = load("", &[], &["model.dialect=opnai"]).unwrap_err().to_string();
+    assert!(error.contains("expected \"auto\" or one of \"openai\", \"azure\""), "{error}");
+    check_error(
+        "[model.quirks]\nbrace_close = true",
+        &[],
+        &[],
+        "unknown key `model.quirks.brace_close` in my.toml:2; nearest known key: `model.quirks.brace_close_trusted`",
     );
 }

@@ -25,6 +25,8 @@ pub struct Tool {
     pub parameters: Option<Json>,
     /// What running a call twice would do.
     pub effects: Effects,
+    /// Whether a call may start while the model still writes; `None` = only if its effects are `none`.
+    pub early: Option<bool>,
     /// The limit of one call; `None` = [`Turn::call_time_limit`](super::Turn::call_time_limit).
     pub time_limit: Option<Duration>,
     /// Further tries of a call that failed.
@@ -103,6 +105,7 @@ impl Tool {
             description: section.optional("description", kind::string)?,
             parameters: section.optional("parameters", kind::schema)?,
             effects: section.or("effects", kind::choice, Effects::None)?,
+            early: section.optional("early", kind::flag)?,
             time_limit: section.optional("time_limit_ms", kind::time_limit)?,
             retries: section.optional("retries", kind::count(0..=1000))?.unwrap_or_default(),
             attempt_time_limit: section.optional("attempt_time_limit_ms", kind::time_limit)?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{ApiKey, Dialect, Header, RequestSettings};
+use super::{ApiKey, Dialect, Header, Price, RequestSettings};
 
 /// How long an endpoint may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct Endpoint {
     pub settings: RequestSettings,
     /// Further headers of every request.
     pub headers: Vec<Header>,
+    /// What its models cost, where the provider does not say what a reply has cost.
+    pub price: Option<Price>,
 }
 
 impl Endpoint {
@@ -62,6 +64,7 @@ impl Endpoint {
             time_limits: TimeLimits::default(),
             settings: RequestSettings::default(),
             headers: Vec::new(),
+            price: None,
         }
     }
 }
@@ -77,6 +80,7 @@ impl fmt::Debug for Endpoint {
             .field("dialect", &self.dialect.name)
             .field("settings", &self.settings)
             .field("headers", &self.headers)
+            .field("price", &self.price)
             .finish()
     }
 }

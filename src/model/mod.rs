@@ -13,6 +13,7 @@ mod exchange;
 mod history;
 mod http;
 mod key;
+mod price;
 mod reach;
 mod refusal;
 mod retry_after;
@@ -31,6 +32,9 @@ pub use error::{Error, Stage};
 pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;
 pub use key::ApiKey;
+pub use price::Price;
+#[cfg(feature = "cli")]
+pub(crate) use settings::OURS;
 pub use settings::{Header, RequestSettings, ToolChoice};
 
 use crate::wire::{Call, Certainty, Reply};

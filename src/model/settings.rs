@@ -13,7 +13,7 @@ pub(crate) const OURS: &[&str] = &["model", "messages", "stream", "tools"];
 pub struct RequestSettings {
     /// How much chance there is in the reply; 0 for as little as possible.
     pub temperature: Option<f64>,
-    /// The most tokens of a reply. What is cut by it is never run.
+    /// The most tokens of a reply. A call that is cut by it is never run.
     pub max_tokens: Option<u32>,
     /// Whether tools are called.
     pub tool_choice: Option<ToolChoice>,

@@ -494,6 +494,7 @@ mod bad_input {
 
 mod others {
     use super::*;
+    use crate::support::peer::{Peer, response};
 
     #[test]
     fn compare_times_the_tools_alone() {
@@ -603,6 +604,59 @@ mod others {
             let text = format!("{}{}", ended.stdout, ended.stderr);
             assert!(!text.contains("pa55word") && !text.contains("very-secret"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_settings_tell_what_comes_of_those_that_leave_it_open() {
+        let place = Place::new();
+        let show = |base_url: &str| {
+            let setting = format!("model.base_url={base_url}");
+            place.run(&["config", "show", "--set", &setting]).with(0).stdout
+        };
+        let line = |shown: &str, key: &str| {
+            let line = shown.lines().find(|line| line.starts_with(key)).expect("a line");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let mistral = show("https://api.mistral.ai/v1");
+        let expected = "model.dialect = \"auto\" # the defaults: mistral";
+        assert_eq!(line(&mistral, "model.dialect"), expected);
+        let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults: MISTRAL_API_KEY";
+        assert_eq!(line(&mistral, "model.api_key_env"), expected);
+        let unknown = show("https://example.com/v1");
+        let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults";
+        assert_eq!(line(&unknown, "model.api_key_env"), expected);
+    }
+
+    #[test]
+    fn request_settings_travel_and_what_a_header_holds_is_nowhere_to_be_seen() {
+        let refusal = || vec![response("401 No", "text/plain", "", "no such key: sk-very-secret")];
+        let peer = Peer::start([(); 4].map(|()| refusal()));
+        let config = format!(
+            "[model]\nbase_url = \"{}\"\ntemperature = 0.5\nextra_body = {{ top_k = 4 }}\n\
+             extra_headers = {{ api-key = \"Key ${{env:MY_KEY}}\" }}\n",
+            peer.base_url()
+        );
+        let place = Place::new().file("config.toml", &config).variable("MY_KEY", "sk-very-secret");
+        let ended = [
+            place.run(&["ask", "hi", "-vv"]).with(4),
+            place.run(&["ask", "hi", "--json", "--set", "model.stream=false"]).with(4),
+            place.run(&["doctor"]).with(1),
+            place.run(&["config", "show"]).with(0),
+            place.run(&["config", "check"]).with(0),
+        ];
+        for ended in &ended {
+            let text = format!("{}{}", ended.stdout, ended.stderr);
+            assert!(!text.contains("very-secret"), "{text}");
+        }
+        assert!(ended[3].stdout.contains("{ api-key = \"Key ${env:MY_KEY}\" }"));
+        let heard = &peer.heard()[0];
+        assert!(heard.head.contains("api-key: Key sk-very-secret\r\n"), "{}", heard.head);
+        assert!(heard.body.contains(r#""temperature":0.5,"top_k":4"#), "{}", heard.body);
+        let place = Place::new().file("config.toml", &config);
+        place.run(&["ask", "hi"]).complains(2, &["`model.extra_headers.api-key`", "`MY_KEY`"]);
+        place.run(&["config", "check"]).complains(2, &["`MY_KEY`"]);
+        let offline = ["ask", "What's the weather in Tokyo?", "--set", "model.provider=offline"];
+        place.run(&offline).with(0);
     }
 
     #[test]

@@ -60,6 +60,18 @@ fn an_endpoint_that_answers_is_found_without_asking_a_model() {
 }
 
 #[test]
+fn the_dialect_is_told() {
+    let setting = format!("model.base_url={}", nobody());
+    let ended = Place::new().run(&["doctor", "--json", "--set", &setting]).with(1);
+    assert!(found(&ended, "provider").1.ends_with(", dialect generic"));
+    let named = ["doctor", "--json", "--set", &setting, "--set", "model.dialect=mistral"];
+    let place = Place::new().variable("MISTRAL_API_KEY", "sk-1");
+    let ended = place.run(&named).with(1);
+    assert!(found(&ended, "provider").1.ends_with(", dialect mistral"));
+    assert_eq!(found(&ended, "key"), ("ok".into(), "in MISTRAL_API_KEY".into()));
+}
+
+#[test]
 fn a_refused_key_is_a_failure_and_never_shown() {
     let body = "no such key: sk-very-secret";
     let answer = || vec![response("401 Unauthorized", "text/plain", "", body)];

@@ -23,7 +23,14 @@ pub(in crate::cli) fn run(
 
 fn show(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     if screen.output != Output::Text {
-        let row = |row: &Row| json!({"key": row.key, "value": row.value, "source": row.source.to_string()});
+        let row = |row: &Row| {
+            let source = row.source.to_string();
+            let mut shown = json!({"key": row.key, "value": row.value, "source": source});
+            if let Some(resolved) = resolved(config, row) {
+                shown["resolved"] = resolved.into();
+            }
+            shown
+        };
         let rows: Vec<_> = config.rows().iter().map(row).collect();
         screen.data_line(&serde_json::to_string(&rows)?)?;
         return Ok(());
@@ -32,15 +39,31 @@ fn show(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     let width = config.rows().iter().map(|row| setting(row).chars().count()).max();
     let width = width.unwrap_or_default().min(60);
     for row in config.rows() {
-        screen.data_line(&format!("{:<width$}  # {}", setting(row), row.source))?;
+        let resolved = resolved(config, row).map(|resolved| format!(": {resolved}"));
+        let (setting, resolved) = (setting(row), resolved.unwrap_or_default());
+        screen.data_line(&format!("{setting:<width$}  # {}{resolved}", row.source))?;
     }
     Ok(())
+}
+
+/// What comes of a setting that leaves the decision to us.
+fn resolved<'a>(config: &'a Config, row: &Row) -> Option<&'a str> {
+    let model = &config.model;
+    let resolved = match &*row.key {
+        "model.dialect" if model.dialect.is_none() => model.resolved_dialect().name,
+        "model.api_key_env" => model.key_variable(),
+        _ => return None,
+    };
+    Some(resolved).filter(|resolved| *resolved != row.value.trim_matches('"'))
 }
 
 /// Everything that `ask` would trip over before it asks.
 fn check(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     let provider = config.resolved_provider()?;
     config.api_key()?;
+    if provider == ResolvedProvider::OpenAi {
+        config.headers()?;
+    }
     let tools = setup::tools(config, None)?;
     let answers = match provider {
         ResolvedProvider::OpenAi => format!("{} at {}", config.model.name, config.model.base_url),

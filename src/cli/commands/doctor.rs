@@ -139,7 +139,7 @@ fn tools(config: &Config) -> Check {
 
 /// Who answers, with which key, and whether anybody is there.
 fn answerer(config: &Config) -> [Check; 3] {
-    let variable = &config.model.api_key_env;
+    let variable = config.model.key_variable();
     match config.resolved_provider() {
         Ok(ResolvedProvider::Offline) => [
             if config.model.provider == Provider::Offline {
@@ -155,7 +155,8 @@ fn answerer(config: &Config) -> [Check; 3] {
         ],
         Ok(ResolvedProvider::OpenAi) => {
             let model = &config.model;
-            let provider = format!("{} at {}", model.name, model.base_url);
+            let dialect = model.resolved_dialect().name;
+            let provider = format!("{} at {}, dialect {dialect}", model.name, model.base_url);
             let (key, endpoint) = match config.api_key() {
                 Ok(key) => (key_in_place(config, key.as_ref()), endpoint(config, key)),
                 Err(error) => (failed("key", error), not_asked()),
@@ -176,7 +177,7 @@ fn key_in_place(config: &Config, key: Option<&ApiKey>) -> Check {
     let message = match (key, &model.api_key_file) {
         (None, _) => "none, which a local endpoint may not need".to_owned(),
         (Some(_), Some(path)) => format!("in {}", path.display()),
-        (Some(_), None) => format!("in {}", model.api_key_env),
+        (Some(_), None) => format!("in {}", model.key_variable()),
     };
     Finding::Ok.of("key", message)
 }
@@ -188,9 +189,8 @@ fn not_asked() -> Check {
 /// Whether the endpoint answers.
 fn endpoint(config: &Config, key: Option<ApiKey>) -> Check {
     let (url, has_key) = (&config.model.base_url, key.is_some());
-    let endpoint = setup::endpoint(config, url.as_str(), key);
     let reached = || {
-        let model = HttpModel::new(endpoint, &*config.model.name)?;
+        let model = HttpModel::new(setup::endpoint(config, key)?, &*config.model.name)?;
         let executor = setup::executor()?;
         let reached = executor.block_on(model.reach(REACH));
         executor.shutdown_background(); // A name server that is slow is not waited for any longer.

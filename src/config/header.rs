@@ -1,0 +1,209 @@
+//! Headers of every request, whose values may stand in environment variables.
+
+use std::fmt;
+
+use super::error::Error;
+use super::secret::{MASK, Variables};
+use crate::model::{ApiKey, Header};
+
+/// What begins a reference to a variable, and what ends it.
+const REFERENCE: (&str, &str) = ("${env:", "}");
+
+/// Headers that say how a request travels, and cannot be set.
+const OURS: [&str; 5] =
+    ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
+/// Words in the name of a header whose value is a secret.
+const SECRET_WORDS: [&str; 5] = ["auth", "cookie", "key", "secret", "token"];
+
+/// A header as it is set. It shows itself with its references in place of what they stand for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExtraHeader {
+    name: String,
+    value: Vec<Piece>,
+}
+
+/// A part of a header's value.
+#[derive(Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Variable(String),
+}
+
+impl ExtraHeader {
+    /// Takes a name and a value that headers may have; the error says what is expected.
+    pub(super) fn new(name: &str, value: &str) -> Result<ExtraHeader, String> {
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(format!("names that headers may have, not {name:?}"));
+        }
+        if OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            return Err(format!("headers without `{name}`, which is ours to set"));
+        }
+        let pieces = pieces(value).filter(|pieces| pieces.iter().all(Piece::is_fit));
+        let value = pieces.ok_or_else(|| {
+            format!("a value of `{name}` that headers may have, with references as ${{env:NAME}}")
+        })?;
+        Ok(ExtraHeader { name: name.to_owned(), value })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its value as it is written, but for a secret that stands in it.
+    pub fn shown(&self) -> String {
+        let is_reference = |piece: &Piece| matches!(piece, Piece::Variable(_));
+        let name = self.name.to_ascii_lowercase();
+        let is_secret = SECRET_WORDS.iter().any(|word| name.contains(word));
+        if is_secret && !self.value.iter().any(is_reference) {
+            return MASK.to_owned(); // Somebody wrote it into a file all the same.
+        }
+        self.value.iter().map(ToString::to_string).collect()
+    }
+
+    /// Fills in the variables.
+    pub(super) fn resolve(&self, variables: &Variables) -> Result<Header, Error> {
+        let (mut value, mut secrets) = (String::new(), Vec::new());
+        for piece in &self.value {
+            match piece {
+                Piece::Text(text) => value.push_str(text),
+                Piece::Variable(variable) => {
+                    let missing = || Error::NoVariable {
+                        key: format!("model.extra_headers.{}", self.name),
+                        variable: variable.clone(),
+                    };
+                    let text = variables.get(variable).map(str::trim);
+                    let text = text.filter(|text| !text.is_empty()).ok_or_else(missing)?;
+                    if !is_fit(text) {
+                        return Err(Error::BadKey { place: variable.clone() });
+                    }
+                    value.push_str(text);
+                    secrets.push(ApiKey::new(text));
+                }
+            }
+        }
+        if secrets.is_empty() && self.shown() == MASK {
+            return Ok(Header::new(&self.name, value));
+        }
+        Ok(Header { name: self.name.clone(), value: ApiKey::new(value), secrets })
+    }
+}
+
+impl Piece {
+    fn is_fit(&self) -> bool {
+        match self {
+            Self::Text(text) => is_fit(text),
+            Self::Variable(name) => {
+                !name.is_empty()
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            }
+        }
+    }
+}
+
+impl fmt::Display for Piece {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (begin, end) = REFERENCE;
+        match self {
+            Self::Text(text) => out.write_str(text),
+            Self::Variable(name) => write!(out, "{begin}{name}{end}"),
+        }
+    }
+}
+
+impl fmt::Debug for ExtraHeader {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {:?}", self.name, self.shown())
+    }
+}
+
+fn is_fit(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+/// Takes `text` apart; `None` if a reference does not end.
+fn pieces(text: &str) -> Option<Vec<Piece>> {
+    let (begin, end) = REFERENCE;
+    let mut parts = text.split(begin);
+    let mut pieces = vec![Piece::Text(parts.next()?.to_owned())];
+    for part in parts {
+        let (name, rest) = part.split_once(end)?;
+        pieces.push(Piece::Variable(name.to_owned()));
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Some(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables() -> Variables {
+        [("KEY", " sk-1 "), ("EMPTY", " "), ("BAD", "a\nb")].into_iter().collect()
+    }
+
+    fn resolved(name: &str, value: &str) -> Result<Header, Error> {
+        ExtraHeader::new(name, value).unwrap().resolve(&variables())
+    }
+
+    #[test]
+    fn a_value_is_put_together_of_text_and_variables() {
+        for (value, expected) in [
+            ("plain", "plain"),
+            ("Bearer ${env:KEY}", "Bearer sk-1"),
+            ("${env:KEY}/${env:KEY}!", "sk-1/sk-1!"),
+            ("$ {env:KEY}", "$ {env:KEY}"),
+        ] {
+            assert_eq!(resolved("x", value).unwrap().value.expose(), expected);
+        }
+        let secrets = resolved("x", "Bearer ${env:KEY}").unwrap().secrets;
+        assert_eq!(secrets.iter().map(ApiKey::expose).collect::<Vec<_>>(), ["sk-1"]);
+        assert!(resolved("x", "plain").unwrap().secrets.is_empty());
+        assert_eq!(resolved("api-key", "sk-2").unwrap().secrets[0].expose(), "sk-2");
+    }
+
+    #[test]
+    fn a_variable_that_is_of_no_use_is_named() {
+        let error = |value: &str| resolved("x", value).unwrap_err().to_string();
+        let missing =
+            "`model.extra_headers.x` needs the environment variable `NONE`, which is not set";
+        assert_eq!(error("${env:NONE}"), missing);
+        assert!(error("${env:EMPTY}").contains("`EMPTY`"));
+        assert!(error("${env:BAD}").starts_with("the key in BAD is empty or has characters"));
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_and_its_reference_is() {
+        let check = |name: &str, value: &str, shown: &str| {
+            let header = ExtraHeader::new(name, value).unwrap();
+            assert_eq!(header.shown(), shown);
+            assert_eq!(format!("{header:?}"), format!("{name}: {shown:?}"));
+        };
+        check("x-title", "Night shift", "Night shift");
+        check("Authorization", "Bearer sk-1", "[secret]");
+        check("api-key", "sk-1", "[secret]");
+        check("api-key", "${env:KEY}", "${env:KEY}");
+        assert!(
+            !format!("{:?}", resolved("x-title", "plain ${env:KEY}").unwrap()).contains("sk-1")
+        );
+    }
+
+    #[test]
+    fn what_no_header_may_hold_is_refused() {
+        for (name, value) in [
+            ("", "a"),
+            ("a b", "a"),
+            ("Content-Length", "3"),
+            ("x", "a\nb"),
+            ("x", "é"),
+            ("x", "${env:KEY"),
+            ("x", "${env:}"),
+            ("x", "${env:A B}"),
+        ] {
+            assert!(ExtraHeader::new(name, value).is_err(), "{name:?}: {value:?}");
+        }
+    }
+}
