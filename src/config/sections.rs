@@ -53,7 +53,7 @@ pub struct Model {
     pub retry_min: Duration,
     /// What the rest grows to, also where the provider asks for a longer one; never below `retry_min`.
     pub retry_max: Duration,
-    /// What a million tokens cost; `None` = only the provider says what a reply has cost.
+    /// What the model costs; `None` = only the provider says what a reply has cost.
     pub price: Option<Price>,
     /// What the offline stand-in waits before each piece of its reply.
     pub offline_pace: Duration,

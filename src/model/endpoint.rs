@@ -47,7 +47,7 @@ pub struct Endpoint {
     pub settings: RequestSettings,
     /// Further headers of every request.
     pub headers: Vec<Header>,
-    /// What its models cost, where the provider does not say what a reply has cost.
+    /// What its model costs, where the provider does not say what a reply has cost.
     pub price: Option<Price>,
 }
 

@@ -60,7 +60,8 @@ impl HttpModel {
         Ok(Self { endpoint, url, headers, exchange, template, clients: Arc::default() })
     }
 
-    /// The model `name` at the same endpoint. Both use the same connections.
+    /// The model `name` at the same endpoint. Both use the same connections. What it costs is not
+    /// known.
     #[must_use]
     pub fn with_name(&self, name: impl Into<String>) -> Self {
         let model = name.into();
@@ -68,7 +69,7 @@ impl HttpModel {
         let exchange = Exchange { model, origin, ..Exchange::clone(&self.exchange) };
         Self {
             template: Arc::new(Template::new(&self.endpoint, &exchange.model)),
-            endpoint: self.endpoint.clone(),
+            endpoint: Endpoint { price: None, ..self.endpoint.clone() },
             url: self.url.clone(),
             headers: self.headers.clone(),
             exchange: Arc::new(exchange),
@@ -154,10 +155,14 @@ impl Model for HttpModel {
         };
         let (url, body) = (self.url.clone(), self.template.write(request));
         let sending = Sending::new(client, url, body, Arc::clone(&self.template));
-        if self.endpoint.stream {
+        let events = if self.endpoint.stream {
             streamed(exchange, sending)
         } else {
             stream::once(whole(exchange, sending)).boxed_local()
+        };
+        match self.endpoint.price {
+            Some(price) => events.map(move |event| Ok(price.on(event?))).boxed_local(),
+            None => events,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What a model costs.
 
+use super::Event;
 use crate::wire::Usage;
 
-/// What a million tokens cost, in whatever currency the provider is paid.
+/// What a million tokens cost, in US dollars.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
     /// Of the request.
@@ -24,6 +25,15 @@ impl Price {
             + tokens(usage.output_tokens) * self.output;
         sum / 1e6
     }
+
+    /// Adds the cost to a reply whose provider counted its tokens and did not say what they cost.
+    pub(super) fn on(self, event: Event) -> Event {
+        let Event::Reply(mut reply) = event else { return event };
+        if let Some(usage) = &mut reply.usage {
+            usage.cost = usage.cost.or(Some(self.cost(usage)));
+        }
+        Event::Reply(reply)
+    }
 }
 
 /// The number, exact up to 2⁵³.
@@ -39,7 +49,8 @@ mod tests {
     const PRICE: Price = Price { input: 2.0, output: 8.0, cached_input: Some(0.5) };
 
     fn usage(input_tokens: u64, cached_tokens: u64, output_tokens: u64) -> Usage {
-        Usage { input_tokens, cached_tokens, output_tokens, reasoning_tokens: 10 }
+        let reasoning_tokens = 10;
+        Usage { input_tokens, cached_tokens, output_tokens, reasoning_tokens, cost: None }
     }
 
     #[track_caller]

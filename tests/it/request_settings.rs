@@ -1,6 +1,7 @@
 //! What a request says beside the conversation, and what becomes of a field that a provider refuses.
 
-use callsheet::model::{Error, Event, Header, Request, RequestSettings, ToolChoice};
+use callsheet::model::{Error, Event, Header, Price, Request, RequestSettings, ToolChoice};
+use callsheet::wire::Usage;
 use callsheet::{ApiKey, Endpoint, HttpModel, Model};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -23,14 +24,17 @@ fn model(peer: &Peer, settings: RequestSettings) -> HttpModel {
     HttpModel::new(endpoint, "m").expect("the peer has a URL")
 }
 
-async fn ask(model: &HttpModel) -> Result<(), Error> {
+async fn ask(model: &HttpModel) -> Result<Option<Usage>, Error> {
     let messages = br#"{"role":"user","content":"hi"}"#;
     let request =
         Request { messages, tools: br#"[{"type":"function"}]"#, may_call: true, first: true };
     let mut last = Err(Error::Malformed { url: String::new(), reason: "no event".into() });
     let mut events = model.ask(request);
     while let Some(event) = events.next().await {
-        last = event.map(|event| assert!(matches!(event, Event::Began | Event::Reply(_))));
+        last = event.map(|event| match event {
+            Event::Reply(reply) => reply.usage,
+            _ => None,
+        });
     }
     last
 }
@@ -177,4 +181,22 @@ async fn a_field_is_given_up_once_and_what_a_request_is_about_never() {
         ask(&model(&peer, settings())).await.unwrap_err();
         assert_eq!(peer.heard().len(), 1, "{field}");
     }
+}
+
+#[tokio::test]
+async fn a_price_counts_where_the_provider_does_not_say_what_a_reply_has_cost() {
+    let reply = |usage: &str| REPLY.replace("]}", &format!(r#"],"usage":{usage}}}"#));
+    let silent = reply(r#"{"prompt_tokens":1000,"completion_tokens":500}"#);
+    let says = reply(r#"{"prompt_tokens":1000,"completion_tokens":500,"cost":7}"#);
+    let script = [silent.clone(), says, REPLY.to_owned(), silent.clone(), silent];
+    let peer = Peer::start(script.map(|body| vec![json(&body)]));
+    let price = Some(Price { input: 1.0, output: 2.0, cached_input: None });
+    let endpoint = Endpoint { price, ..Endpoint::new(peer.base_url()) }; // It need not stream.
+    let model = HttpModel::new(endpoint, "m").unwrap();
+    assert_eq!(ask(&model).await.unwrap().unwrap().cost, Some(0.002));
+    assert_eq!(ask(&model).await.unwrap().unwrap().cost, Some(7.0));
+    assert_eq!(ask(&model).await.unwrap(), None);
+    assert_eq!(ask(&model.with_name("other")).await.unwrap().unwrap().cost, None);
+    let unpriced = self::model(&peer, RequestSettings::default());
+    assert_eq!(ask(&unpriced).await.unwrap().unwrap().cost, None);
 }
