@@ -187,9 +187,10 @@ impl Model {
     }
 
     /// Returns the variable that is looked at for the key: the one that is set, unless that is the
-    /// default and the provider's users keep their key in another.
+    /// default and the users of the provider at this host keep their key in another. A dialect that
+    /// is named does not count: what speaks like a provider need not be trusted with its key.
     pub fn key_variable(&self) -> &str {
-        let own = self.resolved_dialect().key_variable;
+        let own = Dialect::for_url(self.base_url.as_str()).key_variable;
         own.filter(|_| self.api_key_env == DEFAULT_KEY_VARIABLE).unwrap_or(&self.api_key_env)
     }
 }
