@@ -154,7 +154,7 @@ impl Model {
             stream: section.required("stream", kind::flag)?,
             parallel_tool_calls: section.required("parallel_tool_calls", kind::flag_or_unset)?,
             request: read_request(section)?,
-            extra_headers: section.required("extra_headers", kind::headers)?,
+            extra_headers: section.optional("extra_headers", kind::headers)?.unwrap_or_default(),
             connect_time_limit: section.required("connect_time_limit_ms", kind::time_limit)?,
             first_token_time_limit: section
                 .required("first_token_time_limit_ms", kind::time_limit)?,
@@ -202,7 +202,7 @@ fn read_request(section: &mut Section<'_>) -> Result<RequestSettings, Error> {
         tool_choice: section.optional("tool_choice", kind::tool_choice)?,
         response_format: section.optional("response_format", kind::response_format)?,
         reasoning_effort: section.optional("reasoning_effort", kind::filled)?,
-        extra_body: section.required("extra_body", kind::extra_body)?,
+        extra_body: section.optional("extra_body", kind::extra_body)?.unwrap_or_default(),
     })
 }
 

@@ -153,6 +153,8 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         tool_choice = "x"
         response_format = {}
         reasoning_effort = "x"
+        extra_body = {}
+        extra_headers = {}
         price = { input = 1, output = 1, cached_input = 1 }
         [model.quirks]
         brace_close_trusted = true
