@@ -9,7 +9,7 @@ use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
-use crate::session::{Runtime, SessionOptions};
+use crate::session::{ModelRetries, Runtime, SessionOptions};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 
@@ -22,6 +22,8 @@ pub(super) fn load(common: &Common) -> Result<Config, config::Error> {
 /// A model, and the stand-in behind it if it is one.
 pub(super) struct Answerer {
     pub model: Arc<dyn Model>,
+    /// Those that are asked where it fails.
+    fallbacks: Vec<Arc<dyn Model>>,
     /// Serves as long as it is held.
     _stand_in: Option<Server>,
 }
@@ -38,7 +40,9 @@ pub(super) fn answerer(
             let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
             let model = HttpModel::new(endpoint(config, key)?, name)?;
-            Ok(Answerer { model: Arc::new(model), _stand_in: None })
+            let fallback = |name: &String| Arc::new(model.with_name(name)) as Arc<dyn Model>;
+            let fallbacks = config.model.fallbacks.iter().map(fallback).collect();
+            Ok(Answerer { model: Arc::new(model), fallbacks, _stand_in: None })
         }
         ResolvedProvider::Offline => {
             let options = mock_model::Options {
@@ -52,8 +56,17 @@ pub(super) fn answerer(
                 model.key_variable()
             ));
             let model = HttpModel::new(stand_in(config, &server.base_url()), "offline-stand-in")?;
-            Ok(Answerer { model: Arc::new(model), _stand_in: Some(server) })
+            let fallbacks = Vec::new();
+            Ok(Answerer { model: Arc::new(model), fallbacks, _stand_in: Some(server) })
         }
+    }
+}
+
+impl Answerer {
+    /// What a session is made of, by the settings and the choices, with everybody who may answer.
+    pub fn options(&self, config: &Config, choice: &Choice, tools: Arc<ToolSet>) -> SessionOptions {
+        let options = options(config, choice, Arc::clone(&self.model), tools);
+        self.fallbacks.iter().fold(options, |options, model| options.fallback(Arc::clone(model)))
     }
 }
 
@@ -110,6 +123,9 @@ fn demo_tool(tool: &config::Tool) -> ToolType {
     let mut made = Demo::named(&tool.name).tool_type(&tool.name, simulation).effects(tool.effects);
     if let Some(limit) = tool.time_limit {
         made = made.time_limit(limit);
+    }
+    if let Some(early) = tool.early {
+        made = made.early(early);
     }
     made = limited(made, tool);
     if let Some(description) = &tool.description {
@@ -187,6 +203,7 @@ pub(super) fn plain_options(
     let options = SessionOptions::new(model, tools)
         .limits(limits(config))
         .supervision(supervision)
+        .model_retries(model_retries(config))
         .max_result_bytes(session.max_result_bytes);
     match session.max_concurrency {
         Some(calls) => options.max_concurrency(calls),
@@ -194,11 +211,16 @@ pub(super) fn plain_options(
     }
 }
 
+fn model_retries(config: &Config) -> ModelRetries {
+    let config::Model { retries, retry_min, retry_max, .. } = config.model;
+    ModelRetries { retries, backoff: Backoff { min: retry_min, max: retry_max } }
+}
+
 pub(super) fn limits(config: &Config) -> Limits {
     let turn = &config.turn;
     Limits {
         mode: turn.mode,
-        early_dispatch: true,
+        early_dispatch: turn.early_dispatch,
         max_rounds: turn.max_rounds,
         max_calls_per_round: turn.max_calls_per_round,
         call_time_limit: turn.call_time_limit,

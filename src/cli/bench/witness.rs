@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 
-use crate::model::{Event, Events, Model, Request};
+use crate::model::{Dialect, Event, Events, Model, Request};
 
 /// Another model, watched. One for each session.
 pub struct Witness {
@@ -28,6 +28,14 @@ impl Witness {
 impl Model for Witness {
     fn name(&self) -> &str {
         self.model.name()
+    }
+
+    fn origin(&self) -> &str {
+        self.model.origin()
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.model.dialect()
     }
 
     fn ask(&self, request: Request<'_>) -> Events {

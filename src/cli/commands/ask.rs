@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let id = ask.session.as_deref().map(setup::session_id).transpose()?;
     let tools = setup::tools(&config, ask.choice.tools.as_deref())?;
     let answerer = setup::answerer(&config, &ask.choice, screen)?;
-    let options = setup::options(&config, &ask.choice, answerer.model.clone(), tools);
+    let options = answerer.options(&config, &ask.choice, tools);
     let options = match id {
         Some(id) => options.id(id),
         None => options,

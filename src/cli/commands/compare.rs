@@ -112,7 +112,7 @@ async fn question(
     let config = place.config;
     let tools = setup::tools(config, arguments.choice.tools.as_deref())?;
     let answerer = setup::answerer(config, &arguments.choice, screen)?;
-    let options = setup::options(config, &arguments.choice, answerer.model.clone(), tools);
+    let options = answerer.options(config, &arguments.choice, tools);
     let mut answers = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
         let limits = Limits { mode, ..setup::limits(config) };
