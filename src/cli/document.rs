@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::conversation::Problem;
 use crate::session::{Answer, FailedTurn, TurnReport};
 use crate::supervision::{CallReport, ModelRetry, RoundReport};
+use crate::wire;
 
 /// A turn.
 #[derive(Debug, Serialize)]
@@ -33,6 +34,17 @@ struct Error {
 struct Usage {
     input_tokens: u64,
     output_tokens: u64,
+    cached_tokens: u64,
+    reasoning_tokens: u64,
+    cost: Option<f64>,
+}
+
+impl Usage {
+    fn of(usage: &wire::Usage) -> Self {
+        let wire::Usage { input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost } =
+            *usage;
+        Self { input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -97,7 +109,6 @@ impl<'a> Document<'a> {
     }
 
     fn of_report(report: &'a TurnReport) -> Self {
-        let (input_tokens, output_tokens) = (report.usage.input_tokens, report.usage.output_tokens);
         Self {
             error: None,
             session: report.session.as_str(),
@@ -105,7 +116,7 @@ impl<'a> Document<'a> {
             finish: None,
             model: &report.model,
             elapsed_ms: millis(report.elapsed),
-            usage: Usage { input_tokens, output_tokens },
+            usage: Usage::of(&report.usage),
             rounds: report.rounds.iter().map(|round| Round::of(round)).collect(),
         }
     }

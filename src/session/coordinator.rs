@@ -302,6 +302,7 @@ impl Handler<GetStatus> for Coordinator {
             waiting: self.waiting.len(),
             turns: self.state.turns(),
             rounds: self.state.rounds(),
+            usage: self.state.usage(),
             calls_in_flight: self.turn.as_ref().map_or(0, |turn| turn.flight.awaited().count()),
         })
     }

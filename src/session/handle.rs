@@ -12,6 +12,7 @@ use super::{Answer, Error, EventStream, SessionEvent};
 use crate::conversation::SessionId;
 use crate::supervision::RoundReported;
 use crate::tools::TypedContext;
+use crate::wire::Usage;
 
 /// One conversation. Cheap to clone; usable from any thread and any runtime.
 ///
@@ -72,7 +73,7 @@ impl From<String> for Question {
 }
 
 /// What a session is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Status {
     /// A turn is under way.
     pub busy: bool,
@@ -84,6 +85,8 @@ pub struct Status {
     pub rounds: u64,
     /// Calls that have not ended.
     pub calls_in_flight: usize,
+    /// The tokens of all replies so far, and what they cost as far as that is known.
+    pub usage: Usage,
 }
 
 impl Session {

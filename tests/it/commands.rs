@@ -88,7 +88,10 @@ mod ask {
         let document = ended.stdout.trim_end();
         let expected = "session answer finish model elapsed_ms usage rounds";
         assert_eq!(names(document).join(" "), expected);
-        assert_eq!(names(member(document, "usage")).join(" "), "input_tokens output_tokens");
+        assert_eq!(
+            names(member(document, "usage")).join(" "),
+            "input_tokens output_tokens cached_tokens reasoning_tokens cost"
+        );
         let round = first(member(document, "rounds"));
         let expected = "round mode model_ms first_token_ms round_ms wall_ms sum_ms saved_ms \
             speedup overlap_ms overhead_ms critical_call restarts calls discarded retries";
@@ -690,6 +693,53 @@ mod others {
         assert_eq!(document["rounds"][0]["retries"][0]["error"]["code"], "model_failed");
         assert_eq!(document["answer"], "That is all.");
         assert_eq!(document["rounds"][0]["calls"][1]["outcome"], "unknown_tool");
+    }
+
+    #[test]
+    fn the_settings_say_how_often_a_model_is_asked_and_who_is_asked_after_it() {
+        let script = r#"
+            [[reply]]
+            status = 503
+            [[reply]]
+            status = 404
+            [[reply]]
+            text = "Here."
+        "#;
+        let place = place().file("script.toml", script);
+        let server = MockModel::start(&place, Some("script.toml"));
+        let setting = server.setting();
+        let ask = ["ask", "hi", "--json", "--set", &setting, "--set", "model.retries=0"];
+        let failed = place.run(&ask).complains(1, &["503"]).json();
+        assert_eq!(failed["error"]["code"], "model_failed");
+        let others = [&ask[..], &["--set", "model.fallbacks=[\"other\"]"]].concat();
+        assert_eq!(place.run(&others).with(0).json()["answer"], "Here.");
+    }
+
+    #[test]
+    fn a_price_makes_a_cost_of_the_tokens() {
+        let place = place();
+        let server = MockModel::start(&place, None);
+        let setting = server.setting();
+        let price = "model.price={ input = 1000.0, output = 2000.0 }";
+        let ask = ["ask", QUESTION, "--json", "--set", &setting, "--set", price];
+        let usage = place.run(&ask).with(0).json()["usage"].clone();
+        let tokens = |name: &str| usage[name].as_f64().expect("a number");
+        let cost = (tokens("input_tokens") + 2.0 * tokens("output_tokens")) / 1000.0;
+        assert!(cost > 0.0 && (tokens("cost") - cost).abs() < 1e-9, "{usage}");
+    }
+
+    #[test]
+    fn the_settings_say_whether_calls_begin_early() {
+        let early = |setting: &str| {
+            let ask = ["ask", QUESTION, "--json", "--set", setting];
+            let document = place().run(&ask).with(0).json();
+            let calls = document["rounds"][0]["calls"].as_array().expect("calls").clone();
+            calls.iter().filter(|call| call["early"] == true).count()
+        };
+        assert_eq!(early("turn.early_dispatch=true"), 3);
+        assert_eq!(early("turn.early_dispatch=false"), 0);
+        assert_eq!(early("tools[0].early=false"), 2);
+        assert_eq!(early("tools[0].effects=once"), 2);
     }
 
     #[test]

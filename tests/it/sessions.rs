@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use callsheet::model::{self, Events, Model, Request};
-use callsheet::testing::{ScriptedModel, reply};
+use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::tools::{Tool, ToolFuture};
 use callsheet::wire::chat;
 use callsheet::{CallContext, Error, RoundReport, Runtime, SessionOptions, ToolSet, ToolType};
 use futures_util::future::join_all;
 use futures_util::stream;
 
-use crate::support::{dynamic, seconds, sleeper};
+use crate::support::{dynamic, seconds, sleeper, stage};
 
 fn options(text: &str) -> SessionOptions {
     let model = ScriptedModel::new([reply().call("sleep", r#"{"s": 0}"#), reply().text(text)]);
@@ -58,8 +58,8 @@ fn sessions_end_with_their_runtime() {
 
 #[test]
 fn an_empty_question_is_refused() {
-    callsheet::testing::run(async {
-        let session = callsheet::testing::runtime().session(options("never"));
+    testing::run(async {
+        let session = testing::runtime().session(options("never"));
         assert!(matches!(session.ask(" \n").await, Err(Error::EmptyPrompt)));
     });
 }
@@ -72,8 +72,8 @@ fn outside_of_a_system_there_is_no_current_one() {
 
 #[test]
 fn a_session_whose_last_handle_is_gone_ends() {
-    callsheet::testing::run(async {
-        let session = callsheet::testing::runtime().session(options("bye"));
+    testing::run(async {
+        let session = testing::runtime().session(options("bye"));
         let mut events = session.events();
         session.ask("hi").await.expect("an answer");
         drop(session);
@@ -103,11 +103,11 @@ impl Model for Counting {
 
 #[test]
 fn a_burst_of_sessions_begins_a_few_at_a_time_and_in_order() {
-    callsheet::testing::run(async {
+    testing::run(async {
         let asked = Arc::new(AtomicUsize::new(0));
         let model = Arc::new(Counting(Arc::clone(&asked)));
         let options = SessionOptions::new(model, Arc::default());
-        let runtime = callsheet::testing::runtime();
+        let runtime = testing::runtime();
         let sessions: Vec<_> = (0..200).map(|_| runtime.session(options.clone())).collect();
         let questions = sessions.iter().map(|session| async {
             let answer = session.ask("go").await.expect("an answer");
@@ -138,8 +138,8 @@ impl Tool for Remembering {
 
 #[test]
 fn a_worker_that_goes_to_another_session_brings_nothing_along() {
-    callsheet::testing::run(async {
-        let runtime = callsheet::testing::runtime();
+    testing::run(async {
+        let runtime = testing::runtime();
         let ask = async |arguments: [&str; 2]| {
             let any = serde_json::json!({"type": "object"});
             let tool = ToolType::new("remember", "", any, || Remembering(Cell::new(0)));
@@ -166,8 +166,8 @@ fn a_worker_that_goes_to_another_session_brings_nothing_along() {
 
 #[test]
 fn a_session_that_is_dropped_in_the_middle_of_a_call_leaves_its_worker_fit_for_others() {
-    callsheet::testing::run(async {
-        let runtime = callsheet::testing::runtime();
+    testing::run(async {
+        let runtime = testing::runtime();
         let tools = Arc::new(ToolSet::new([sleeper()]).expect("well formed"));
         for seconds in [3600, 1] {
             let call = reply().call("sleep", &format!(r#"{{"s": {seconds}}}"#));
@@ -209,4 +209,18 @@ fn a_runtime_is_gone_at_once_although_a_tool_blocks_its_thread() {
     assert!(gone.recv_timeout(seconds(10)).is_ok(), "it waits for the tool");
     drop((release, asked));
     leaving.join().unwrap();
+}
+
+#[test]
+fn a_session_sums_up_what_its_replies_took() {
+    testing::run(async {
+        let script = [reply().text("a"), reply().call("sleep", r#"{"s": 1}"#), reply().text("b")];
+        let stage = stage(script, [sleeper()]);
+        stage.ask().await;
+        let second = stage.ask().await;
+        assert_eq!(second.report.usage.input_tokens, 20, "of the turn");
+        let status = stage.session.status().await.expect("it is there");
+        assert_eq!((status.usage.input_tokens, status.usage.output_tokens), (30, 15));
+        assert_eq!(status.usage.cost, None, "nobody said");
+    });
 }
