@@ -17,6 +17,8 @@ pub struct RoundReport {
     pub model: Duration,
     /// From the request to the first content of the reply.
     pub first_token: Option<Duration>,
+    /// From the request to the first dispatch of a call; absent where nothing ran.
+    pub dispatched: Option<Duration>,
     /// The whole round: from its request to the next one, or to the end of the turn.
     pub clock: Duration,
     /// The time during which at least one call was unfinished.
@@ -51,6 +53,8 @@ pub struct ModelRetry {
     pub model: Arc<str>,
     /// What went wrong.
     pub error: Problem,
+    /// From the round's request to the failure.
+    pub failed: Duration,
     /// The rest before the next try.
     pub waited: Duration,
 }
@@ -186,6 +190,7 @@ impl Rounds {
                     open.retries.push(ModelRetry {
                         model: Arc::clone(model),
                         error: error.clone(),
+                        failed: micros(at_us.saturating_sub(open.asked_at)),
                         waited: micros(*retry_in_us),
                     });
                 }
@@ -248,7 +253,8 @@ impl Open {
             let times = self.ends.values().map(|end| &end.times);
             times.filter(|times| times.dispatched_at_us > 0)
         };
-        let first = ran().map(|times| times.dispatched_at_us).min().unwrap_or_default();
+        let dispatched = ran().map(|times| times.dispatched_at_us).min();
+        let first = dispatched.unwrap_or_default();
         let replied_at = self.replied_at.unwrap_or(ended_at);
         let (wall, overlap) = covered(ran(), replied_at);
         let sum = ran().map(|times| times.ran_us).sum();
@@ -277,6 +283,7 @@ impl Open {
             mode: self.mode,
             model: micros(model),
             first_token: self.first_token_at.map(|at| micros(at.saturating_sub(self.asked_at))),
+            dispatched: dispatched.map(|at| micros(at.saturating_sub(self.asked_at))),
             clock: micros(clock),
             wall: micros(wall),
             sum: micros(sum),

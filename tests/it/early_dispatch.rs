@@ -66,7 +66,7 @@ fn stage_that_retries(
 
 /// When the calls began, in whole seconds after the request.
 fn begins(round: &RoundReport) -> Vec<u64> {
-    let first = round.model - round.overlap; // Where anything overlaps, without a gap.
+    let first = round.dispatched.expect("a call ran");
     round.calls.iter().map(|call| (first + call.started).as_secs()).collect()
 }
 
@@ -184,6 +184,7 @@ fn all_calls_may_have_ended_before_their_reply() {
         let round = one_round(script, reader(), limits()).await;
         assert_eq!((round.clock, round.wall), (seconds(5), Duration::ZERO));
         assert_eq!(outcomes(&round), ["ok", "ok"]);
+        assert_eq!(begins(&round), [2, 4]);
     });
 }
 
@@ -323,6 +324,7 @@ fn what_an_attempt_that_broke_off_had_begun_answers_the_same_call_of_the_next() 
         assert!(round.discarded.is_empty() && round.calls.iter().all(|call| call.early));
         let [retry] = &*round.retries else { panic!("{round:?}") };
         assert_eq!((&*retry.model, &*retry.error.code), ("scripted", "stream_cut"));
+        assert_eq!((retry.failed, round.dispatched), (seconds(3), Some(seconds(2))));
     });
 }
 

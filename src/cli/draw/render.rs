@@ -135,6 +135,7 @@ pub(in crate::cli) mod tests {
             mode: Mode::Parallel,
             model: tenths(2103),
             first_token: Some(tenths(950)),
+            dispatched: Some(tenths(2103)),
             clock: tenths(5124),
             wall: tenths(3012),
             sum: tenths(9021),
