@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::color::Style;
-use super::render::{arguments, outcome, short};
+use super::render::{Asked, arguments, outcome, short};
 use super::width::{fit, left, one_line, right, width};
 use crate::conversation::OutcomeKind;
-use crate::supervision::CallReport;
+use crate::supervision::RoundReport;
 
 /// What separates two columns.
 pub(super) const GAP: &str = "  ";
@@ -35,24 +35,32 @@ impl Line {
     }
 
     /// The model's own line.
-    pub(super) fn model(time: Duration) -> Line {
-        Line { tool: "model".to_owned(), run: short(time), ..Line::default() }
+    pub(super) fn model(report: &RoundReport) -> Line {
+        let outcome = match report.retries.len() {
+            0 => String::new(),
+            retries => format!("{} tries", retries + 1),
+        };
+        Line { tool: "model".to_owned(), run: short(report.model), outcome, ..Line::default() }
     }
 
     /// Puts a call into words.
-    pub(super) fn of(call: &CallReport) -> Line {
-        let (mark, style) = look(call.outcome);
+    pub(super) fn of(asked: Asked<'_>) -> Line {
+        let Asked { call, is_discarded } = asked;
+        let (mark, style) = if is_discarded { UNUSED } else { look(call.outcome) };
         Line {
             mark,
             tool: one_line(&call.tool),
             arguments: arguments(call),
             queue: short(call.queued),
             run: short(call.ran),
-            outcome: outcome(call),
+            outcome: outcome(asked),
             style,
         }
     }
 }
+
+/// The mark of a call whose result is none or of no use, and its style.
+const UNUSED: (&str, Style) = ("-", Style::Odd);
 
 /// Returns the mark of an outcome and its style.
 fn look(outcome: Option<OutcomeKind>) -> (&'static str, Style) {
@@ -71,7 +79,7 @@ fn look(outcome: Option<OutcomeKind>) -> (&'static str, Style) {
             | OutcomeKind::Unavailable
             | OutcomeKind::Overloaded
             | OutcomeKind::Denied,
-        ) => ("-", Style::Odd),
+        ) => UNUSED,
         Some(OutcomeKind::UnknownOutcome) => ("?", Style::Bad),
         None => ("…", Style::Odd),
     }

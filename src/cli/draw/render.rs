@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::width::{fit, one_line};
 use crate::conversation::OutcomeKind;
-use crate::supervision::{CallReport, RoundReport};
+use crate::supervision::{CallReport, ModelRetry, RoundReport};
 
 /// The most columns of arguments on a plain line.
 const ARGUMENTS: usize = 80;
 
-/// Draws a round off a terminal: a line for the round, then one per call. Nothing but foreign text
-/// is outside ASCII, and that is cleaned.
+/// Draws a round off a terminal: a line for the round, one per try of the reply that came to nothing,
+/// one per call. Nothing but foreign text is outside ASCII, and that is cleaned.
 pub fn round_lines(report: &RoundReport) -> String {
     let RoundReport { round, mode, model, wall, sum, saved, speedup, .. } = report;
     let mut lines = format!(
@@ -23,34 +23,61 @@ pub fn round_lines(report: &RoundReport) -> String {
         exact(*sum),
         exact(*saved),
     );
-    if report.restarts > 0 {
-        let _ = write!(lines, ", restarts {}", report.restarts);
+    if !report.overlap.is_zero() {
+        let _ = write!(lines, ", overlap {}", exact(report.overlap));
+    }
+    let counts = [
+        ("restarts", report.restarts as usize),
+        ("discarded", report.discarded.len()),
+        ("retries", report.retries.len()),
+    ];
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        let _ = write!(lines, ", {name} {count}");
     }
     lines.push('\n');
-    for call in &report.calls {
-        lines += &call_line(call, is_critical(report, call));
+    for (number, retry) in (1..).zip(&report.retries) {
+        lines += &retry_line(number, retry);
+    }
+    for asked in asked_calls(report) {
+        lines += &call_line(report, asked);
     }
     lines
 }
 
-fn call_line(call: &CallReport, is_critical: bool) -> String {
+fn retry_line(number: usize, retry: &ModelRetry) -> String {
+    format!(
+        "  try {number} {} {} failed {} waited {} error: {}\n",
+        one_line(&retry.model),
+        one_line(&retry.error.code),
+        exact(retry.failed),
+        exact(retry.waited),
+        one_line(&retry.error.message),
+    )
+}
+
+fn call_line(report: &RoundReport, asked: Asked<'_>) -> String {
+    let call = asked.call;
     let mut line = format!(
         "  {} {} {} {} queued {} ran {}",
         one_line(&call.id),
         one_line(&call.tool),
         fit(&arguments(call), ARGUMENTS, "..."),
-        outcome(call),
+        outcome(asked),
         exact(call.queued),
         exact(call.ran),
     );
     for (name, time) in
         [("startup", call.startup), ("back-off", call.backoff), ("waited", call.waited)]
     {
-        if !time.is_zero() {
-            let _ = write!(line, " {name} {}", exact(time));
+        let time = exact(time);
+        if time != exact(Duration::ZERO) {
+            let _ = write!(line, " {name} {time}");
         }
     }
-    if is_critical {
+    if call.early {
+        line += " early";
+    }
+    if is_critical(report, asked) {
         line += " critical";
     }
     if let Some(problem) = &call.error {
@@ -59,14 +86,29 @@ fn call_line(call: &CallReport, is_critical: bool) -> String {
     line + "\n"
 }
 
+/// A call that was asked for, once and for all or only while the reply was being written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) call: &'a CallReport,
+    /// The finished reply did not ask for it.
+    pub(super) is_discarded: bool,
+}
+
+/// The calls of the reply in their order, then those that were discarded.
+pub(super) fn asked_calls(report: &RoundReport) -> impl Iterator<Item = Asked<'_>> {
+    let asked = |is_discarded| move |call| Asked { call, is_discarded };
+    report.calls.iter().map(asked(false)).chain(report.discarded.iter().map(asked(true)))
+}
+
 /// Counts calls in words.
 pub(super) fn calls(count: usize) -> String {
     if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
 }
 
-/// Says whether the round waited for `call` to the end.
-pub(super) fn is_critical(report: &RoundReport, call: &CallReport) -> bool {
-    report.critical_call.as_deref() == Some(&*call.id)
+/// Says whether the round waited for the call to the end. One that was discarded may have had the
+/// same id.
+pub(super) fn is_critical(report: &RoundReport, Asked { call, is_discarded }: Asked<'_>) -> bool {
+    !is_discarded && report.critical_call.as_deref() == Some(&*call.id)
 }
 
 /// Returns the arguments on one line; `-` for those that could not be read.
@@ -74,10 +116,16 @@ pub(super) fn arguments(call: &CallReport) -> String {
     call.arguments.as_deref().map_or_else(|| "-".to_owned(), one_line)
 }
 
-/// Names how the call ended, and after how many tries if there was more than one.
-pub(super) fn outcome(call: &CallReport) -> String {
-    let name = call.outcome.map_or("unfinished", OutcomeKind::as_str);
-    if call.attempts > 1 { format!("{name}, {} tries", call.attempts) } else { name.to_owned() }
+/// Names how the call ended, after how many tries if there was more than one, and whether for nothing.
+pub(super) fn outcome(Asked { call, is_discarded }: Asked<'_>) -> String {
+    let mut outcome = call.outcome.map_or("unfinished", OutcomeKind::as_str).to_owned();
+    if call.attempts > 1 {
+        let _ = write!(outcome, ", {} tries", call.attempts);
+    }
+    if is_discarded {
+        outcome += ", discarded";
+    }
+    outcome
 }
 
 /// Writes a time to a tenth of a millisecond.
@@ -204,6 +252,54 @@ pub(in crate::cli) mod tests {
         report
     }
 
+    /// Two calls, the first of which begins when the second opens, both before the reply ends.
+    pub(crate) fn early_round() -> RoundReport {
+        let mut report = round(vec![
+            call(1, "get_weather", r#"{"city":"Tokyo"}"#, 3000),
+            call(2, "get_stock_price", r#"{"symbol":"ACME"}"#, 3000),
+        ]);
+        for call in &mut report.calls {
+            call.early = true;
+        }
+        report.calls[1].started = tenths(2000);
+        report.model = tenths(5000);
+        report.dispatched = Some(tenths(2100));
+        (report.wall, report.overlap, report.clock) = (tenths(5000), tenths(2900), tenths(7109));
+        (report.sum, report.saved, report.speedup) = (tenths(6000), tenths(1000), 1.2);
+        report.critical_call = Some(Arc::from("call_2"));
+        report
+    }
+
+    /// A reply that broke off: one of its calls had ended by then, one goes on until the next try of
+    /// the reply has ended and has not asked for it.
+    pub(crate) fn retried_round() -> RoundReport {
+        let mut report = round(vec![call(1, "get_weather", r#"{"city":"Tokyo"}"#, 3000)]);
+        report.calls[0].early = true;
+        report.calls[0].started = tenths(9000);
+        let mut ended = call(1, "get_weather", r#"{"city":"Kyoto"}"#, 1000);
+        let mut stopped = call(2, "get_stock_price", "{\"symbol\":\"\u{1b}[2JACME\"}", 8500);
+        (ended.early, stopped.early) = (true, true);
+        stopped.started = tenths(1500);
+        stopped.outcome = Some(OutcomeKind::Cancelled);
+        let message = "the finished reply does not ask for it".to_owned();
+        stopped.error = Some(Problem { code: "cancelled".into(), message });
+        report.discarded = vec![ended, stopped];
+        let message =
+            "the reply of http://127.0.0.1:1/v1 was cut:\n\u{1b}[2Jend of file in a chunk";
+        report.retries = vec![ModelRetry {
+            model: "some/model".into(),
+            error: Problem { code: "stream_cut".into(), message: message.to_owned() },
+            failed: tenths(4000),
+            waited: tenths(5000),
+        }];
+        report.model = tenths(12_000);
+        report.dispatched = Some(tenths(2000));
+        (report.wall, report.overlap, report.clock) =
+            (tenths(11_500), tenths(9500), tenths(14_009));
+        (report.sum, report.saved, report.speedup) = (tenths(12_500), tenths(1000), 1.087);
+        report
+    }
+
     #[test]
     fn a_good_round_as_plain_lines() {
         let expected = "\
@@ -236,6 +332,28 @@ round 1: 4 calls, parallel, model 210.3 ms, wall 301.2 ms, sum 902.1 ms, saved 6
   call_4 get_news_headlines {\"topic\":\"UN\"} overloaded queued 0.0 ms ran 0.0 ms error: 1000 calls wait already; not run, ask again later
 ";
         assert_eq!(round_lines(&cared_for_round()), expected);
+    }
+
+    #[test]
+    fn an_early_round_as_plain_lines() {
+        let expected = "\
+round 1: 2 calls, parallel, model 500.0 ms, wall 500.0 ms, sum 600.0 ms, saved 100.0 ms, speedup 1.20, overlap 290.0 ms
+  call_1 get_weather {\"city\":\"Tokyo\"} ok queued 0.0 ms ran 300.0 ms early
+  call_2 get_stock_price {\"symbol\":\"ACME\"} ok queued 0.0 ms ran 300.0 ms early critical
+";
+        assert_eq!(round_lines(&early_round()), expected);
+    }
+
+    #[test]
+    fn a_reply_that_broke_off_and_its_calls_as_plain_lines() {
+        let expected = "\
+round 1: 1 call, parallel, model 1200.0 ms, wall 1150.0 ms, sum 1250.0 ms, saved 100.0 ms, speedup 1.09, overlap 950.0 ms, discarded 2, retries 1
+  try 1 some/model stream_cut failed 400.0 ms waited 500.0 ms error: the reply of http://127.0.0.1:1/v1 was cut: end of file in a chunk
+  call_1 get_weather {\"city\":\"Tokyo\"} ok queued 0.0 ms ran 300.0 ms early critical
+  call_1 get_weather {\"city\":\"Kyoto\"} ok, discarded queued 0.0 ms ran 100.0 ms early
+  call_2 get_stock_price {\"symbol\":\"ACME\"} cancelled, discarded queued 0.0 ms ran 850.0 ms early error: the finished reply does not ask for it
+";
+        assert_eq!(round_lines(&retried_round()), expected);
     }
 
     #[test]
