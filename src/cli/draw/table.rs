@@ -47,7 +47,7 @@ pub fn round_table(report: &RoundReport, width: usize, color: bool) -> String {
     }
     text += &left_out(report, &shown);
     text += &failures(report, width, color);
-    text + &Style::Dim.paint(&legend(&drawn), color)
+    text + &legend(&drawn, color)
 }
 
 /// Returns when the first call was dispatched.
@@ -123,14 +123,17 @@ fn failures(report: &RoundReport, columns: usize, color: bool) -> String {
 }
 
 /// Explains what was drawn and does not explain itself.
-fn legend(drawn: &str) -> String {
+fn legend(drawn: &str, color: bool) -> String {
     let blocks = Phase::EXPLAINED.into_iter().filter(|phase| drawn.contains(phase.block()));
     let mut legend: Vec<String> =
         blocks.map(|phase| format!("{} {}", phase.block(), phase.name())).collect();
     if drawn.contains('◀') && !drawn.contains("◀ critical") {
         legend.push("◀ critical".to_owned());
     }
-    if legend.is_empty() { String::new() } else { format!("  {}\n", legend.join(GAP)) }
+    if legend.is_empty() {
+        return String::new();
+    }
+    Style::Dim.paint(&format!("  {}", legend.join(GAP)), color) + "\n"
 }
 
 /// Picks the calls that get a line, in their order.
@@ -389,6 +392,7 @@ round 1 · parallel · 1 call · model 1200 ms · wall 1150 ms · sum 1250 ms
         for report in [good_round(), bad_round(), retried_round()] {
             let colored = round_table(&report, 100, true);
             assert!(colored.contains("\u{1b}[3"));
+            assert!(!colored.contains("\n\u{1b}[0m"), "no line ends within a color: {colored:?}");
             let plain = clean(&colored)
                 .lines()
                 .map(|line| line.trim_end().to_owned() + "\n")
