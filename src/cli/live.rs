@@ -2,13 +2,15 @@
 //! the account of each round when it is over.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::draw::clean::Cleaner;
 use super::draw::render::round_lines;
 use super::draw::table::round_table;
+use super::draw::width::{fit_end, one_line};
+use super::running_text::RunningText;
 use super::screen::Screen;
 use super::status::Closed;
 use crate::conversation::{AskedCall, Event, Place, Record};
@@ -21,6 +23,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// all are drawn when one changes.
 const MAX_LINES: usize = 16;
 
+/// Columns that text which is held back leaves free, for the margin of the lines and the cursor.
+const BESIDE_TEXT: usize = 4;
+
 /// Follows the events of one session.
 pub(super) struct Live<'a> {
     screen: &'a Screen,
@@ -31,9 +36,11 @@ pub(super) struct Live<'a> {
     others: HashSet<Place>,
     /// The line that counts them; there while there are any.
     count: Option<ProgressBar>,
-    cleaner: Cleaner,
-    /// Text of the reply under way that is on the screen already.
-    streamed: String,
+    text: RunningText,
+    /// The line that shows what is held back of the text; there while anything is.
+    held: Option<ProgressBar>,
+    /// The model whose try of the reply came to nothing.
+    failed: Option<Arc<str>>,
 }
 
 impl<'a> Live<'a> {
@@ -45,39 +52,51 @@ impl<'a> Live<'a> {
             lines: HashMap::new(),
             others: HashSet::new(),
             count: None,
-            cleaner: Cleaner::default(),
-            streamed: String::new(),
+            text: RunningText::default(),
+            held: None,
+            failed: None,
         }
     }
 
     /// Shows what `record` changes.
     pub fn show(&mut self, record: &Record) -> Result<(), Closed> {
         if let Some(report) = self.rounds.on(record.at_us, &record.event) {
+            self.end_text()?;
             self.screen.note(&draw(self.screen, &report));
         }
         match &record.event {
             Event::TextStreamed { text } if self.screen.is_terminal() => {
-                let piece = self.cleaner.push(text);
+                let piece = self.text.push(text, self.has_lines());
                 self.screen.data(&piece)?;
-                self.streamed.push_str(&piece);
+                self.show_held();
             }
             Event::Replied { calls, .. } => {
                 if !calls.is_empty() {
                     self.end_text()?;
+                    self.text.take_has_come(); // It is not the answer.
                 }
                 self.calls = calls.to_vec();
             }
-            Event::ModelFailed { error, retry_in_us, .. } => {
-                let void = if self.streamed.is_empty() { "" } else { "the text so far is void: " };
+            Event::ModelFailed { model, error, retry_in_us, .. } => {
                 self.end_text()?;
-                let message = one_line(&error.message);
-                let rest = Duration::from_micros(*retry_in_us).as_secs_f64();
-                self.screen.note(&format!("{void}{message}; asking again in {rest:.1} s"));
+                let is_void = self.text.take_has_come();
+                let void = if is_void { "the text so far is void: " } else { "" };
+                if is_void && !self.screen.shows_notes() {
+                    self.screen.data_line("[the text so far is void]")?;
+                }
+                let (message, when) = (one_line(&error.message), rest(*retry_in_us));
+                self.screen.note(&format!("{void}{message}; asking again {when}"));
+                self.failed = Some(Arc::clone(model));
+            }
+            Event::ModelAsked { model: Some(model), .. } => {
+                if self.failed.take().is_some_and(|failed| failed != *model) {
+                    self.screen.note(&format!("asking {} instead", one_line(model)));
+                }
             }
             Event::CallStarted { reply_attempt, ordinal, tool, arguments, .. } => {
                 let asked = self.calls.get(*ordinal as usize).map(|call| &call.arguments);
                 let arguments = arguments.as_ref().or(asked).map(|text| one_line(text));
-                self.begin(at(*reply_attempt, *ordinal), tool, arguments.unwrap_or_default());
+                self.begin(at(*reply_attempt, *ordinal), tool, arguments.unwrap_or_default())?;
             }
             Event::CallProgressed { reply_attempt, ordinal, message, .. } => {
                 self.say(at(*reply_attempt, *ordinal), one_line(message));
@@ -91,11 +110,11 @@ impl<'a> Live<'a> {
                 self.say(at(*reply_attempt, *ordinal), message);
             }
             Event::CallEnded { reply_attempt, ordinal, .. } => {
-                self.end(at(*reply_attempt, *ordinal));
+                self.end(at(*reply_attempt, *ordinal))?;
             }
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
-            | Event::ModelAsked { .. }
+            | Event::ModelAsked { model: None, .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::WorkerRestarted { .. } // The log tells of it.
@@ -108,34 +127,33 @@ impl<'a> Live<'a> {
 
     /// Prints the answer, unless it is on the screen already.
     pub fn finish(mut self, answer: &str) -> Result<(), Closed> {
-        if self.streamed.is_empty() {
-            return self.screen.foreign_line(answer);
-        }
-        self.end_text()
+        self.end_text()?;
+        if self.text.take_has_come() { Ok(()) } else { self.screen.foreign_line(answer) }
     }
 
     /// Clears away what was drawn of a turn that was broken off.
     pub fn clear(&mut self) {
-        for (_, line) in self.lines.drain() {
-            line.finish_and_clear();
+        for (_, line) in std::mem::take(&mut self.lines) {
+            self.remove(&line);
         }
         self.others.clear();
         self.show_count();
         let _ = self.end_text();
     }
 
-    fn begin(&mut self, place: Place, tool: &str, arguments: String) {
+    fn begin(&mut self, place: Place, tool: &str, arguments: String) -> Result<(), Closed> {
         if self.screen.lines.is_hidden() {
-            return;
+            return Ok(());
         }
         if self.lines.len() >= MAX_LINES {
             self.others.insert(place);
-            return self.show_count();
+            self.show_count();
+            return Ok(());
         }
-        let line = self.line("{spinner} {prefix}  {elapsed}  {wide_msg}");
-        line.set_prefix(tool.to_owned());
-        line.set_message(arguments);
+        self.screen.end_line()?;
+        let line = self.line("{spinner} {prefix}  {elapsed}  {wide_msg}", tool, arguments);
         self.lines.insert(place, line);
+        Ok(())
     }
 
     fn say(&self, place: Place, message: String) {
@@ -144,49 +162,96 @@ impl<'a> Live<'a> {
         }
     }
 
-    fn end(&mut self, place: Place) {
+    fn end(&mut self, place: Place) -> Result<(), Closed> {
         if let Some(line) = self.lines.remove(&place) {
-            line.finish_and_clear();
-            self.screen.lines.remove(&line);
+            self.remove(&line);
         } else if self.others.remove(&place) {
             self.show_count();
         }
+        if self.has_lines() {
+            return Ok(());
+        }
+        let text = self.text.take_held();
+        self.show_held();
+        self.screen.data(&text)
+    }
+
+    /// Says whether lines of calls are drawn.
+    fn has_lines(&self) -> bool {
+        !self.lines.is_empty() || self.count.is_some()
     }
 
     /// A new line, above the one that counts.
-    fn line(&self, template: &str) -> ProgressBar {
-        let line = ProgressBar::new_spinner();
+    fn line(&self, template: &str, prefix: &str, message: String) -> ProgressBar {
+        let line = styled(template).with_prefix(prefix.to_owned()).with_message(message);
         let line = match &self.count {
             Some(count) => self.screen.lines.insert_before(count, line),
             None => self.screen.lines.add(line),
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            line.set_style(style);
-        }
         line.enable_steady_tick(TICK);
         line
+    }
+
+    fn remove(&self, line: &ProgressBar) {
+        line.finish_and_clear();
+        self.screen.lines.remove(line);
     }
 
     /// Says how many calls in flight have no line.
     fn show_count(&mut self) {
         if self.others.is_empty() {
             if let Some(count) = self.count.take() {
-                count.finish_and_clear();
-                self.screen.lines.remove(&count);
+                self.remove(&count);
             }
             return;
         }
-        let count = self.count.take().unwrap_or_else(|| self.line("{spinner} {wide_msg}"));
-        count.set_message(format!("and {} more", self.others.len()));
-        self.count = Some(count);
+        let message = format!("and {} more", self.others.len());
+        match &self.count {
+            Some(count) => count.set_message(message),
+            None => self.count = Some(self.line("{spinner} {wide_msg}", "", message)),
+        }
     }
 
-    fn end_text(&mut self) -> Result<(), Closed> {
-        let streamed = std::mem::take(&mut self.streamed);
-        if streamed.is_empty() || streamed.ends_with('\n') {
-            return Ok(());
+    /// Shows the end of what is held back of the text, above the lines of calls.
+    fn show_held(&mut self) {
+        let held = self.text.held().replace('\t', " ");
+        if held.trim().is_empty() {
+            if let Some(line) = self.held.take() {
+                self.remove(&line);
+            }
+            return;
         }
-        self.screen.data("\n")
+        let shown = fit_end(&held, self.screen.width().saturating_sub(BESIDE_TEXT), "…");
+        let line = self.held.get_or_insert_with(|| self.screen.lines.insert(0, styled("{msg}")));
+        line.set_message(shown);
+    }
+
+    /// Ends the line of text, and prints what was held back of it.
+    fn end_text(&mut self) -> Result<(), Closed> {
+        let mut text = self.text.take_held();
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        self.show_held();
+        self.screen.data(&text)?;
+        self.screen.end_line()
+    }
+}
+
+/// A line that looks like `template`.
+fn styled(template: &str) -> ProgressBar {
+    let line = ProgressBar::new_spinner();
+    match ProgressStyle::with_template(template) {
+        Ok(style) => line.with_style(style),
+        Err(_) => line,
+    }
+}
+
+/// Says when the next try begins.
+fn rest(micros: u64) -> String {
+    match micros {
+        0 => "at once".to_owned(),
+        _ => format!("in {:.1} s", Duration::from_micros(micros).as_secs_f64()),
     }
 }
 
@@ -201,9 +266,4 @@ pub(super) fn draw(screen: &Screen, report: &RoundReport) -> String {
 
 fn at(reply_attempt: u32, ordinal: u32) -> Place {
     Place { reply_attempt, ordinal }
-}
-
-fn one_line(text: &str) -> String {
-    let words = super::draw::clean::clean(text);
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use indicatif::MultiProgress;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -10,7 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::args::Common;
-use super::screen::Screen;
+use super::screen::{ErrorLines, Screen};
 use crate::config::{Config, LogFormat, LogLevel};
 
 /// Sends what `config` and `-v` ask for to standard error. Of the libraries below only warnings are
@@ -34,18 +33,18 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
 }
 
-/// Standard error, with the lines of calls in flight out of the way of each line written.
+/// Standard error, with what is drawn there out of the way of each line written.
 fn between(screen: &Screen) -> impl Fn() -> Between + Send + Sync + 'static {
-    let lines = screen.lines.clone();
+    let lines = screen.error_lines();
     move || Between(lines.clone())
 }
 
-struct Between(MultiProgress);
+struct Between(ErrorLines);
 
 impl io::Write for Between {
     /// Gets a whole line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().lock().write_all(line))?;
+        self.0.write(line)?;
         Ok(line.len())
     }
 

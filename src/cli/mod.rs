@@ -10,6 +10,7 @@ mod fixed_model;
 mod live;
 mod logging;
 mod margin;
+mod running_text;
 mod screen;
 mod setup;
 mod signals;

@@ -1,6 +1,8 @@
 //! The only place that prints: data to standard output, all else to standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -21,6 +23,29 @@ pub(super) struct Screen {
     color: bool,
     /// Draws the lines of calls in flight, on standard error.
     pub lines: MultiProgress,
+    /// On the terminal the cursor stands after text that has no line end yet.
+    line_is_open: Arc<AtomicBool>,
+}
+
+/// Standard error for whoever writes whole lines: what is drawn there, and an unfinished line of text
+/// on the same terminal, are out of their way.
+#[derive(Clone, Debug)]
+pub(super) struct ErrorLines {
+    lines: MultiProgress,
+    line_is_open: Option<Arc<AtomicBool>>,
+}
+
+impl ErrorLines {
+    /// Writes `lines`, with the last line's end.
+    pub fn write(&self, lines: &[u8]) -> io::Result<()> {
+        self.lines.suspend(|| {
+            let mut out = io::stderr().lock();
+            if self.line_is_open.as_ref().is_some_and(|open| open.swap(false, Ordering::Relaxed)) {
+                out.write_all(b"\n")?;
+            }
+            out.write_all(lines)
+        })
+    }
 }
 
 impl Screen {
@@ -39,7 +64,8 @@ impl Screen {
         };
         let lines = MultiProgress::with_draw_target(target);
         let to_terminal = io::stdout().is_terminal();
-        Self { output, quiet, to_terminal, errors_to_terminal, color, lines }
+        let line_is_open = Arc::default();
+        Self { output, quiet, to_terminal, errors_to_terminal, color, lines, line_is_open }
     }
 
     /// Says whether standard output is a terminal.
@@ -50,6 +76,11 @@ impl Screen {
     /// Says whether standard error is a terminal, on which tables can be drawn.
     pub fn draws(&self) -> bool {
         self.errors_to_terminal
+    }
+
+    /// Says whether notes are seen on a terminal.
+    pub fn shows_notes(&self) -> bool {
+        self.errors_to_terminal && !self.quiet
     }
 
     /// Says whether to color what goes to standard error.
@@ -64,10 +95,29 @@ impl Screen {
         columns.or_else(terminal).unwrap_or(100)
     }
 
-    /// Prints `text` to standard output, as it is.
+    /// Prints `text` to standard output, as it is. While lines of calls are drawn it has to end with a
+    /// line's end.
     pub fn data(&self, text: &str) -> Result<(), Closed> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_| Closed)
+        if text.is_empty() {
+            return Ok(());
+        }
+        let write = || {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|_| Closed)
+        };
+        if !self.to_terminal {
+            return write(); // Nothing is drawn there, and whoever reads it may be slow.
+        }
+        self.lines.suspend(|| {
+            write()?;
+            self.line_is_open.store(!text.ends_with('\n'), Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Ends the line of text on the terminal, if it has no end yet.
+    pub fn end_line(&self) -> Result<(), Closed> {
+        if self.line_is_open.load(Ordering::Relaxed) { self.data("\n") } else { Ok(()) }
     }
 
     /// Prints `line` and a line end to standard output.
@@ -84,7 +134,7 @@ impl Screen {
     /// Prints `text`, whole lines, to standard error, unless it is to be quiet.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            self.error_lines(text);
+            write_lines(&self.error_lines(), text);
         }
     }
 
@@ -95,27 +145,27 @@ impl Screen {
             text.push_str("\n  ");
             text.push_str(advice);
         }
-        self.error_lines(&text);
+        write_lines(&self.error_lines(), &text);
     }
 
     /// What prints a panic to standard error, from whatever thread; also when it is to be quiet, for
     /// a panic is no report.
     pub fn panics(&self) -> impl Fn(&str) + Send + Sync + 'static {
-        let lines = self.lines.clone();
-        move |text| error_lines(&lines, &clean(text))
+        let lines = self.error_lines();
+        move |text| write_lines(&lines, &clean(text))
     }
 
-    fn error_lines(&self, text: &str) {
-        error_lines(&self.lines, text);
+    /// Standard error, for others that write to it.
+    pub fn error_lines(&self) -> ErrorLines {
+        let line_is_open = self.errors_to_terminal.then(|| Arc::clone(&self.line_is_open));
+        ErrorLines { lines: self.lines.clone(), line_is_open }
     }
 }
 
-/// Prints `text`, whole lines, to standard error, with the lines of calls in flight out of the way.
-fn error_lines(lines: &MultiProgress, text: &str) {
-    lines.suspend(|| {
-        // Nobody can be told that standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
-    });
+/// Prints `text`, whole lines, to standard error.
+fn write_lines(lines: &ErrorLines, text: &str) {
+    // Nobody can be told that standard error is gone.
+    let _ = lines.write(format!("{}\n", text.trim_end_matches('\n')).as_bytes());
 }
 
 fn advice(error: &anyhow::Error) -> Option<&'static str> {

@@ -743,6 +743,39 @@ mod others {
     }
 
     #[test]
+    fn a_reply_that_breaks_off_and_calls_that_begin_early_are_told_of() {
+        let script = r#"
+            [[reply]]
+            text = "It is warm."
+            cut_after = 2
+            times = 1
+            [[reply]]
+            token_delay_ms = 20
+            calls = [
+                { name = "get_weather", arguments = { city = "Tokyo" } },
+                { name = "get_weather", arguments = { city = "Oslo" } },
+            ]
+            [[reply]]
+            text = "That is all."
+        "#;
+        let place = place().file("script.toml", script);
+        let server = MockModel::start(&place, Some("script.toml"));
+        let ended = place.run(&["ask", "hi", "--set", &server.setting()]).with(0);
+        assert_eq!(ended.stdout, "That is all.\n", "what became void is not in it");
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        let [failed, round, retry, early, last] = lines[..] else { panic!("{ended:#?}") };
+        assert!(failed.starts_with("the reply of http://"), "{failed}");
+        assert!(
+            failed.contains(" was cut: ") && failed.contains("; asking again in 0."),
+            "{failed}"
+        );
+        assert!(round.contains(", overlap ") && round.ends_with(", retries 1"), "{round}");
+        assert!(retry.starts_with("  try 1 ") && retry.contains(" stream_cut failed "), "{retry}");
+        assert!(early.contains("Tokyo") && early.contains(" early"), "{early}");
+        assert!(last.contains("Oslo"), "{last}");
+    }
+
+    #[test]
     fn a_script_that_cannot_be_read_is_named_with_its_line() {
         let place = Place::new()
             .file("typo.toml", "[[reply]]\ntext = \"a\"\ntxet = \"b\"\n")

@@ -51,12 +51,12 @@ const JOINING: &[(u32, u32)] = &[
 ];
 
 /// Returns the columns of one line of text.
-pub(super) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.chars().map(char_width).sum()
 }
 
 /// Cuts `text` to at most `columns`; `mark` stands for what is cut.
-pub(super) fn fit(text: &str, columns: usize, mark: &str) -> String {
+pub fn fit(text: &str, columns: usize, mark: &str) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -68,6 +68,12 @@ pub(super) fn fit(text: &str, columns: usize, mark: &str) -> String {
     };
     let kept: String = text.chars().take_while(fits).collect();
     if columns < width(mark) { kept } else { kept + mark }
+}
+
+/// Cuts `text` to at most `columns` from its beginning on; `mark` stands for what is cut.
+pub fn fit_end(text: &str, columns: usize, mark: &str) -> String {
+    let turned = |text: &str| text.chars().rev().collect::<String>();
+    turned(&fit(&turned(text), columns, mark))
 }
 
 /// Fills `text` with blanks on its right.
@@ -133,6 +139,8 @@ mod tests {
         assert_eq!(fit("Tokyo", 4, "…"), "Tok…");
         assert_eq!(fit("東京都", 4, "…"), "東…");
         assert_eq!(fit("Tokyo", 0, "…"), "");
+        assert_eq!(fit_end("Tokyo", 5, "…"), "Tokyo");
+        assert_eq!(fit_end("東京都", 4, "…"), "…都");
         assert_eq!(left("東", 4) + "|" + &right("a", 3), "東  |  a");
     }
 
