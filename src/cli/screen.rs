@@ -1,8 +1,9 @@
 //! The only place that prints: data to standard output, all else to standard error.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
@@ -12,6 +13,9 @@ use super::draw::color::use_color;
 use super::margin::Margin;
 use super::status::{Closed, UsageError};
 use crate::session::{Cause, Error};
+
+/// How long a thread that panics waits until that is printed.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Standard output and standard error, as they are today.
 #[derive(Debug)]
@@ -152,7 +156,12 @@ impl Screen {
     /// a panic is no report.
     pub fn panics(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let lines = self.error_lines();
-        move |text| write_lines(&lines, &clean(text))
+        move |text| {
+            let text = clean(text);
+            if lines.lines.is_hidden() || !write_elsewhere(&lines, text.clone().into_owned()) {
+                write_lines(&lines, &text);
+            }
+        }
     }
 
     /// Standard error, for others that write to it.
@@ -166,6 +175,20 @@ impl Screen {
 fn write_lines(lines: &ErrorLines, text: &str) {
     // Nobody can be told that standard error is gone.
     let _ = lines.write(format!("{}\n", text.trim_end_matches('\n')).as_bytes());
+}
+
+/// Prints `text` from a thread of its own: on one that panics indicatif moves nothing out of the way.
+/// Answers with false if there can be no such thread.
+fn write_elsewhere(lines: &ErrorLines, text: String) -> bool {
+    let lines = lines.clone();
+    let (tell, written) = mpsc::channel();
+    let write = move || {
+        write_lines(&lines, &text);
+        let _ = tell.send(());
+    };
+    let is_begun = std::thread::Builder::new().spawn(write).is_ok();
+    let _ = written.recv_timeout(PATIENCE); // Whoever panics may hold what the lines need.
+    is_begun
 }
 
 fn advice(error: &anyhow::Error) -> Option<&'static str> {
