@@ -743,6 +743,20 @@ mod others {
     }
 
     #[test]
+    fn who_is_asked_instead_is_told() {
+        let refusal = "[[reply]]\nstatus = 404\n[[reply]]\ntext = \"Here.\"\n";
+        let place = place().file("script.toml", refusal);
+        let server = MockModel::start(&place, Some("script.toml"));
+        let others = "model.fallbacks=[\"other\"]";
+        let ended = place.run(&["ask", "hi", "--set", &server.setting(), "--set", others]).with(0);
+        assert_eq!(ended.stdout, "Here.\n");
+        let lines: Vec<_> = ended.stderr.lines().collect();
+        let [failed, next] = lines[..] else { panic!("{ended:#?}") };
+        assert!(failed.ends_with("; asking again at once"), "{failed}");
+        assert_eq!(next, "asking other instead");
+    }
+
+    #[test]
     fn a_reply_that_breaks_off_and_calls_that_begin_early_are_told_of() {
         let script = r#"
             [[reply]]
