@@ -123,13 +123,24 @@ fn sent_again(raw: &str, tail: Tail, last_piece: usize) -> Option<&str> {
     (tail == Tail::Whole && repeats && kind(last) == Some(Kind::Object)).then_some(last)
 }
 
-/// True when `text` starts with `beginning`, blanks in either left aside.
+/// True when the JSON `text` starts with `beginning`, blanks between its tokens left aside.
 pub(super) fn starts_with_loosely(text: &str, beginning: &str) -> bool {
-    let mut rest = text.bytes().filter(|byte| !byte.is_ascii_whitespace());
-    beginning
-        .bytes()
-        .filter(|byte| !byte.is_ascii_whitespace())
-        .all(|byte| rest.next() == Some(byte))
+    let mut rest = without_blanks(text);
+    without_blanks(beginning).all(|byte| rest.next() == Some(byte))
+}
+
+/// The bytes of a JSON text but for the blanks that are in no string.
+fn without_blanks(text: &str) -> impl Iterator<Item = u8> {
+    let (mut in_string, mut escaped) = (false, false);
+    text.bytes().filter(move |byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_string,
+            b'"' => in_string = !in_string,
+            _ => return in_string || !byte.is_ascii_whitespace(),
+        }
+        true
+    })
 }
 
 /// The kind of one JSON value.

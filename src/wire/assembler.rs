@@ -190,7 +190,7 @@ struct Slot {
     id: Option<String>,
     name: String,
     arguments: String,
-    /// Offset in `arguments` of their last piece.
+    /// Offset in `arguments` of their last piece that was not blank.
     last_piece: usize,
     closing: Closing,
     /// Offset in `arguments` just behind the brace that closed them.
@@ -216,12 +216,7 @@ impl Slot {
             Fragment::None => {}
             Fragment::Text(text) => self.add_text(&text, ordinal, events),
             Fragment::Json(json) if is_empty_object(&json) => {} // Nothing, or a placeholder.
-            Fragment::Json(json)
-                if self.arguments.is_empty() || is_empty_object(&self.arguments) =>
-            {
-                self.add_text(&json, ordinal, events);
-            }
-            Fragment::Json(_) => {} // The text says it already.
+            Fragment::Json(json) => self.add_text(&json, ordinal, events),
         }
     }
 
@@ -235,7 +230,9 @@ impl Slot {
     }
 
     fn add_text(&mut self, text: &str, ordinal: usize, events: &mut Vec<StreamEvent>) {
-        self.last_piece = self.arguments.len();
+        if !text.trim_ascii().is_empty() {
+            self.last_piece = self.arguments.len();
+        }
         let mut rest = text;
         while !rest.is_empty() {
             let Some(end) = self.end else {

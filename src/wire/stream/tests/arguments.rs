@@ -53,6 +53,39 @@ fn d20_all_of_the_arguments_again_is_no_harm() {
 }
 
 #[test]
+fn d20_what_comes_behind_the_repetition_does_not_hide_it() {
+    let first = piece(Some(0), Some("a"), Some("f"), "{\"x\": 1, ");
+    let all = piece(Some(0), None, None, "{\"x\": 1, \"y\": 2}");
+    for behind in ["", " ", "\n"] {
+        let behind = piece(Some(0), None, None, behind);
+        check(&[first.clone(), all.clone(), behind], &[r#"a f {"x": 1, "y": 2}"#]);
+    }
+}
+
+#[test]
+fn d20_blanks_inside_a_text_are_no_repetition() {
+    let call = |arguments| piece(Some(0), Some("a"), Some("f"), arguments);
+    check(&[call(r#"{"x":"a b"}"#), call(r#"{ "x" : "a b" }"#)], &[r#"a f {"x":"a b"}"#]);
+    check(&[call(r#"{"x":"a b"}"#), call(r#"{"x":"ab"}"#)], &["a f malformed"]);
+    check(&[call(r#"{"x":"a b"#), call(r#"{"x":"ab"}"#)], &["a f malformed"]);
+    check(&[call(r#"{"x":"a\" b"#), call(r#"{"x": "a\" b"}"#)], &[r#"a f {"x": "a\" b"}"#]);
+}
+
+#[test]
+fn d20_an_object_that_repeats_the_text_is_no_harm_and_another_one_is_reported() {
+    let text = piece(Some(0), Some("a"), Some("f"), r#"{"x":1}"#);
+    let object = |object: &str| {
+        format!(r#"{{"tool_calls":[{{"index":0,"function":{{"arguments":{object}}}}}]}}"#)
+    };
+    check(&[text.clone(), object(r#"{ "x": 1 }"#)], &[r#"a f {"x":1}"#]);
+    check(&[text.clone(), object("{}")], &[r#"a f {"x":1}"#]);
+    let deltas = [text, object(r#"{"x":2}"#)];
+    check(&deltas, &["a f malformed"]);
+    let (events, _) = run([stream(&[&deltas[0], &deltas[1]], "\"tool_calls\"").as_bytes()]);
+    assert!(events.contains(&StreamEvent::LateArguments { ordinal: 0 }));
+}
+
+#[test]
 fn d21_text_behind_the_closing_brace_is_reported_and_refused() {
     let deltas = [
         piece(Some(0), Some("a"), Some("f"), "{\"q\":1}"),
