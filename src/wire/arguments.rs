@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
+
 use super::closing::end_of_value;
 use super::json::{Array, Object, Unread, read};
 use super::shape::{Number, Shape};
@@ -35,6 +37,11 @@ impl Arguments {
     /// before the real object is dropped. Everything else must be strictly valid.
     pub fn from_text(raw: String) -> Self {
         judge(raw, Tail::Whole, 0)
+    }
+
+    /// The input of a custom tool: any text, and no object even if it looks like one.
+    pub(super) fn of_input(input: &str) -> Self {
+        Arguments::NotAnObject { raw: Value::from(input).to_string() }
     }
 
     /// The text of the object, if it is one.
@@ -301,7 +308,7 @@ mod tests {
             r#"{"\ud83d\ude00":-0.0}"#.to_owned(),
         ] {
             let ours = Arguments::from_text(raw.clone()).object().is_some();
-            assert_eq!(ours, serde_json::from_str::<serde_json::Value>(&raw).is_ok(), "{raw}");
+            assert_eq!(ours, serde_json::from_str::<Value>(&raw).is_ok(), "{raw}");
         }
     }
 }

@@ -6,10 +6,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde::Serialize;
+use serde_json::value::to_raw_value;
+
 use super::arguments::{Tail, judge, starts_with_loosely};
 use super::closing::Closing;
 use super::extra::Fields;
-use super::{Call, Extra, StreamEvent, ids};
+use super::{Arguments, Call, Extra, StreamEvent, ids};
 
 /// A piece of one call, as one chunk of a stream brings it.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub(super) enum Fragment<'a> {
     Text(Cow<'a, str>),
     /// All of them, as a JSON value instead of its text.
     Json(String),
+    /// More of the input of a custom tool, which is any text.
+    Input(Cow<'a, str>),
 }
 
 /// A call of a stream that is still running. Its bytes may grow until it is sealed.
@@ -64,18 +69,20 @@ pub(super) struct Assembler {
 }
 
 impl Assembler {
-    /// Takes in one piece and tells what it opened, closed and sealed.
-    pub fn push(&mut self, piece: Piece<'_>, events: &mut Vec<StreamEvent>) {
-        let ordinal = match self.slot_of(&piece) {
-            Some(ordinal) => ordinal,
-            None if piece.is_empty() => return,
-            None => self.open(piece.index, events),
-        };
-        self.last = Some(ordinal);
-        if let (Some(id), None) = (&piece.id, &self.slots[ordinal].id) {
-            self.by_id.entry(id.clone().into_owned()).or_insert(ordinal);
+    /// Takes in the pieces of one chunk and tells what they opened, closed and sealed.
+    pub fn push(&mut self, pieces: Vec<Piece<'_>>, events: &mut Vec<StreamEvent>) {
+        for (at, piece) in pieces.into_iter().enumerate() {
+            let ordinal = match self.slot_of(&piece, at == 0) {
+                Some(ordinal) => ordinal,
+                None if piece.is_empty() => continue,
+                None => self.open(piece.index, events),
+            };
+            self.last = Some(ordinal);
+            if let (Some(id), None) = (&piece.id, &self.slots[ordinal].id) {
+                self.by_id.entry(id.clone().into_owned()).or_insert(ordinal);
+            }
+            self.slots[ordinal].push(piece, ordinal, events);
         }
-        self.slots[ordinal].push(piece, ordinal, events);
     }
 
     /// Takes in a piece of the old `function_call` field, silently.
@@ -83,8 +90,9 @@ impl Assembler {
         self.legacy.get_or_insert_default().push(piece, 0, &mut Vec::new());
     }
 
-    /// The slot a piece belongs to; `None` if it opens a call.
-    fn slot_of(&self, piece: &Piece<'_>) -> Option<usize> {
+    /// The slot a piece belongs to; `None` if it opens a call. A name without an index and an id may go on with the
+    /// name of the call before it, but only if it is the `first` piece of its chunk.
+    fn slot_of(&self, piece: &Piece<'_>, first: bool) -> Option<usize> {
         let id = piece.id.as_deref();
         let found = match (piece.index, id) {
             (Some(index), _) => self.by_index.get(&index).copied(),
@@ -94,15 +102,11 @@ impl Assembler {
                     self.last.filter(|last| piece.name.is_none() && !self.slots[*last].is_closed())
                 }
             },
-            (None, None) => self
-                .last
-                .filter(|last| piece.name.is_none() || self.slots[*last].arguments.is_empty()),
+            (None, None) => self.last.filter(|last| {
+                piece.name.is_none() || (first && self.slots[*last].arguments.is_empty())
+            }),
         }?;
-        // Some servers give every call the same index: another id with a name is another call.
-        // Others change the id with every piece: without a name it is the same call.
-        let known = self.slots[found].id.as_deref();
-        let is_another = known.is_some() && id.is_some() && known != id && piece.name.is_some();
-        (!is_another).then_some(found)
+        (!self.slots[found].is_another(piece)).then_some(found)
     }
 
     fn open(&mut self, index: Option<i64>, events: &mut Vec<StreamEvent>) -> usize {
@@ -178,7 +182,7 @@ impl Piece<'_> {
         let blank = match &self.arguments {
             Fragment::None => true,
             Fragment::Text(text) => text.trim_ascii().is_empty(),
-            Fragment::Json(_) => false,
+            Fragment::Json(_) | Fragment::Input(_) => false,
         };
         blank && self.id.is_none() && self.name.is_none()
     }
@@ -198,11 +202,32 @@ struct Slot {
     /// Text came behind that brace.
     late: bool,
     sealed: bool,
+    /// The arguments are the input of a custom tool: any text, never an object.
+    is_input: bool,
     extra: Extra,
     function_extra: Extra,
 }
 
 impl Slot {
+    /// True if `piece`, found under the index or id of this call, is the beginning of another one.
+    fn is_another(&self, piece: &Piece<'_>) -> bool {
+        let Some(name) = piece.name.as_deref() else { return false };
+        match (self.id.as_deref(), piece.id.as_deref()) {
+            // Some servers give every call the same index: another id with a name is another call.
+            // Others change the id with every piece: without a name it is the same call.
+            (Some(known), Some(id)) => known != id,
+            (None, Some(_)) => false,
+            // Others give no ids either: then another whole object is another call, unless it contradicts a known id.
+            (known, None) => {
+                let Fragment::Text(text) = &piece.arguments else { return false };
+                let begins = text.trim_ascii_start().starts_with('{');
+                let is_other = self.name != name
+                    || (known.is_none() && self.closing.occupied() && !self.is_repeated(text));
+                begins && self.is_closed() && !self.name.is_empty() && is_other
+            }
+        }
+    }
+
     fn push(&mut self, piece: Piece<'_>, ordinal: usize, events: &mut Vec<StreamEvent>) {
         if self.id.is_none() {
             self.id = piece.id.map(Cow::into_owned);
@@ -217,6 +242,10 @@ impl Slot {
             Fragment::Text(text) => self.add_text(&text, ordinal, events),
             Fragment::Json(json) if is_empty_object(&json) => {} // Nothing, or a placeholder.
             Fragment::Json(json) => self.add_text(&json, ordinal, events),
+            Fragment::Input(input) => {
+                self.is_input = true;
+                self.arguments.push_str(&input);
+            }
         }
     }
 
@@ -230,12 +259,20 @@ impl Slot {
     }
 
     fn add_text(&mut self, text: &str, ordinal: usize, events: &mut Vec<StreamEvent>) {
-        if !text.trim_ascii().is_empty() {
+        let mut rest = match self.arguments.is_empty() {
+            true => text.trim_ascii_start(),
+            false => text,
+        };
+        let is_blank = rest.trim_ascii().is_empty();
+        if !is_blank {
             self.last_piece = self.arguments.len();
         }
-        let mut rest = text;
+        if self.late || (is_blank && self.end.is_some()) {
+            self.arguments.push_str(rest);
+            return;
+        }
         while !rest.is_empty() {
-            let Some(end) = self.end else {
+            let Some(_) = self.end else {
                 let length = self.closing.feed(rest.as_bytes());
                 let (head, tail) = rest.split_at(length.unwrap_or(rest.len()));
                 self.arguments.push_str(head);
@@ -250,7 +287,7 @@ impl Slot {
                 self.arguments.push_str(rest);
                 return;
             }
-            if self.closing.occupied() && is_same(rest, &self.arguments[..end]) {
+            if self.closing.occupied() && self.is_repeated(rest) {
                 return; // Some servers end by sending all of it again.
             }
             if self.sealed || (self.is_closed() && self.closing.occupied()) {
@@ -266,12 +303,22 @@ impl Slot {
             self.last_piece = 0;
             self.closing = Closing::default();
             self.end = None;
+            rest = rest.trim_ascii_start();
         }
+    }
+
+    /// True when `text` says the closed arguments once more, but for blanks between tokens. Costs no more than
+    /// a few times its length: what is much shorter is not compared.
+    fn is_repeated(&self, text: &str) -> bool {
+        let said = &self.arguments[..self.end.unwrap_or(0)];
+        said.len() / 4 <= text.len()
+            && starts_with_loosely(text, said)
+            && starts_with_loosely(said, text)
     }
 
     /// True when the arguments are an object as far as braces tell.
     fn is_closed(&self) -> bool {
-        self.end.is_some() && !self.late && self.arguments.trim_ascii_start().starts_with('{')
+        self.end.is_some() && !self.late && self.arguments.starts_with('{')
     }
 
     fn seal_if(
@@ -280,29 +327,41 @@ impl Slot {
         ordinal: usize,
         events: &mut Vec<StreamEvent>,
     ) {
-        if !self.sealed && condition(self) {
+        if !self.sealed && !self.is_input && condition(self) {
             self.sealed = true;
             events.push(StreamEvent::CallSealed { ordinal });
         }
     }
 
-    fn finish(self, tail: Tail) -> Call {
+    fn finish(mut self, tail: Tail) -> Call {
+        let arguments = match self.is_input {
+            true => self.finish_input(),
+            false => judge(self.arguments, tail, self.last_piece),
+        };
         Call {
             id: self.id.unwrap_or_default().into(),
             name: self.name,
-            arguments: judge(self.arguments, tail, self.last_piece),
+            arguments,
             extra: self.extra,
             function_extra: self.function_extra,
         }
     }
+
+    /// Puts the input of a custom tool together, as it goes back with the call.
+    fn finish_input(&mut self) -> Arguments {
+        let custom = Custom { name: &self.name, input: &self.arguments };
+        self.extra.insert("custom", to_raw_value(&custom).expect("texts can be written"));
+        Arguments::of_input(&self.arguments)
+    }
+}
+
+#[derive(Serialize)]
+struct Custom<'a> {
+    name: &'a str,
+    input: &'a str,
 }
 
 fn is_empty_object(json: &str) -> bool {
     let inner = json.trim_ascii().strip_prefix('{').and_then(|json| json.strip_suffix('}'));
     inner.is_some_and(|inner| inner.trim_ascii().is_empty())
-}
-
-/// True when both texts differ in blanks only. Costs no more than the shorter one.
-fn is_same(text: &str, other: &str) -> bool {
-    starts_with_loosely(text, other) && starts_with_loosely(other, text)
 }

@@ -179,6 +179,8 @@ struct Draft {
     id: Option<String>,
     extra: Gather,
     pieces: u64,
+    /// The finish reason, or the usage alone, came behind the last piece of a call.
+    calls_settled: bool,
     done: bool,
     failed: bool,
 }
@@ -224,6 +226,7 @@ impl Draft {
         set_once(&mut self.model, chunk.model);
         let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice
         else {
+            self.calls_settled |= chunk.usage.is_some();
             return;
         };
         let Delta { content, tool_calls, function_call, extra } =
@@ -240,15 +243,15 @@ impl Draft {
             self.text.push_str(&content.text);
             events.push(StreamEvent::Text(content.text.into_owned()));
         }
-        for piece in tool_calls {
-            self.assembler.push(piece, events);
-        }
+        let has_calls = !tool_calls.is_empty() || function_call.is_some();
+        self.assembler.push(tool_calls, events);
         if let Some(piece) = function_call {
             self.assembler.push_legacy(*piece);
         }
         self.ending.note(finish_reason.as_deref(), native_finish_reason.as_deref());
-        if finish_reason.is_some() && self.ending.finish.is_some() && !self.ending.cuts_arguments()
-        {
+        let is_said = finish_reason.is_some() && self.ending.finish.is_some();
+        self.calls_settled = !has_calls && (self.calls_settled || is_said);
+        if is_said && !self.ending.cuts_arguments() {
             self.assembler.seal_last(events);
         }
     }
@@ -280,10 +283,12 @@ impl Draft {
     fn finish(mut self) -> Result<Reply, Error> {
         self.ending.broken = self.failed || (self.ending.finish.is_none() && !self.done);
         let has_calls = self.assembler.has_calls();
+        // Some servers give a finish reason with every chunk: it says nothing of a call that came with it.
+        let cut = self.ending.cuts_arguments() || !(self.done || self.calls_settled);
         let reply = Reply {
             text: self.text,
             reasoning: self.reasoning,
-            calls: self.assembler.finish(self.ending.cuts_arguments()),
+            calls: self.assembler.finish(cut),
             finish: self.ending.finish(has_calls),
             truncated: self.ending.truncated(),
             usage: self.usage,

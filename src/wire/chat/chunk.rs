@@ -264,30 +264,33 @@ impl<'de> Shape<'de> for Listed<'de> {
 impl<'de> Shape<'de> for Piece<'de> {
     fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
         let mut piece = Piece::default();
-        let mut function = Function::default();
+        let (mut function, mut kind, mut custom) = (None, None, None);
         while let Some(field) = fields.name()? {
             match &*field {
                 "index" => piece.index = fields.value::<Whole>()?.0,
                 "id" => piece.id = filled(&mut fields)?,
-                "function" => function = fields.value()?,
-                "type" => {
-                    let kind = fields.skip()?;
-                    if !matches!(kind, "\"function\"" | "\"\"") {
-                        piece.extra.extend(raw(kind)?.map(|kind| (field, kind)));
-                    }
-                }
-                "custom" => {
-                    let Raw(custom) = Raw::value(&mut fields)?;
-                    function = custom.and_then(Function::from_custom).unwrap_or(function);
-                    piece.extra.extend(custom.map(|custom| (field, custom)));
-                }
+                "function" => function = fields.value::<Boxed<Function<'de>>>()?.0,
+                "type" => kind = Some(fields.skip()?),
+                "custom" => custom = Raw::value(&mut fields)?.0,
                 _ => keep(&mut piece.extra, field, &mut fields)?,
             }
         }
-        piece.id = piece.id.or(function.id);
-        piece.name = function.name;
-        piece.arguments = function.arguments;
-        piece.function_extra = function.extra;
+        // A function is a function, whatever the type says.
+        let is_other = |kind: &&str| !matches!(*kind, "\"function\"" | "\"\"");
+        if let Some(kind) = kind.filter(is_other).filter(|_| function.is_none()) {
+            piece.extra.splice(..0, raw(kind)?.map(|kind| (Cow::Borrowed("type"), kind)));
+        }
+        if let Some(custom) = custom {
+            piece.extra.push((Cow::Borrowed("custom"), custom));
+            function = function.or_else(|| Function::from_custom(custom).map(Box::new));
+        }
+        if let Some(function) = function {
+            let Function { id, name, arguments, extra } = *function;
+            piece.id = piece.id.or(id);
+            piece.name = name;
+            piece.arguments = arguments;
+            piece.function_extra = extra;
+        }
         Ok(piece)
     }
 }
@@ -307,14 +310,18 @@ struct Function<'de> {
 }
 
 impl<'de> Function<'de> {
-    /// A custom tool's call, `{"name", "input"}`: its input is any text, so it reads as arguments that are no object.
+    /// A custom tool's call, `{"name", "input"}`. All of it goes back as it came, in the call's own `custom` field.
     fn from_custom(custom: &'de RawValue) -> Option<Self> {
-        let mut function: Self = read(custom.get()).ok()?;
+        let function: Self = read(custom.get()).ok()?;
         let input = function.extra.iter().find(|(field, _)| field == "input");
-        function.arguments =
-            input.map(|(_, input)| Fragment::Json(input.get().to_owned())).unwrap_or_default();
-        function.extra.clear(); // All of it goes back as it came, in the call's own `custom` field.
-        Some(function)
+        let arguments = match input {
+            Some((_, input)) => {
+                let Text(text) = read(input.get()).unwrap_or_default();
+                Fragment::Input(text.unwrap_or(Cow::Borrowed(input.get())))
+            }
+            None => Fragment::None,
+        };
+        Some(Function { arguments, extra: Fields::new(), ..function })
     }
 
     fn into_piece(self) -> Piece<'de> {

@@ -5,7 +5,7 @@ use super::super::assembler::{Fragment, Piece};
 use super::super::json::{Unread, explain, read};
 use super::super::reply::Ending;
 use super::super::shape::text_of;
-use super::super::{Call, Error, Extra, Reply, ids};
+use super::super::{Arguments, Call, Error, Extra, Reply, ids};
 use super::chunk::{Chunk, Delta, REASONING};
 use super::error_body::{error_from, error_in_text};
 
@@ -84,15 +84,16 @@ pub(super) fn finish_calls(pieces: Vec<Piece<'_>>, cut: bool) -> Vec<Call> {
 }
 
 fn finish_call(piece: Piece<'_>, tail: Tail) -> Call {
-    let raw = match piece.arguments {
-        Fragment::None => String::new(),
-        Fragment::Text(text) => text.into_owned(),
-        Fragment::Json(json) => json,
+    let arguments = match piece.arguments {
+        Fragment::None => judge(String::new(), tail, 0),
+        Fragment::Text(text) => judge(text.into_owned(), tail, 0),
+        Fragment::Json(json) => judge(json, tail, 0),
+        Fragment::Input(input) => Arguments::of_input(&input),
     };
     let mut call = Call {
         id: piece.id.map(Into::into).unwrap_or_default(),
         name: piece.name.map(Into::into).unwrap_or_default(),
-        arguments: judge(raw, tail, 0),
+        arguments,
         extra: Extra::default(),
         function_extra: Extra::default(),
     };
@@ -103,7 +104,7 @@ fn finish_call(piece: Piece<'_>, tail: Tail) -> Call {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Arguments, Finish, Usage};
+    use super::super::super::{Finish, Usage};
     use super::*;
 
     fn reply(message: &str, finish: &str) -> Reply {

@@ -44,6 +44,22 @@ fn d2_another_id_with_a_name_is_another_call_also_under_the_same_index() {
 }
 
 #[test]
+fn d2_under_one_index_and_without_ids_the_names_tell() {
+    let call = |name, arguments| piece(Some(0), None, Some(name), arguments);
+    check(
+        &[call("f", "{\"x\":1}"), call("g", "{\"y\":2}"), call("g", "{\"y\":3}")],
+        &[r#"call_0 f {"x":1}"#, r#"call_1 g {"y":2}"#, r#"call_2 g {"y":3}"#],
+    );
+    // A repetition is none, nor is a name that comes again before the arguments closed.
+    check(&[call("f", "{\"x\":1}"), call("f", "{\"x\": 1}")], &[r#"call_0 f {"x":1}"#]);
+    check(&[call("f", "{\"x\":"), call("f", "1}")], &[r#"call_0 f {"x":1}"#]);
+    // Where ids are given, the same call under another object contradicts itself.
+    let with_id = piece(Some(0), Some("a"), Some("f"), "{\"x\":1}");
+    check(&[with_id.clone(), call("f", "{\"x\":2}")], &["a f malformed"]);
+    check(&[with_id, call("g", "{\"x\":2}")], &[r#"a f {"x":1}"#, r#"call_1 g {"x":2}"#]);
+}
+
+#[test]
 fn d3_an_index_may_start_anywhere() {
     check(
         &[
@@ -68,6 +84,13 @@ fn d14_one_delta_may_hold_several_calls() {
         &[r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","function":{"name":"g","arguments":"{}"}}]}"#.to_owned()],
         &["a f {}", "b g {}"],
     );
+}
+
+#[test]
+fn d14_calls_of_one_delta_need_neither_index_nor_id() {
+    let calls = r#""tool_calls":[{"function":{"name":"f"}},{"function":{"name":"g","arguments":""}},{"function":{"name":"f","arguments":{}}}]"#;
+    check(&[format!("{{{calls}}}")], &["call_0 f {}", "call_1 g {}", "call_2 f {}"]);
+    check_body(&format!("{{{calls}}}"), &["call_0 f {}", "call_1 g {}", "call_2 f {}"]);
 }
 
 #[test]

@@ -33,3 +33,25 @@ fn whole_calls_of_a_cut_reply_stand_and_the_last_is_not_sealed() {
     let Err(Error::Cut { partial }) = result else { panic!("{result:?}") };
     assert_eq!(show(&partial), ["a f {}", "b g truncated"]);
 }
+
+#[test]
+fn f6_f8_without_done_a_finish_reason_of_every_chunk_does_not_say_that_the_arguments_came() {
+    let open = piece(Some(0), Some("a"), Some("f"), "");
+    let rest = piece(Some(0), None, None, "{\"x\":1}");
+    let done = "data: [DONE]\n\n";
+    let last = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    let said = chunk(&open, "\"stop\"");
+    for (stream, expected) in [
+        (said.clone(), "a f truncated"),
+        (said.clone() + done, "a f {}"),
+        (said.clone() + &chunk("{}", "\"stop\""), "a f {}"),
+        (said.clone() + last, "a f {}"),
+        (said.clone() + &chunk(&rest, "\"stop\""), r#"a f {"x":1}"#),
+        (chunk(&open, "null") + &chunk("{}", "\"stop\""), "a f {}"),
+    ] {
+        for bytes in [1, usize::MAX] {
+            let (_, result) = run(stream.as_bytes().chunks(bytes));
+            assert_eq!(show(&result.unwrap()), [expected], "{stream}");
+        }
+    }
+}

@@ -27,3 +27,54 @@ fn extras_of_a_call_are_kept_on_that_call() {
     assert_eq!(reply.calls[0].function_extra.get("k").unwrap().get(), "1");
     assert!(reply.calls[0].extra.get("type").is_none());
 }
+
+/// Checks how the reply of these deltas goes back.
+fn check_written(deltas: &[&str], expected: &str) {
+    for bytes in [1, usize::MAX] {
+        let (_, result) = run(stream(deltas, "\"tool_calls\"").as_bytes().chunks(bytes));
+        let mut out = Vec::new();
+        result.unwrap().write_message(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}
+
+#[test]
+fn d27_the_input_of_a_custom_tool_may_come_in_pieces() {
+    let deltas = [
+        r#"{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"math","input":""}}]}"#,
+        r#"{"tool_calls":[{"index":0,"custom":{"input":"4 \"+"}}]}"#,
+        r#"{"tool_calls":[{"index":0,"custom":{"input":" 4"}}]}"#,
+    ];
+    check(&deltas.map(str::to_owned), &["a math not an object"]);
+    let custom = r#"{"id":"a","type":"custom","custom":{"name":"math","input":"4 \"+ 4"}}"#;
+    check_written(&deltas, &format!(r#"{{"role":"assistant","tool_calls":[{custom}]}}"#));
+}
+
+#[test]
+fn d27_a_custom_tools_input_is_never_taken_for_arguments() {
+    let call = r#"{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"f","input":"{\"x\":1}"}}]}"#;
+    check(&[call.to_owned()], &["a f not an object"]);
+    check_body(call, &["a f not an object"]);
+}
+
+#[test]
+fn d27_a_function_is_a_function_whatever_the_type_says() {
+    let function = r#""function":{"name":"f","arguments":"{}"}"#;
+    let written = format!(r#"{{"id":"a","type":"function",{function}}}"#);
+    for kind in ["", r#""type":null,"#, r#""type":"","#, r#""type":"tool","#, r#""type":7,"#] {
+        let call = format!(r#"{{"tool_calls":[{{"id":"a",{kind}{function}}}]}}"#);
+        check(std::slice::from_ref(&call), &["a f {}"]);
+        check_body(&call, &["a f {}"]);
+        check_written(&[&call], &format!(r#"{{"role":"assistant","tool_calls":[{written}]}}"#));
+    }
+}
+
+#[test]
+fn d27_a_call_of_an_unknown_kind_is_a_call_and_goes_back_as_it_came() {
+    let call = r#"{"id":"a","type":"mcp","mcp":{"name":"f","arguments":"{}"}}"#;
+    check(&[format!(r#"{{"tool_calls":[{call}]}}"#)], &["a  {}"]);
+    check_written(
+        &[&format!(r#"{{"tool_calls":[{call}]}}"#)],
+        &format!(r#"{{"role":"assistant","tool_calls":[{call}]}}"#),
+    );
+}

@@ -87,3 +87,17 @@ fn check_finish(deltas: &[String], finish: &str, expected: &[&str]) {
     let (_, bytes) = run(stream.as_bytes().chunks(1));
     assert_eq!(show(&bytes.unwrap()), expected, "{deltas:#?}, byte by byte");
 }
+
+/// Checks the calls of a reply that came whole, with this message: read as a body, and as a stream that is none.
+fn check_body(message: &str, expected: &[&str]) {
+    check_body_finish(message, "\"tool_calls\"", expected);
+}
+
+fn check_body_finish(message: &str, finish: &str, expected: &[&str]) {
+    let body = format!(
+        "{{\"id\":\"r\",\"model\":\"m\",\"choices\":[{{\"index\":0,\"message\":{message},\"finish_reason\":{finish}}}]}}"
+    );
+    assert_eq!(show(&decode_reply(body.as_bytes()).unwrap()), expected, "{body}");
+    let (_, streamed) = run(body.as_bytes().chunks(1));
+    assert_eq!(show(&streamed.unwrap()), expected, "{body}, byte by byte");
+}

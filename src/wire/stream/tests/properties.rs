@@ -3,7 +3,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::chat::decode_reply;
 
 /// Chunks that real and odd servers send, to be mixed at will.
 fn some_chunk() -> impl Strategy<Value = String> {
