@@ -12,7 +12,7 @@ use serde_json::value::to_raw_value;
 use super::arguments::{Tail, judge, starts_with_loosely};
 use super::closing::Closing;
 use super::extra::Fields;
-use super::{Arguments, Call, Extra, StreamEvent, ids};
+use super::{Arguments, Call, Error, Extra, MAX_CALLS, StreamEvent, ids};
 
 /// A piece of one call, as one chunk of a stream brings it.
 #[derive(Debug, Default)]
@@ -70,11 +70,19 @@ pub(super) struct Assembler {
 
 impl Assembler {
     /// Takes in the pieces of one chunk and tells what they opened, closed and sealed.
-    pub fn push(&mut self, pieces: Vec<Piece<'_>>, events: &mut Vec<StreamEvent>) {
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if there are too many calls.
+    pub fn push(
+        &mut self,
+        pieces: Vec<Piece<'_>>,
+        events: &mut Vec<StreamEvent>,
+    ) -> Result<(), Error> {
         for (at, piece) in pieces.into_iter().enumerate() {
             let ordinal = match self.slot_of(&piece, at == 0) {
                 Some(ordinal) => ordinal,
                 None if piece.is_empty() => continue,
+                None if self.slots.len() == MAX_CALLS => return Err(Error::too_many_calls()),
                 None => self.open(piece.index, events),
             };
             self.last = Some(ordinal);
@@ -83,6 +91,7 @@ impl Assembler {
             }
             self.slots[ordinal].push(piece, ordinal, events);
         }
+        Ok(())
     }
 
     /// Takes in a piece of the old `function_call` field, silently.

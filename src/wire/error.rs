@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Reply;
+use super::{MAX_CALLS, Reply};
 
 /// The longest excerpt of foreign bytes an error carries, in characters.
 const EXCERPT_CHARS: usize = 200;
@@ -36,6 +36,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Too many calls for one reply.
+    pub(super) fn too_many_calls() -> Self {
+        let what = format!("expected a reply, got more than {MAX_CALLS} calls");
+        Error::Malformed { what, excerpt: String::new() }
+    }
+
     /// An [`Error::Malformed`] that quotes the beginning of `text`, and says so when that is a web page.
     pub(super) fn malformed(what: impl fmt::Display, text: &str) -> Self {
         let text = text.trim_start();

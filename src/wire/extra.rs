@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+/// How many unknown fields of one object are kept: more than any provider has, and few enough to search.
+pub(super) const MAX_FIELDS: usize = 256;
+
 /// Unknown fields, still borrowed from the input. None of them is `null`.
 pub(super) type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
@@ -27,11 +30,13 @@ impl Extra {
         self.0.is_empty()
     }
 
-    /// Sets the field `name`. A field that is known already keeps its place and loses its old value.
+    /// Sets the field `name`. A field that is known already keeps its place and loses its old value;
+    /// one more than 256 is dropped.
     pub fn insert(&mut self, name: &str, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(known, _)| **known == *name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.into(), value)),
+        if let Some((_, old)) = self.0.iter_mut().find(|(known, _)| **known == *name) {
+            *old = value;
+        } else if self.0.len() < MAX_FIELDS {
+            self.0.push((name.into(), value));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::extra::MAX_FIELDS;
 use super::{Extra, reasoning};
 
 /// Fields under construction, in the order they first came.
@@ -24,7 +25,7 @@ impl Gather {
         match self.find(name) {
             Some(Value::Text(text)) => text.push_str(piece),
             Some(other) => *other = Value::Text(piece.to_owned()),
-            None => self.0.push((name.into(), Value::Text(piece.to_owned()))),
+            None => self.open(name, Value::Text(piece.to_owned())),
         }
     }
 
@@ -44,7 +45,13 @@ impl Gather {
         };
         match self.find(name) {
             Some(old) => *old = fresh,
-            None => self.0.push((name.into(), fresh)),
+            None => self.open(name, fresh),
+        }
+    }
+
+    fn open(&mut self, name: &str, value: Value) {
+        if self.0.len() < MAX_FIELDS {
+            self.0.push((name.into(), value));
         }
     }
 

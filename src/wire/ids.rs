@@ -1,6 +1,6 @@
 //! Wire ids of calls: never empty, never the same twice in one reply.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Call;
@@ -17,17 +17,23 @@ pub(super) fn settle(calls: &mut [Call]) {
     }
     let mut taken: HashSet<Arc<str>> = calls.iter().map(|call| Arc::clone(&call.id)).collect();
     let mut seen = HashSet::new();
+    // The number after the last one tried for a stem: none is tried twice, whatever the ids are.
+    let mut untried: HashMap<Arc<str>, usize> = HashMap::new();
     for (ordinal, call) in calls.iter_mut().enumerate() {
         if call.id.is_empty() || seen.contains(&call.id) {
             let (stem, first) = match &*call.id {
                 "" => ("call", ordinal),
                 id => (id, ordinal + 1),
             };
-            let fresh = (first..)
-                .map(|number| format!("{stem}_{number}"))
-                .map(Arc::from)
-                .find(|id| !taken.contains(id))
-                .expect("there are more numbers than calls");
+            let number = untried.entry(Arc::clone(&call.id)).or_default();
+            *number = first.max(*number);
+            let fresh = loop {
+                let fresh = Arc::from(format!("{stem}_{number}"));
+                *number += 1;
+                if !taken.contains(&fresh) {
+                    break fresh;
+                }
+            };
             taken.insert(Arc::clone(&fresh));
             call.id = fresh;
         }

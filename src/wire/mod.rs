@@ -32,5 +32,8 @@ pub use extra::Extra;
 pub use reply::{Call, Finish, Reply, Usage};
 pub use stream::{Certainty, StreamDecoder, StreamEvent};
 
+/// How many calls one reply may hold: more than a model can mean, and few enough to hold.
+pub(crate) const MAX_CALLS: usize = 10_000;
+
 #[cfg(test)]
 mod captures;

@@ -214,20 +214,20 @@ impl Draft {
             if let Some(error) = error_of(&chunk, text, event.name) {
                 return Err(Error::Api(error));
             }
-            self.take_chunk(chunk, events);
+            self.take_chunk(chunk, events)?;
             rest = behind.trim_ascii_start();
         }
         Ok(())
     }
 
-    fn take_chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<StreamEvent>) {
+    fn take_chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<StreamEvent>) -> Result<(), Error> {
         self.usage = chunk.usage.or(self.usage);
         set_once(&mut self.id, chunk.id);
         set_once(&mut self.model, chunk.model);
         let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice
         else {
             self.calls_settled |= chunk.usage.is_some();
-            return;
+            return Ok(());
         };
         let Delta { content, tool_calls, function_call, extra } =
             *delta.or(message).unwrap_or_default();
@@ -244,7 +244,7 @@ impl Draft {
             events.push(StreamEvent::Text(content.text.into_owned()));
         }
         let has_calls = !tool_calls.is_empty() || function_call.is_some();
-        self.assembler.push(tool_calls, events);
+        self.assembler.push(tool_calls, events)?;
         if let Some(piece) = function_call {
             self.assembler.push_legacy(*piece);
         }
@@ -254,6 +254,7 @@ impl Draft {
         if is_said && !self.ending.cuts_arguments() {
             self.assembler.seal_last(events);
         }
+        Ok(())
     }
 
     fn take_extra(&mut self, extra: Fields<'_>, events: &mut Vec<StreamEvent>) {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::super::Usage;
 use super::super::assembler::{Fragment, Piece};
-use super::super::extra::Fields;
+use super::super::extra::{Fields, MAX_FIELDS};
 use super::super::json::{Array, Object, Unread, raw, read};
 use super::super::shape::{Number, Raw, Shape, Text, Whole};
+use super::super::{MAX_CALLS, Usage};
 use super::usage::{Counted, Dollars, Timings};
 
 /// Unknown fields of a delta that are never sent back: padding against guessing by length, or not the message's.
@@ -190,8 +190,9 @@ fn keep<'de>(
     field: Cow<'de, str>,
     fields: &mut Object<'_, 'de>,
 ) -> Result<(), Unread> {
-    if let Raw(Some(raw)) = Raw::value(fields)? {
-        extra.push((field, raw));
+    let Raw(raw) = Raw::value(fields)?;
+    if extra.len() < MAX_FIELDS {
+        extra.extend(raw.map(|raw| (field, raw)));
     }
     Ok(())
 }
@@ -241,7 +242,8 @@ impl<'de> Shape<'de> for Pieces<'de> {
     fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut pieces = Vec::new();
         while let Some(Listed(piece)) = items.item()? {
-            pieces.extend(piece);
+            // One more than are allowed, for others to see that there are too many.
+            pieces.extend(piece.filter(|_| pieces.len() <= MAX_CALLS));
         }
         Ok(Pieces(pieces))
     }

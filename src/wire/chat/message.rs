@@ -244,7 +244,7 @@ impl Draft<'_> {
         Ok(Message {
             role,
             text: self.content.text.into_owned(),
-            calls: finish_calls(self.calls.0, false),
+            calls: finish_calls(self.calls.0, false)?,
             tool_call_id: self.tool_call_id.map(Cow::into_owned),
         })
     }

@@ -5,7 +5,7 @@ use super::super::assembler::{Fragment, Piece};
 use super::super::json::{Unread, explain, read};
 use super::super::reply::Ending;
 use super::super::shape::text_of;
-use super::super::{Arguments, Call, Error, Extra, Reply, ids};
+use super::super::{Arguments, Call, Error, Extra, MAX_CALLS, Reply, ids};
 use super::chunk::{Chunk, Delta, REASONING};
 use super::error_body::{error_from, error_in_text};
 
@@ -46,7 +46,7 @@ fn decode_text(body: &str) -> Result<Reply, Error> {
     } else {
         tool_calls
     };
-    let calls = finish_calls(pieces, ending.cuts_arguments());
+    let calls = finish_calls(pieces, ending.cuts_arguments())?;
     let thoughts = extra.iter().filter(|(field, _)| REASONING.contains(&&**field));
     let mut thoughts =
         thoughts.filter_map(|(_, raw)| serde_json::from_str::<String>(raw.get()).ok());
@@ -68,7 +68,13 @@ fn decode_text(body: &str) -> Result<Reply, Error> {
 }
 
 /// Turns pieces that are a whole call each into calls.
-pub(super) fn finish_calls(pieces: Vec<Piece<'_>>, cut: bool) -> Vec<Call> {
+///
+/// # Errors
+/// [`Error::Malformed`] if there are too many.
+pub(super) fn finish_calls(pieces: Vec<Piece<'_>>, cut: bool) -> Result<Vec<Call>, Error> {
+    if pieces.len() > MAX_CALLS {
+        return Err(Error::too_many_calls());
+    }
     let newest = pieces.len().saturating_sub(1);
     let mut calls = Vec::with_capacity(pieces.len());
     for (ordinal, piece) in pieces.into_iter().enumerate() {
@@ -80,7 +86,7 @@ pub(super) fn finish_calls(pieces: Vec<Piece<'_>>, cut: bool) -> Vec<Call> {
         calls.push(finish_call(piece, tail));
     }
     ids::settle(&mut calls);
-    calls
+    Ok(calls)
 }
 
 fn finish_call(piece: Piece<'_>, tail: Tail) -> Call {

@@ -6,6 +6,7 @@ mod errors;
 mod finish;
 mod framing;
 mod kinds;
+mod limits;
 mod names_and_ids;
 mod properties;
 
@@ -100,4 +101,9 @@ fn check_body_finish(message: &str, finish: &str, expected: &[&str]) {
     assert_eq!(show(&decode_reply(body.as_bytes()).unwrap()), expected, "{body}");
     let (_, streamed) = run(body.as_bytes().chunks(1));
     assert_eq!(show(&streamed.unwrap()), expected, "{body}, byte by byte");
+}
+
+/// About how much `decoder` holds: the length of all of it, written out. A byte takes up to six, and a call some hundreds.
+fn held(decoder: &StreamDecoder) -> usize {
+    format!("{decoder:?}").len()
 }
