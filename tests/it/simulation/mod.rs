@@ -7,7 +7,6 @@
 //! and both together as many from that one on.
 
 mod behaviour;
-mod dice;
 mod ledger;
 mod oracle;
 mod scenario;
@@ -15,38 +14,36 @@ mod tools;
 mod world;
 
 use std::collections::HashMap;
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
-use std::time::Duration;
 
-use callsheet::testing::{self, Sabotage};
+use callsheet::testing::Sabotage;
 
+use crate::support::seeds::{self, Course, silence_scripted_panics};
 use ledger::{Becomes, End, Ledger, Loss};
-use oracle::{Promise, Violation};
+use oracle::Promise;
 use scenario::Scenario;
 use world::Run;
+
+type Violation = seeds::Violation<Promise>;
 
 /// How many sessions are tried where the environment does not say.
 const SESSIONS: u64 = 1_500;
 
-/// How many failing seeds are shown, and how many violations of each.
-const SHOWN: usize = 3;
-
-/// A session takes some milliseconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const COURSE: Course<Promise> = Course {
+    try_out,
+    test: "simulation",
+    seed_variable: "CALLSHEET_SIM_SEED",
+    count_variable: "CALLSHEET_SIM_SESSIONS",
+    endless: Promise::EverythingEnds,
+};
 
 /// What was simulated so far.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
-/// How many it may take to find out that the runtime is broken.
-const SESSIONS_TO_FIND_OUT: u64 = 300;
-
 /// Runs the session of `seed` twice, and says which promises it broke.
 fn try_out(seed: u64) -> Vec<Violation> {
-    tools::silence_scripted_panics();
+    silence_scripted_panics();
     let scenario = Scenario::new(seed);
     let (Some(first), Some(second)) = (world::run(&scenario), world::run(&scenario)) else {
         return vec![Violation { promise: Promise::EverythingEnds, what: "it hangs".into() }];
@@ -60,83 +57,13 @@ fn try_out(seed: u64) -> Vec<Violation> {
     found
 }
 
-/// What is wrong with `seed`, in words; a panic is wrong too.
-fn complaint(seed: u64) -> Option<String> {
-    let tried = catch_unwind(AssertUnwindSafe(|| try_out(seed)));
-    let violations = match tried {
-        Ok(violations) if violations.is_empty() => return None,
-        Ok(violations) => violations,
-        Err(_) => {
-            let what = "it panicked".to_owned();
-            vec![Violation { promise: Promise::EverythingEnds, what }]
-        }
-    };
-    let temper = Scenario::new(seed).temper;
-    let mut text = format!("seed {seed}, {temper:?}:\n");
-    for Violation { promise, what } in violations.iter().take(SHOWN) {
-        text.push_str(&format!("  {promise:?}: {what}\n"));
-    }
-    let again = format!("CALLSHEET_SIM_SEED={seed} cargo test --all-features --test it simulation");
-    Some(format!("{text}  run just it: {again}\n"))
-}
-
-/// The number that the environment variable `name` gives.
-fn from_environment(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
-}
-
 #[test]
 fn every_promise_holds_in_every_session() {
-    let seeds = match from_environment("CALLSHEET_SIM_SEED") {
-        Some(seed) => seed..seed + from_environment("CALLSHEET_SIM_SESSIONS").unwrap_or(1),
-        None => 0..from_environment("CALLSHEET_SIM_SESSIONS").unwrap_or(SESSIONS),
-    };
-    let (next, complaints) = (AtomicU64::new(seeds.start), Mutex::new(Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let (tell, hear) = mpsc::channel();
-                scope.spawn(move || watch(&hear));
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    tell.send(seed).unwrap();
-                    if let Some(complaint) = complaint(seed) {
-                        complaints.lock().unwrap().push((seed, complaint));
-                    }
-                }
-            });
-        }
-    });
-    let mut complaints = complaints.into_inner().unwrap();
-    complaints.sort();
-    let (broken, all) = (complaints.len(), seeds.end - seeds.start);
-    let shown: String =
-        complaints.into_iter().take(SHOWN).map(|(_, complaint)| complaint).collect();
+    let seeds = COURSE.seeds(SESSIONS);
+    COURSE.run(seeds.clone());
     let [rounds, calls] = [&ROUNDS, &CALLS].map(|count| count.load(Ordering::Relaxed));
+    let all = seeds.end - seeds.start;
     println!("{all} sessions, {rounds} rounds, {calls} calls, each run twice");
-    assert_eq!(broken, 0, "of {all} sessions broke a promise\n{shown}");
-}
-
-/// Ends the process when a session does not end, by the machine's time: it turns in circles, and
-/// nothing else would say which it is.
-fn watch(seeds: &mpsc::Receiver<u64>) {
-    let Ok(mut seed) = seeds.recv() else { return };
-    loop {
-        match seeds.recv_timeout(PATIENCE) {
-            Ok(next) => seed = next,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                let text = format!("seed {seed} does not end: run it with CALLSHEET_SIM_SEED\n");
-                let _ = std::io::stderr().write_all(text.as_bytes()); // Past the test's capture.
-                std::process::exit(101);
-            }
-        }
-    }
 }
 
 /// What sessions came to, counted under what a test calls it.
@@ -204,7 +131,7 @@ impl Tally {
 /// A rule holds of what never happens: see that it does.
 #[test]
 fn sessions_come_to_every_kind_of_end() {
-    tools::silence_scripted_panics();
+    silence_scripted_panics();
     let mut tally = Tally::default();
     for scenario in (0..200).map(Scenario::new) {
         tally.take_in(&world::run(&scenario).expect("it does not hang"));
@@ -244,63 +171,32 @@ fn sessions_come_to_every_kind_of_end() {
     }
 }
 
-/// Breaks the runtime on this thread for as long as it lives.
-struct Broken;
-
-impl Broken {
-    fn by(sabotage: Sabotage) -> Self {
-        testing::sabotage(Some(sabotage));
-        Self
-    }
-}
-
-impl Drop for Broken {
-    fn drop(&mut self) {
-        testing::sabotage(None);
-    }
-}
-
-/// How a runtime that is broken in one way is found out. It must be soon, and the promise that it
-/// breaks be named.
-fn found_out(sabotage: Sabotage, promise: Promise) -> String {
-    let broken = Broken::by(sabotage);
-    let mut tried = (0..SESSIONS_TO_FIND_OUT).map(|seed| (seed, try_out(seed)));
-    let found = tried.find(|(_, violations)| !violations.is_empty());
-    drop(broken);
-    let (seed, violations) = found.expect("a broken runtime is found out");
-    let named = violations.iter().find(|violation| violation.promise == promise);
-    let Some(Violation { what, .. }) = named else {
-        panic!("{sabotage:?} is to break {promise:?}: {violations:?}");
-    };
-    format!("{sabotage:?} breaks {promise:?} at seed {seed}: {what}")
-}
-
 #[test]
 fn a_worker_that_stays_down_is_found_out() {
-    println!("{}", found_out(Sabotage::StockSupervisor, Promise::WhatFailsIsReplaced));
+    println!("{}", COURSE.found_out(Sabotage::StockSupervisor, Promise::WhatFailsIsReplaced));
 }
 
 #[test]
 fn siblings_that_are_given_up_are_found_out() {
-    println!("{}", found_out(Sabotage::SiblingsCancelled, Promise::SiblingsAreStrangers));
+    println!("{}", COURSE.found_out(Sabotage::SiblingsCancelled, Promise::SiblingsAreStrangers));
 }
 
 #[test]
 fn a_missing_answer_is_found_out() {
-    println!("{}", found_out(Sabotage::AnswerMissing, Promise::OneCallOneAnswer));
+    println!("{}", COURSE.found_out(Sabotage::AnswerMissing, Promise::OneCallOneAnswer));
 }
 
 #[test]
 fn answers_in_the_order_they_came_are_found_out() {
-    println!("{}", found_out(Sabotage::CompletionOrder, Promise::OneCallOneAnswer));
+    println!("{}", COURSE.found_out(Sabotage::CompletionOrder, Promise::OneCallOneAnswer));
 }
 
 #[test]
 fn permits_that_are_kept_are_found_out() {
-    println!("{}", found_out(Sabotage::PermitsKept, Promise::SiblingsAreStrangers));
+    println!("{}", COURSE.found_out(Sabotage::PermitsKept, Promise::SiblingsAreStrangers));
 }
 
 #[test]
 fn a_circuit_that_never_closes_is_found_out() {
-    println!("{}", found_out(Sabotage::CircuitNeverCloses, Promise::WhatFailsIsReplaced));
+    println!("{}", COURSE.found_out(Sabotage::CircuitNeverCloses, Promise::WhatFailsIsReplaced));
 }

@@ -6,27 +6,17 @@ use callsheet::supervision::{Backoff, RestartLimits};
 use callsheet::{Effects, Limits, Mode};
 
 use super::behaviour::{Behaviour, Fault, UNKNOWN_TOOL};
-use super::dice::Dice;
+use crate::support::dice::Dice;
 
 /// A session as its seed says. All times are whole milliseconds.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    pub temper: Temper,
     pub tools: Vec<ToolPlan>,
     pub limits: Limits,
     /// So many calls of the session at a time.
     pub max_concurrency: Option<usize>,
     pub supervision: RestartLimits,
     pub turns: Vec<TurnPlan>,
-}
-
-/// What kind of session it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Temper {
-    /// Workers are always rebuilt; calls wait for nothing else, and are tried once.
-    Calm,
-    /// Tools are withdrawn, calls are tried again, wait for their turn, and poison what they touch.
-    Troubled,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -98,7 +88,8 @@ const TOOLS: [(&str, Effects); 4] = [
 ];
 
 impl Scenario {
-    /// The session of `seed`: of every two seeds one is troubled.
+    /// The session of `seed`: of every two seeds one is calm, its workers are always rebuilt and its
+    /// calls are tried once; one is troubled.
     pub fn new(seed: u64) -> Self {
         match seed % 2 {
             0 => Self::calm(&mut Dice::new(seed)),
@@ -133,13 +124,12 @@ impl Scenario {
             backoff,
             ..RestartLimits::default()
         };
-        let (temper, tools, max_concurrency) = (Temper::Calm, tools.into(), None);
-        Self { temper, tools, limits, max_concurrency, supervision, turns }
+        let (tools, max_concurrency) = (tools.into(), None);
+        Self { tools, limits, max_concurrency, supervision, turns }
     }
 
     fn troubled(dice: &mut Dice) -> Self {
         let mut scenario = Self::calm(dice);
-        scenario.temper = Temper::Troubled;
         scenario.tools.iter_mut().for_each(|tool| tool.trouble(dice));
         scenario.max_concurrency = dice.percent(40).then(|| dice.between(1, 6) as usize);
         scenario.supervision = RestartLimits {

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,22 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::behaviour::{Behaviour, DEAF_MS, schema};
 use super::scenario::ToolPlan;
-
-/// What the panics of scripted tools begin with.
-const SCRIPTED: &str = "scripted panic";
-
-/// Keeps the panics of scripted tools off the screen; all others are shown as before.
-pub fn silence_scripted_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let others = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if !panic.payload_as_str().is_some_and(|text| text.starts_with(SCRIPTED)) {
-                others(panic);
-            }
-        }));
-    });
-}
+use crate::support::seeds::SCRIPTED;
 
 /// Sees what tools really do, whatever the record says.
 pub struct Witness {

@@ -2,9 +2,11 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod dice;
 pub mod journal;
 pub mod listening;
 pub mod peer;
+pub mod seeds;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,7 @@ mod reports;
 mod room;
 mod tries;
 
+use super::Violation;
 use super::ledger::{Call, Ledger};
 use super::scenario::Scenario;
 use super::world::Run;
@@ -34,13 +35,6 @@ pub enum Promise {
     EveryMillisecondHasAnOwner,
     NothingLeaks,
     SameSeedSameTrace,
-}
-
-/// A promise that was broken, and how.
-#[derive(Debug)]
-pub struct Violation {
-    pub promise: Promise,
-    pub what: String,
 }
 
 /// A session to judge.
