@@ -136,9 +136,12 @@ impl Reply {
 fn write_call(out: &mut Vec<u8>, call: &Call) {
     out.extend_from_slice(br#"{"id":"#);
     write_string(out, &call.id);
-    // A call of another type than `function` consists of unknown fields.
     if call.extra.get("type").is_none() {
-        out.extend_from_slice(br#","type":"function","function":{"name":"#);
+        out.extend_from_slice(br#","type":"function""#);
+    }
+    // A custom tool's call consists of unknown fields. Any other has a function, whatever its type is called.
+    if call.extra.get("custom").is_none() {
+        out.extend_from_slice(br#","function":{"name":"#);
         write_string(out, if call.name.is_empty() { NAMELESS } else { &call.name });
         out.extend_from_slice(br#","arguments":"#);
         write_string(out, call.arguments.object().unwrap_or("{}"));

@@ -222,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_function_by_another_type_goes_back_with_its_name_and_arguments() {
+        let call =
+            r#"{"id":"a","function":{"name":"search","arguments":"{}"},"type":"builtin_function"}"#;
+        let reply = reply(&format!(r#"{{"tool_calls":[{call}]}}"#), "\"tool_calls\"");
+        let mut out = Vec::new();
+        reply.write_message(&mut out);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!(r#"{{"role":"assistant","tool_calls":[{call}]}}"#)
+        );
+    }
+
+    #[test]
     fn reasoning_is_shown_and_kept() {
         let reply = reply(
             r#"{"content":"a","reasoning_content":"","reasoning":"hm","thinking":"hm"}"#,
