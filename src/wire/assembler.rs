@@ -135,18 +135,15 @@ impl Assembler {
     /// with every chunk, so an argument that is still blank waits for the end.
     pub fn seal_last(&mut self, events: &mut Vec<StreamEvent>) {
         if let Some(last) = self.slots.len().checked_sub(1) {
-            self.slots[last].seal_if(
-                |slot| slot.is_closed() && slot.closing.occupied(),
-                last,
-                events,
-            );
+            self.slots[last].seal_if(Slot::is_whole, last, events);
         }
     }
 
-    /// Takes in the end of the stream: seals what is left, but if the reply was `cut` only what closed.
+    /// Takes in the end of the stream: seals what is left, but if the reply was `cut` only what closed
+    /// and is no placeholder.
     pub fn seal_all(&mut self, cut: bool, events: &mut Vec<StreamEvent>) {
         for (ordinal, slot) in self.slots.iter_mut().enumerate() {
-            slot.seal_if(|slot| !cut || slot.is_closed(), ordinal, events);
+            slot.seal_if(|slot| !cut || slot.is_whole(), ordinal, events);
         }
     }
 
@@ -286,7 +283,7 @@ impl Slot {
                 let (head, tail) = rest.split_at(length.unwrap_or(rest.len()));
                 self.arguments.push_str(head);
                 self.end = length.map(|_| self.arguments.len());
-                if self.is_closed() && self.closing.occupied() {
+                if self.is_whole() {
                     events.push(StreamEvent::CallClosed { ordinal });
                 }
                 rest = tail;
@@ -299,7 +296,7 @@ impl Slot {
             if self.closing.occupied() && self.is_repeated(rest) {
                 return; // Some servers end by sending all of it again.
             }
-            if self.sealed || (self.is_closed() && self.closing.occupied()) {
+            if self.sealed || self.is_whole() {
                 events.push(StreamEvent::LateArguments { ordinal });
             }
             if self.closing.occupied() {
@@ -330,6 +327,11 @@ impl Slot {
         self.end.is_some() && !self.late && self.arguments.starts_with('{')
     }
 
+    /// True when they are an object that is no placeholder.
+    fn is_whole(&self) -> bool {
+        self.is_closed() && self.closing.occupied()
+    }
+
     fn seal_if(
         &mut self,
         condition: impl Fn(&Slot) -> bool,
@@ -343,9 +345,14 @@ impl Slot {
     }
 
     fn finish(mut self, tail: Tail) -> Call {
-        let arguments = match self.is_input {
-            true => self.finish_input(),
-            false => judge(self.arguments, tail, self.last_piece),
+        let is_empty = self.is_closed() && !self.closing.occupied();
+        let arguments = match tail {
+            _ if self.is_input => self.finish_input(),
+            // It may be a placeholder.
+            Tail::Doubtful if is_empty && !self.sealed => {
+                Arguments::Truncated { raw: self.arguments }
+            }
+            tail => judge(self.arguments, tail, self.last_piece),
         };
         Call {
             id: self.id.unwrap_or_default().into(),

@@ -277,9 +277,11 @@ impl<'de> Shape<'de> for Piece<'de> {
                 _ => keep(&mut piece.extra, field, &mut fields)?,
             }
         }
-        // A function is a function, whatever the type says.
-        let is_other = |kind: &&str| !matches!(*kind, "\"function\"" | "\"\"");
-        if let Some(kind) = kind.filter(is_other).filter(|_| function.is_none()) {
+        // A function is a function, whatever the type says. One without a name must not be anything else.
+        let is_other =
+            |kind: &&str| kind.starts_with('"') && !matches!(*kind, "\"function\"" | "\"\"");
+        let is_named = function.as_ref().is_none_or(|function| function.name.is_some());
+        if let Some(kind) = kind.filter(is_other).filter(|_| is_named) {
             piece.extra.splice(..0, raw(kind)?.map(|kind| (Cow::Borrowed("type"), kind)));
         }
         if let Some(custom) = custom {

@@ -139,8 +139,9 @@ fn write_call(out: &mut Vec<u8>, call: &Call) {
     if call.extra.get("type").is_none() {
         out.extend_from_slice(br#","type":"function""#);
     }
-    // A custom tool's call consists of unknown fields. Any other has a function, whatever its type is called.
-    if call.extra.get("custom").is_none() {
+    // A call of another kind consists of unknown fields, unless it is a function whose type is called otherwise.
+    let is_function = !call.name.is_empty() && call.extra.get("custom").is_none();
+    if call.extra.get("type").is_none() || is_function {
         out.extend_from_slice(br#","function":{"name":"#);
         write_string(out, if call.name.is_empty() { NAMELESS } else { &call.name });
         out.extend_from_slice(br#","arguments":"#);

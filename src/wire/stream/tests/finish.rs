@@ -6,10 +6,10 @@ use super::*;
 fn the_call_that_was_being_written_has_a_doubtful_end_also_if_it_is_not_the_newest() {
     let deltas = [
         piece(Some(0), Some("a"), Some("f"), ""),
-        piece(Some(1), Some("b"), Some("g"), "{}"),
+        piece(Some(1), Some("b"), Some("g"), "{\"x\":1}"),
         piece(Some(0), None, None, " "),
     ];
-    check_finish(&deltas, "\"length\"", &["a f truncated", "b g {}"]);
+    check_finish(&deltas, "\"length\"", &["a f truncated", r#"b g {"x":1}"#]);
 }
 
 #[test]
@@ -53,5 +53,33 @@ fn f6_f8_without_done_a_finish_reason_of_every_chunk_does_not_say_that_the_argum
             let (_, result) = run(stream.as_bytes().chunks(bytes));
             assert_eq!(show(&result.unwrap()), [expected], "{stream}");
         }
+    }
+}
+
+#[test]
+fn d19_an_empty_object_at_the_end_of_a_reply_that_was_cut_may_be_a_placeholder() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), "{}"),
+        piece(Some(1), Some("b"), Some("g"), "{"),
+        piece(Some(1), None, None, "}"),
+    ];
+    check_finish(&deltas, "\"length\"", &["a f {}", "b g truncated"]);
+    check(&deltas, &["a f {}", "b g {}"]);
+    let (events, _) = run([stream(&[&deltas[0]], "\"length\"").as_bytes()]);
+    assert!(!events.contains(&StreamEvent::CallSealed { ordinal: 0 }), "{events:?}");
+}
+
+#[test]
+fn f8_where_every_chunk_gives_a_finish_reason_a_call_without_arguments_needs_an_end() {
+    for arguments in ["", "{}", "null"] {
+        let deltas = [
+            piece(Some(0), Some("a"), Some("f"), arguments),
+            piece(Some(1), Some("b"), Some("g"), arguments),
+        ];
+        let cut: String = deltas.iter().map(|delta| chunk(delta, "\"tool_calls\"")).collect();
+        assert_eq!(show(&reply(&cut)), ["a f {}", "b g truncated"], "{arguments}");
+        let last = chunk("{}", "\"tool_calls\"");
+        assert_eq!(show(&reply(&(cut.clone() + &last))), ["a f {}", "b g {}"], "{arguments}");
+        assert_eq!(show(&reply(&(cut + "data: [DONE]\n\n"))), ["a f {}", "b g {}"], "{arguments}");
     }
 }

@@ -61,12 +61,16 @@ fn d27_a_custom_tools_input_is_never_taken_for_arguments() {
 fn d27_a_function_is_a_function_whatever_the_type_says() {
     let function = r#""function":{"name":"f","arguments":"{}"}"#;
     let written = format!(r#"{{"id":"a","type":"function",{function}}}"#);
-    for kind in ["", r#""type":null,"#, r#""type":"","#, r#""type":"tool","#, r#""type":7,"#] {
+    for kind in ["", r#""type":null,"#, r#""type":"","#, r#""type":7,"#] {
         let call = format!(r#"{{"tool_calls":[{{"id":"a",{kind}{function}}}]}}"#);
         check(std::slice::from_ref(&call), &["a f {}"]);
         check_body(&call, &["a f {}"]);
         check_written(&[&call], &format!(r#"{{"role":"assistant","tool_calls":[{written}]}}"#));
     }
+    let other = format!(r#"{{"id":"a",{function},"type":"tool"}}"#);
+    let call = format!(r#"{{"tool_calls":[{other}]}}"#);
+    check(std::slice::from_ref(&call), &["a f {}"]);
+    check_written(&[&call], &format!(r#"{{"role":"assistant","tool_calls":[{other}]}}"#));
 }
 
 #[test]
