@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::wrapper::is_wrapper;
-use super::{AskedCall, Catalogue, Limits, Mode, Outcome, OutcomeKind, Place};
+use super::{AskedCall, Catalogue, Effects, Limits, Mode, Outcome, OutcomeKind, Place};
 use crate::wire::{Arguments, Call, Certainty};
 
 /// A call that began before its reply had ended.
@@ -67,25 +67,38 @@ impl EarlyCalls {
     }
 
     /// The first call of a try before `reply_attempt` that is the same (same tool, same arguments,
-    /// in whatever order of their fields) and not `taken` already.
+    /// in whatever order of their fields) and not `taken` already. One that changed was another, and
+    /// has no answer; it is the same all the same if it must not run twice.
     fn twin(
         &self,
         tool: &str,
         arguments: &str,
         reply_attempt: u32,
+        catalogue: &dyn Catalogue,
         taken: impl Fn(Place) -> bool,
     ) -> Option<&EarlyCall> {
+        let may_run_twice = || catalogue.effects(tool) == Effects::None;
         self.iter().find(|call| {
             call.place.reply_attempt < reply_attempt
                 && !taken(call.place)
                 && call.is(tool, arguments)
+                && !(call.has_changed() && may_run_twice())
         })
     }
 }
 
+/// Why a call ends that is not what it seemed when it began.
+pub const CHANGED: &str = "its arguments changed while the model wrote on";
+
 impl EarlyCall {
     fn is(&self, tool: &str, arguments: &str) -> bool {
         *self.tool == *tool && are_same(&self.arguments, arguments)
+    }
+
+    /// It ended because it was not what it seemed.
+    fn has_changed(&self) -> bool {
+        let problem = self.outcome.as_ref().and_then(|outcome| outcome.problem.as_ref());
+        problem.is_some_and(|problem| problem.message == CHANGED)
     }
 }
 
@@ -153,7 +166,7 @@ pub fn readiness(
     }
     let Ok(tool) = catalogue.check(&call.name, arguments) else { return Readiness::Waits };
     let is_claimed = |twin| claims.iter().any(|claim| claim.of == twin);
-    if let Some(twin) = early.twin(&tool, arguments, place.reply_attempt, is_claimed) {
+    if let Some(twin) = early.twin(&tool, arguments, place.reply_attempt, catalogue, is_claimed) {
         return Readiness::HasBegun(Claim { by: place, of: twin.place });
     }
     match catalogue.begins(&tool) {
@@ -192,7 +205,7 @@ pub fn recognize(
             None if call.refused.is_some() => continue,
             None => {
                 let is_taken = |twin| taken.contains(&twin);
-                early.twin(&call.tool, &call.arguments, reply_attempt, is_taken)
+                early.twin(&call.tool, &call.arguments, reply_attempt, catalogue, is_taken)
             }
         };
         call.begun = begun.map(|begun| begun.place);
@@ -218,7 +231,7 @@ fn contradicted(call: &AskedCall, own: &EarlyCall, catalogue: &dyn Catalogue) ->
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::{Effects, Refusal, plan};
+    use super::super::{Refusal, plan};
     use super::*;
     use crate::wire::Extra;
 
@@ -365,6 +378,22 @@ mod tests {
         let ready = |place| readiness(&call, place, Certainty::Sealed, terms, (&begun, &claims));
         assert!(matches!(ready(at(2, 1)), Readiness::Begins { .. }), "one call is one call");
         assert_eq!(ready(at(2, 0)), Readiness::Waits, "it is claimed already");
+    }
+
+    #[test]
+    fn what_changed_in_an_earlier_try_is_begun_again_unless_it_must_not_run_twice() {
+        let args = r#"{"a":1}"#;
+        let mut begun = early(&[(at(1, 0), "closed", args), (at(1, 1), "sealed", args)]);
+        for place in [at(1, 0), at(1, 1)] {
+            begun.end(place, &Outcome::failed(OutcomeKind::Cancelled, CHANGED));
+        }
+        let decide = |name| decide(name, args, Certainty::Sealed, &Limits::default(), &begun);
+        assert!(matches!(decide("closed"), Readiness::Begins { .. }));
+        let claim = Claim { by: at(2, 0), of: at(1, 1) };
+        assert_eq!(decide("sealed"), Readiness::HasBegun(claim));
+        let calls = recognized(&[("closed", args), ("sealed", args)], &begun, false);
+        let begun: Vec<_> = calls.iter().map(|call| call.begun).collect();
+        assert_eq!(begun, [None, Some(at(1, 1))]);
     }
 
     fn recognized(calls: &[(&str, &str)], early: &EarlyCalls, filter: bool) -> Vec<AskedCall> {

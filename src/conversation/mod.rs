@@ -13,7 +13,7 @@ mod state;
 mod transcript;
 mod wrapper;
 
-pub use early::{Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
+pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};
 pub use key::{CallKey, Place, SessionId};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem};

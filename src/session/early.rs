@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::coordinator::Coordinator;
-use crate::conversation::{Catalogue, Event, OutcomeKind, Place, Readiness, readiness};
+use crate::conversation::{CHANGED, Catalogue, Event, OutcomeKind, Place, Readiness, readiness};
 use crate::wire::{Call, Certainty};
 
 impl Coordinator {
@@ -36,8 +36,7 @@ impl Coordinator {
         let place = Place { reply_attempt: turn.attempt, ordinal };
         if self.state.early().is_some() && self.state.is_unanswered(place) {
             turn.flight.give_up(place);
-            let message = "its arguments changed while the model wrote on";
-            let end = self.end_of_early(place, message);
+            let end = self.end_of_early(place, CHANGED);
             self.record(vec![end]);
         }
     }
