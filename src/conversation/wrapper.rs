@@ -12,12 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{AskedCall, Catalogue, Outcome, OutcomeKind};
-use crate::wire::{Arguments, Call, Extra};
+use crate::wire::{Arguments, Call, Extra, WRAPPERS};
 
-/// As models write it, and as it stands in a history, from where they repeat it.
-const NAMES: [&str; 2] = ["multi_tool_use.parallel", "multi_tool_use_parallel"];
-
-/// A call that is to be judged: one of the reply, or one from within a wrapper.
+//// A call that is to be judged: one of the reply, or one from within a wrapper.
 pub(super) struct Unwrapped {
     pub call: Call,
     /// The wire id of the wrapper it is from.
@@ -39,7 +36,7 @@ struct Use {
 
 /// Says whether a call of `name` is none of a tool, but holds calls.
 pub(super) fn is_wrapper(name: &str, catalogue: &dyn Catalogue) -> bool {
-    NAMES.contains(&name) && catalogue.own_name(name).is_none()
+    WRAPPERS.contains(&name) && catalogue.own_name(name).is_none()
 }
 
 /// The `calls` of a reply, with the uses of each wrapper in its place. A wrapper that cannot be read,
@@ -198,7 +195,7 @@ mod tests {
 
     #[test]
     fn d30_each_use_is_a_call_in_the_place_of_its_wrapper() {
-        for name in NAMES {
+        for name in WRAPPERS {
             let calls = vec![call("a", "t", "{}"), call("b", name, TWO), call("c", "t", "{}")];
             let expected =
                 ["a t {} runs", r#"b.1 t {"a" : 1} runs"#, "b.2 t {} runs", "c t {} runs"];
@@ -208,15 +205,18 @@ mod tests {
 
     #[test]
     fn d30_a_tool_that_is_called_so_is_no_wrapper() {
-        let calls = vec![call("a", NAMES[0], r#"{"tool_uses":[]}"#)];
-        let expected = [format!(r#"a {} {{"tool_uses":[]}} runs"#, NAMES[0])];
-        assert_eq!(planned(calls, &Tools(&[NAMES[0]])), expected);
+        let calls = vec![call("a", WRAPPERS[0], r#"{"tool_uses":[]}"#)];
+        let expected = [format!(r#"a {} {{"tool_uses":[]}} runs"#, WRAPPERS[0])];
+        assert_eq!(planned(calls, &Tools(&[WRAPPERS[0]])), expected);
     }
 
     #[test]
     fn d30_an_id_that_another_call_has_is_passed_over() {
-        let calls =
-            vec![call("a.2", "t", "{}"), call("a", NAMES[0], TWO), call("a.1", NAMES[0], TWO)];
+        let calls = vec![
+            call("a.2", "t", "{}"),
+            call("a", WRAPPERS[0], TWO),
+            call("a.1", WRAPPERS[0], TWO),
+        ];
         let ids: Vec<_> = plan(calls, &Tools(&[]), &Limits::default(), 1)
             .iter()
             .map(|call| call.id.to_string())
@@ -228,10 +228,11 @@ mod tests {
     fn d30_a_wrapper_within_another_is_not_run() {
         let arguments = format!(
             r#"{{"tool_uses":[{{"recipient_name":"{}","parameters":{{}}}},{{"recipient_name":"t"}}]}}"#,
-            NAMES[0]
+            WRAPPERS[0]
         );
-        let expected = [format!("a.1 {} {{}} bad_arguments", NAMES[0]), "a.2 t {} runs".to_owned()];
-        assert_eq!(planned(vec![call("a", NAMES[1], &arguments)], &Tools(&[])), expected);
+        let expected =
+            [format!("a.1 {} {{}} bad_arguments", WRAPPERS[0]), "a.2 t {} runs".to_owned()];
+        assert_eq!(planned(vec![call("a", WRAPPERS[1], &arguments)], &Tools(&[])), expected);
     }
 
     #[test]
@@ -244,11 +245,11 @@ mod tests {
             r#"{"tool_uses":[{"recipient_name":"t"},{"recipient_name":1}]}"#,
             r#"{"tool_uses":["t"]}"#,
         ] {
-            let expected = [format!("a {} {arguments} bad_arguments", NAMES[1])];
-            assert_eq!(planned(vec![call("a", NAMES[1], arguments)], &Tools(&[])), expected);
+            let expected = [format!("a {} {arguments} bad_arguments", WRAPPERS[1])];
+            assert_eq!(planned(vec![call("a", WRAPPERS[1], arguments)], &Tools(&[])), expected);
         }
-        let expected = [format!("a {} [1] bad_arguments", NAMES[0])];
-        assert_eq!(planned(vec![call("a", NAMES[0], "[1]")], &Tools(&[])), expected);
+        let expected = [format!("a {} [1] bad_arguments", WRAPPERS[0])];
+        assert_eq!(planned(vec![call("a", WRAPPERS[0], "[1]")], &Tools(&[])), expected);
     }
 
     fn some_arguments() -> impl Strategy<Value = String> {

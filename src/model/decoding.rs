@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{Dialect, Event};
 use crate::wire::{
-    self, Arguments, Call, Certainty, Extra, Finish, Reply, StreamDecoder, StreamEvent,
+    self, Arguments, Call, CallView, Certainty, Extra, Finish, Reply, StreamDecoder, StreamEvent,
 };
 
 /// A streamed reply that is being read.
@@ -14,6 +14,8 @@ pub(crate) struct Decoding {
     decoded: Vec<StreamEvent>,
     /// The calls that were not what they seemed: nothing is said of them before the end.
     changed: HashSet<usize>,
+    /// So many calls are known to be one call each.
+    single: usize,
     dialect: Dialect,
     began: bool,
 }
@@ -25,6 +27,7 @@ impl Decoding {
             decoder: StreamDecoder::new(),
             decoded: Vec::new(),
             changed: HashSet::new(),
+            single: 0,
             dialect,
             began: false,
         }
@@ -49,6 +52,9 @@ impl Decoding {
             _ => None,
         });
         self.changed.extend(changed); // Before anything is said of them.
+        while self.decoder.call(self.single).is_some_and(is_single) {
+            self.single += 1;
+        }
         for event in std::mem::take(&mut self.decoded) {
             events.extend(self.said(event));
         }
@@ -72,14 +78,19 @@ impl Decoding {
     }
 
     /// Tells of a call whose arguments are likely all there. `None` if they are no object, if it has
-    /// no name to run it by, or if it is not what it seemed.
+    /// no name to run it by, if it is not what it seemed, or if one before it may hold several calls,
+    /// so that nobody knows at which place it will stand.
     fn ready(&self, ordinal: usize, certainty: Certainty) -> Option<Event> {
         if self.dialect.stop_means_no_tools {
             return None; // Whether it is a call at all, the finish reason will say.
         }
         let view = self.decoder.call(ordinal).filter(|view| !view.name.is_empty())?;
         let arguments = Arguments::from_text(view.arguments.to_owned());
-        if self.changed.contains(&ordinal) || arguments.object().is_none() {
+        let may_be_several = |before| self.decoder.call(before).is_some_and(may_be_several);
+        if self.changed.contains(&ordinal)
+            || arguments.object().is_none()
+            || (self.single..ordinal).any(may_be_several)
+        {
             return None;
         }
         let call = Box::new(Call {
@@ -109,6 +120,16 @@ impl Decoding {
     pub fn finish(self) -> Result<Reply, wire::Error> {
         Ok(meant(self.decoder.finish()?, &self.dialect))
     }
+}
+
+/// It may turn out to be more than one call: it packs several into one, or its name is still to come.
+fn may_be_several(call: CallView<'_>) -> bool {
+    call.name.is_empty() || wire::WRAPPERS.contains(&call.name)
+}
+
+/// It will stay one call: a name does not change any more once there are arguments.
+fn is_single(call: CallView<'_>) -> bool {
+    !may_be_several(call) && !call.arguments.is_empty()
 }
 
 /// The reply as somebody who speaks `dialect` means it: where `stop` says that there are no calls,
@@ -191,6 +212,17 @@ mod tests {
             let stream = format!("data: {{\"choices\":[{choice}]}}\n\n");
             decoding.feed(stream.as_bytes(), &mut Vec::new()).unwrap();
             assert_eq!(decoding.finish().unwrap().calls.len(), calls, "{finish}");
+        }
+    }
+
+    #[test]
+    fn d30_behind_what_may_hold_several_calls_none_is_ready() {
+        for name in ["multi_tool_use.parallel", "multi_tool_use_parallel", ""] {
+            // It is not ready itself: its arguments are not all there, or are a text within a text.
+            let open = OPEN.replace(r#""name":"f""#, &format!(r#""name":"{name}""#));
+            let next = NEXT.replace(r#""arguments":"""#, r#""arguments":"{\"x\":1}""#);
+            let third = next.replace(r#""index":1"#, r#""index":2"#);
+            assert_eq!(said(&[&open, &next, &third], true), ["began"], "{name}");
         }
     }
 

@@ -29,7 +29,7 @@ pub use arguments::Arguments;
 pub use assembler::CallView;
 pub use error::{ApiError, Error};
 pub use extra::Extra;
-pub use reply::{Call, Finish, Reply, Usage};
+pub use reply::{Call, Finish, Reply, Usage, WRAPPERS};
 pub use stream::{Certainty, StreamDecoder, StreamEvent};
 
 /// How many calls one reply may hold: more than a model can mean, and few enough to hold.

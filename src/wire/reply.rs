@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Arguments, Extra};
 
+/// The names of what is no tool, but packs several calls into one: as models write it, and as it
+/// stands in a history, from where they repeat it.
+pub const WRAPPERS: [&str; 2] = ["multi_tool_use.parallel", "multi_tool_use_parallel"];
+
 /// One tool call as the model asked for it.
 #[derive(Clone, Debug)]
 pub struct Call {
