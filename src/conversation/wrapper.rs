@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::{AskedCall, Catalogue, Outcome, OutcomeKind};
 use crate::wire::{Arguments, Call, Extra, WRAPPERS};
 
-//// A call that is to be judged: one of the reply, or one from within a wrapper.
+/// A call that is to be judged: one of the reply, or one from within a wrapper.
 pub(super) struct Unwrapped {
     pub call: Call,
     /// The wire id of the wrapper it is from.

@@ -10,7 +10,7 @@ use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
 use super::reply::Ending;
-use super::{ApiError, CallView, Error, Finish, Reply, Usage, sse};
+use super::{ApiError, CallView, Error, Reply, Usage, sse};
 
 /// The fields of a delta that continue the text of the same field before.
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
