@@ -125,7 +125,7 @@ pub fn failure(error: Error) -> Scripted {
 #[must_use]
 pub fn streamed<B: Into<Vec<u8>>>(pieces: impl IntoIterator<Item = (Duration, B)>) -> Scripted {
     let pieces = pieces.into_iter().map(|(pause, bytes)| (pause, bytes.into())).collect();
-    let stream = Stream { pieces, brace_close_trusted: true };
+    let stream = Stream { pieces, brace_close_trusted: true, lost: None };
     Scripted { delay: Duration::ZERO, end: End::Streamed(stream) }
 }
 
@@ -187,7 +187,7 @@ impl Scripted {
         if let End::Reply(Spoken { text, calls, finish }) = &self.end {
             let chunks = stream::chunks(text, calls, finish.as_deref());
             let pieces = chunks.into_iter().map(|chunk| (pause, chunk)).collect();
-            self.end = End::Streamed(Stream { pieces, brace_close_trusted: true });
+            self.end = End::Streamed(Stream { pieces, brace_close_trusted: true, lost: None });
         }
         self
     }
@@ -197,6 +197,15 @@ impl Scripted {
     pub fn broken_off_after(mut self, chunks: usize) -> Self {
         if let End::Streamed(stream) = &mut self.end {
             stream.pieces.truncate(chunks);
+        }
+        self
+    }
+
+    /// Ends with `error`, unless its `[DONE]` has come by then. Only of a reply that is streamed.
+    #[must_use]
+    pub fn lost_to(mut self, error: Error) -> Self {
+        if let End::Streamed(stream) = &mut self.end {
+            stream.lost = Some(error);
         }
         self
     }

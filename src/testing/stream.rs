@@ -14,6 +14,8 @@ use crate::wire;
 pub(super) struct Stream {
     pub pieces: VecDeque<(Duration, Vec<u8>)>,
     pub brace_close_trusted: bool,
+    /// What comes in place of the end, if the reply has not ended by then.
+    pub lost: Option<Error>,
 }
 
 impl Stream {
@@ -21,6 +23,7 @@ impl Stream {
     pub fn events(self) -> Events {
         let playing = Playing {
             pieces: self.pieces,
+            lost: self.lost,
             decoding: Some(Decoding::new(Dialect {
                 brace_close_trusted: self.brace_close_trusted,
                 ..Dialect::generic()
@@ -33,6 +36,7 @@ impl Stream {
 
 struct Playing {
     pieces: VecDeque<(Duration, Vec<u8>)>,
+    lost: Option<Error>,
     decoding: Option<Decoding>,
     said: VecDeque<Result<Event, Error>>,
 }
@@ -45,7 +49,11 @@ impl Playing {
             }
             let decoding = self.decoding.as_mut()?;
             let Some((pause, bytes)) = self.pieces.pop_front().filter(|_| !decoding.done()) else {
-                let reply = self.decoding.take()?.finish().map_err(|error| in_short(&error));
+                let decoding = self.decoding.take()?;
+                let reply = match self.lost.take().filter(|_| !decoding.done()) {
+                    Some(lost) => Err(lost),
+                    None => decoding.finish().map_err(|error| in_short(&error)),
+                };
                 self.said.push_back(reply.map(|reply| Event::Reply(Box::new(reply))));
                 continue;
             };
