@@ -4,6 +4,8 @@
 #[cfg(feature = "testing")]
 use std::cell::Cell;
 
+use crate::wire::Arguments;
+
 /// A way to break the runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sabotage {
@@ -20,6 +22,26 @@ pub enum Sabotage {
     CompletionOrder,
     /// A tool that was withdrawn stays so: a probe that goes well opens its circuit again.
     CircuitNeverCloses,
+    /// A call is taken for complete as soon as what came of its arguments can be read.
+    ReadableIsComplete,
+    /// Calls with effects begin while the model still writes.
+    EffectsBeginEarly,
+    /// A call that was cut is given the brackets it lacks, and run.
+    CutIsMended,
+    /// A call that turned out to be another after it had begun is run again, as it is now.
+    ChangedRunsAgain,
+    /// That more came for a call is not heard before the end of the reply.
+    ChangeUnheard,
+    /// A call that an earlier try of the reply began is taken for any call of its tool.
+    AnyTwinWillDo,
+    /// A call that an earlier try of the reply began is begun again by the next.
+    TwinsForgotten,
+    /// A call that began when its brace closed begins again when it is sealed.
+    BegunForgotten,
+    /// The calls of a reply that a filter cut are run.
+    FilterIgnored,
+    /// Calls that no finished reply asks for are not ended.
+    DiscardedForgotten,
 }
 
 #[cfg(feature = "testing")]
@@ -43,4 +65,35 @@ pub(crate) fn is(sabotage: Sabotage) -> bool {
 #[cfg(not(feature = "testing"))]
 pub(crate) const fn is(_: Sabotage) -> bool {
     false
+}
+
+/// The arguments of a call, mended if sabotage says so.
+pub(crate) fn mended(arguments: Arguments) -> Arguments {
+    match arguments {
+        Arguments::Truncated { raw } if is(Sabotage::CutIsMended) => {
+            match Arguments::from_text(closed(&raw)) {
+                Arguments::Object(text) => Arguments::Object(text),
+                _ => Arguments::Truncated { raw },
+            }
+        }
+        arguments => arguments,
+    }
+}
+
+/// `json` with the quote and the brackets that it lacks.
+fn closed(json: &str) -> String {
+    let (mut open, mut in_text, mut escaped) = (Vec::new(), false, false);
+    for character in json.chars() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_text,
+            '"' => in_text = !in_text,
+            '{' if !in_text => open.push('}'),
+            '[' if !in_text => open.push(']'),
+            '}' | ']' if !in_text => drop(open.pop()),
+            _ => {}
+        }
+    }
+    let quote = if in_text { "\"" } else { "" };
+    format!("{json}{quote}{}", open.iter().rev().collect::<String>())
 }

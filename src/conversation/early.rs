@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::wrapper::is_wrapper;
 use super::{AskedCall, Catalogue, Effects, Limits, Mode, Outcome, OutcomeKind, Place};
+use crate::sabotage::{self, Sabotage};
 use crate::wire::{Arguments, Call, Certainty};
 
 /// A call that began before its reply had ended.
@@ -43,7 +44,8 @@ impl EarlyCalls {
 
     /// Those that have not ended.
     pub fn running(&self) -> impl Iterator<Item = &EarlyCall> {
-        self.iter().filter(|call| call.outcome.is_none())
+        let is_forgotten = sabotage::is(Sabotage::DiscardedForgotten);
+        self.iter().filter(move |call| call.outcome.is_none() && !is_forgotten)
     }
 
     /// The one that began at `place`.
@@ -79,7 +81,8 @@ impl EarlyCalls {
     ) -> Option<&EarlyCall> {
         let may_run_twice = || catalogue.effects(tool) == Effects::None;
         self.iter().find(|call| {
-            call.place.reply_attempt < reply_attempt
+            !sabotage::is(Sabotage::TwinsForgotten)
+                && call.place.reply_attempt < reply_attempt
                 && !taken(call.place)
                 && call.is(tool, arguments)
                 && !(call.has_changed() && may_run_twice())
@@ -92,7 +95,8 @@ pub const CHANGED: &str = "its arguments changed while the model wrote on";
 
 impl EarlyCall {
     fn is(&self, tool: &str, arguments: &str) -> bool {
-        *self.tool == *tool && are_same(&self.arguments, arguments)
+        let is_same = || are_same(&self.arguments, arguments);
+        *self.tool == *tool && (sabotage::is(Sabotage::AnyTwinWillDo) || is_same())
     }
 
     /// It ended because it was not what it seemed.
@@ -160,7 +164,8 @@ pub fn readiness(
     }
     let Arguments::Object(arguments) = &call.arguments else { return Readiness::Waits };
     let is_empty = || are_same(arguments, "{}");
-    let is_known = early.get(place).is_some() || claims.iter().any(|claim| claim.by == place);
+    let is_begun = early.get(place).is_some() && !sabotage::is(Sabotage::BegunForgotten);
+    let is_known = is_begun || claims.iter().any(|claim| claim.by == place);
     if is_known || (certainty == Certainty::Closed && is_empty()) {
         return Readiness::Waits;
     }
@@ -170,6 +175,9 @@ pub fn readiness(
         return Readiness::HasBegun(Claim { by: place, of: twin.place });
     }
     match catalogue.begins(&tool) {
+        None if sabotage::is(Sabotage::EffectsBeginEarly) => {
+            Readiness::Begins { tool, arguments: arguments.as_str().into() }
+        }
         Some(needed) if certainty >= needed => {
             Readiness::Begins { tool, arguments: arguments.as_str().into() }
         }
@@ -198,6 +206,7 @@ pub fn recognize(
         let own = early.get(Place { reply_attempt, ordinal });
         let begun = match own {
             Some(own) if call.refused.is_none() && own.is(&call.tool, &call.arguments) => Some(own),
+            Some(_) if sabotage::is(Sabotage::ChangedRunsAgain) => continue,
             Some(own) => {
                 call.refused = Some(contradicted(call, own, catalogue));
                 continue;
@@ -210,7 +219,7 @@ pub fn recognize(
         };
         call.begun = begun.map(|begun| begun.place);
         taken.extend(call.begun);
-        if filter && call.begun.is_none() {
+        if filter && call.begun.is_none() && !sabotage::is(Sabotage::FilterIgnored) {
             call.refused = Some(Outcome::failed(
                 OutcomeKind::Truncated,
                 "the provider's filter cut the reply off; the call was not run",

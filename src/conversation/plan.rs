@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wrapper::{Unwrapped, unwrapped};
 use super::{AskedCall, Effects, Outcome, OutcomeKind};
+use crate::sabotage;
 use crate::wire::{Arguments, Call, Certainty};
 
 /// Whether the calls of a round run at the same time.
@@ -125,7 +126,7 @@ pub fn plan(
                 catalogue.check(&call.name, text).map_err(|refusal| refusal.outcome(&call.name))
             }
         };
-        let (text, verdict) = match call.arguments {
+        let (text, verdict) = match sabotage::mended(call.arguments) {
             Arguments::Object(text) => {
                 let verdict = verdict(&text);
                 (text, verdict)

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use super::{Dialect, Event};
+use crate::sabotage::{self, Sabotage};
 use crate::wire::{
     self, Arguments, Call, CallView, Certainty, Extra, Finish, Reply, StreamDecoder, StreamEvent,
 };
@@ -58,7 +59,16 @@ impl Decoding {
         for event in std::mem::take(&mut self.decoded) {
             events.extend(self.said(event));
         }
+        if sabotage::is(Sabotage::ReadableIsComplete) {
+            events.extend(self.readable());
+        }
         fed
+    }
+
+    /// What sabotage says of the calls.
+    fn readable(&self) -> impl Iterator<Item = Event> {
+        let calls = (0..).take_while(|ordinal| self.decoder.call(*ordinal).is_some());
+        calls.filter_map(|ordinal| self.ready(ordinal, Certainty::Sealed))
     }
 
     fn said(&self, event: StreamEvent) -> Option<Event> {
@@ -71,6 +81,7 @@ impl Decoding {
             }
             StreamEvent::CallClosed { .. } => None,
             StreamEvent::CallSealed { ordinal } => self.ready(ordinal, Certainty::Sealed),
+            StreamEvent::LateArguments { .. } if sabotage::is(Sabotage::ChangeUnheard) => None,
             StreamEvent::LateArguments { ordinal } => {
                 u32::try_from(ordinal).ok().map(|ordinal| Event::CallChanged { ordinal })
             }

@@ -19,6 +19,7 @@ mod doctor;
 mod early_dispatch;
 mod events;
 mod failing_tools;
+mod fuzzed_streams;
 mod hard_cases;
 mod histories;
 mod model_client;

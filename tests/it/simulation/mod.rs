@@ -34,6 +34,7 @@ const COURSE: Course<Promise> = Course {
     test: "simulation",
     seed_variable: "CALLSHEET_SIM_SEED",
     count_variable: "CALLSHEET_SIM_SESSIONS",
+    a_seed_counts: 1,
     endless: Promise::EverythingEnds,
 };
 

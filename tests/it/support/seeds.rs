@@ -39,8 +39,10 @@ pub struct Course<P> {
     pub test: &'static str,
     /// What runs one seed alone.
     pub seed_variable: &'static str,
-    /// What says how many seeds are run.
+    /// What says how many courses are run.
     pub count_variable: &'static str,
+    /// A seed is about so many of them.
+    pub a_seed_counts: u64,
     /// That of a course that does not end by itself: it turns in circles, or panics.
     pub endless: P,
 }
@@ -49,6 +51,7 @@ impl<P: Copy + PartialEq + fmt::Debug + Send + Sync> Course<P> {
     /// The seeds to run: as the environment says, or so many.
     pub fn seeds(&self, usual: u64) -> Range<u64> {
         let count = from_environment(self.count_variable);
+        let count = count.map(|count| count.div_ceil(self.a_seed_counts));
         match from_environment(self.seed_variable) {
             Some(seed) => seed..seed + count.unwrap_or(1),
             None => 0..count.unwrap_or(usual),
