@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::assembler::Assembler;
 use super::chat::chunk::{Choice, Chunk, Delta, REASONING};
-use super::chat::{decode_reply, error_from, error_in_text};
+use super::chat::{decode_reply, error_beside, error_in_text};
 use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
@@ -304,7 +304,7 @@ impl Draft {
 /// The error a chunk is, whether it says so itself or its event does.
 fn error_of(chunk: &Chunk<'_>, text: &str, event: &str) -> Option<ApiError> {
     match chunk.error {
-        Some(error) => Some(error_from(error)),
+        Some(error) => Some(error_beside(error, text)),
         None if event == "error" => Some(error_in_text(text).unwrap_or_else(|| unread_error(text))),
         None if chunk.is_error || !chunk.has_choices => error_in_text(text),
         None => None,

@@ -21,8 +21,13 @@ pub(in super::super) fn error_in_text(body: &str) -> Option<ApiError> {
     found
 }
 
+/// Reads the value of an `error` field somewhere in `body`. A status may stand beside it.
+pub(in super::super) fn error_beside(raw: &RawValue, body: &str) -> ApiError {
+    error_in_text(body).unwrap_or_else(|| error_from(raw))
+}
+
 /// Reads the value of an `error` field, which is known to be one.
-pub(in super::super) fn error_from(raw: &RawValue) -> ApiError {
+fn error_from(raw: &RawValue) -> ApiError {
     let mut error = read::<Told<'_>>(raw.get()).unwrap_or_default().into_error();
     if error.message.is_empty() {
         error.message = raw.get().to_owned();

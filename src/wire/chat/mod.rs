@@ -11,7 +11,7 @@ mod request;
 mod usage;
 
 pub use error_body::error_in;
-pub(super) use error_body::{error_from, error_in_text};
+pub(super) use error_body::{error_beside, error_in_text};
 pub(super) use message::write_string;
 pub use message::{
     Message, Role, decode_messages, write_assistant, write_named_result, write_system,

@@ -7,7 +7,7 @@ use super::super::reply::Ending;
 use super::super::shape::text_of;
 use super::super::{Arguments, Call, Error, Extra, MAX_CALLS, Reply, ids};
 use super::chunk::{Chunk, Delta, REASONING};
-use super::error_body::{error_from, error_in_text};
+use super::error_body::{error_beside, error_in_text};
 
 /// Reads the body of a reply without streaming.
 ///
@@ -29,7 +29,7 @@ fn decode_text(body: &str) -> Result<Reply, Error> {
         }
     };
     if let Some(error) = chunk.error {
-        return Err(Error::Api(error_from(error)));
+        return Err(Error::Api(error_beside(error, body)));
     }
     let Some(choice) = chunk.choice else {
         return Err(match error_in_text(body) {

@@ -81,7 +81,7 @@ fn d20_an_object_that_repeats_the_text_is_no_harm_and_another_one_is_reported() 
     check(&[text.clone(), object("{}")], &[r#"a f {"x":1}"#]);
     let deltas = [text, object(r#"{"x":2}"#)];
     check(&deltas, &["a f malformed"]);
-    let (events, _) = run([stream(&[&deltas[0], &deltas[1]], "\"tool_calls\"").as_bytes()]);
+    let (events, _) = read(&stream(&[&deltas[0], &deltas[1]], "\"tool_calls\""));
     assert!(events.contains(&StreamEvent::LateArguments { ordinal: 0 }));
 }
 
@@ -92,7 +92,7 @@ fn d21_text_behind_the_closing_brace_is_reported_and_refused() {
         piece(Some(0), None, None, ", \"l\":2}"),
     ];
     check(&deltas, &["a f malformed"]);
-    let (events, _) = run([stream(&[&deltas[0], &deltas[1]], "\"tool_calls\"").as_bytes()]);
+    let (events, _) = read(&stream(&[&deltas[0], &deltas[1]], "\"tool_calls\""));
     let ordinal = 0;
     let opened = [
         StreamEvent::CallOpened { ordinal },
@@ -100,6 +100,97 @@ fn d21_text_behind_the_closing_brace_is_reported_and_refused() {
         StreamEvent::LateArguments { ordinal },
     ];
     assert_eq!(events[..3], opened);
+}
+
+#[test]
+fn d17_nothing_in_a_body_means_an_empty_object_unless_the_reply_was_cut() {
+    let call = |arguments: &str| {
+        format!(r#"{{"tool_calls":[{{"id":"a","function":{{"name":"f"{arguments}}}}}]}}"#)
+    };
+    for nothing in ["", r#","arguments":null"#, r#","arguments":"""#, r#","arguments":"null""#] {
+        check_body(&call(nothing), &["a f {}"]);
+        check_body_finish(&call(nothing), "\"length\"", &["a f truncated"]);
+    }
+    check_body_finish(&call(r#","arguments":"{}""#), "\"length\"", &["a f {}"]);
+}
+
+#[test]
+fn d18_arguments_of_a_body_may_be_an_object() {
+    check_body(
+        r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":{"b" : 1.50,"é":[{"y" : null}]}}}]}"#,
+        &[r#"a f {"b":1.50,"é":[{"y" : null}]}"#],
+    );
+}
+
+#[test]
+fn d22_a_missing_brace_is_never_added() {
+    let deltas =
+        [piece(Some(0), Some("a"), Some("f"), "{\"x\":{\"y\":1}"), piece(Some(0), None, None, "")];
+    check(&deltas, &["a f malformed"]);
+    check_finish(&deltas, "\"length\"", &["a f truncated"]);
+    let (events, _) = read(&stream(&[&deltas[0]], "\"tool_calls\""));
+    assert!(!events.contains(&StreamEvent::CallClosed { ordinal: 0 }));
+}
+
+#[test]
+fn d23_arguments_may_be_encoded_twice() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), r#""{\"x\": "#),
+        piece(Some(0), None, None, r#"\"}\"}""#),
+    ];
+    check(&deltas, &[r#"a f {"x": "}"}"#]);
+    let (events, _) = read(&stream(&[&deltas[0], &deltas[1]], "\"tool_calls\""));
+    assert!(
+        !events.contains(&StreamEvent::CallClosed { ordinal: 0 }),
+        "no brace is outside of the text"
+    );
+    check(&deltas[..1], &["a f malformed"]);
+    check_finish(&deltas[..1], "\"length\"", &["a f truncated"]);
+    check_body(
+        r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"\"{\\\"x\\\":1}\""}}]}"#,
+        &[r#"a f {"x":1}"#],
+    );
+}
+
+#[test]
+fn d24_json_that_is_no_object_is_no_arguments() {
+    for other in ["[]", "[{\"x\":1}]", "1", "true", "\"words\"", "-0.5e3"] {
+        let call = piece(Some(0), Some("a"), Some("f"), other);
+        check(std::slice::from_ref(&call), &["a f not an object"]);
+        check_finish(&[call], "\"length\"", &["a f truncated"]);
+        let (events, _) =
+            read(&stream(&[&piece(Some(0), Some("a"), Some("f"), other)], "\"stop\""));
+        assert!(!events.contains(&StreamEvent::CallClosed { ordinal: 0 }), "{other}");
+    }
+}
+
+#[test]
+fn d25_what_only_looks_like_json_is_refused_and_never_mended() {
+    for odd in [
+        r#"{"x":1,}"#,
+        "{'x':1}",
+        r#"{"x":None}"#,
+        r#"{"x":"\d"}"#,
+        r#"{"x":"C:\path"}"#,
+        "{\"x\":\"a\nb\"}",
+        r#"{\n"x":1}"#,
+        "```json\n{\"x\":1}\n```",
+        r#"{"x":1} I hope that helps"#,
+        "{x:1}",
+        r#"{{"x":1}}"#,
+        r#"{"x":1"#,
+        r#"{"x":01}"#,
+        r#"{"x":NaN}"#,
+    ] {
+        let call = piece(Some(0), Some("a"), Some("f"), odd);
+        check(std::slice::from_ref(&call), &["a f malformed"]);
+        let calls: Vec<String> =
+            odd.chars().map(|part| piece(Some(0), None, None, &part.to_string())).collect();
+        let named = piece(Some(0), Some("a"), Some("f"), "");
+        check(&[&[named][..], &calls].concat(), &["a f malformed"]);
+        let message = call.replace("\"index\":0", "\"index\":7");
+        check_body(&message, &["a f malformed"]);
+    }
 }
 
 #[test]

@@ -73,9 +73,24 @@ fn d3_an_index_may_start_anywhere() {
 }
 
 #[test]
-fn d12_arguments_without_a_name_are_a_call_without_a_name() {
-    check(&[piece(Some(0), None, None, "{\"x\":1}")], &[r#"call_0  {"x":1}"#]);
-    check(&[piece(Some(0), None, None, ""), r#"{"tool_calls":[{}, null, 3]}"#.to_owned()], &[]);
+fn d13_a_call_may_come_in_one_delta() {
+    let deltas = [
+        piece(Some(0), Some("a"), Some("f"), "{\"x\":1}"),
+        piece(Some(1), Some("b"), Some("g"), "{}"),
+    ];
+    check(&deltas, &[r#"a f {"x":1}"#, "b g {}"]);
+    let (events, _) = read(&stream(&[&deltas[0], &deltas[1]], "\"tool_calls\""));
+    assert_eq!(
+        events,
+        [
+            StreamEvent::CallOpened { ordinal: 0 },
+            StreamEvent::CallClosed { ordinal: 0 },
+            StreamEvent::CallSealed { ordinal: 0 },
+            StreamEvent::CallOpened { ordinal: 1 },
+            StreamEvent::CallSealed { ordinal: 1 },
+        ],
+        "an empty object is never said to be closed"
+    );
 }
 
 #[test]
@@ -96,7 +111,7 @@ fn d14_calls_of_one_delta_need_neither_index_nor_id() {
 #[test]
 fn d15_a_call_may_come_with_the_finish_reason() {
     let stream = chunk(&piece(Some(0), Some("a"), Some("f"), "{\"x\":1}"), "\"tool_calls\"");
-    let (events, result) = run([stream.as_bytes()]);
+    let (events, result) = read(&stream);
     assert_eq!(show(&result.unwrap()), [r#"a f {"x":1}"#]);
     let ordinal = 0;
     assert_eq!(
@@ -150,7 +165,7 @@ fn the_next_call_seals_the_one_before() {
         piece(Some(0), Some("a"), Some("f"), "{\"x\":1}"),
         piece(Some(1), Some("b"), Some("g"), "{\"y\""),
     ];
-    let (events, _) = run([(chunk(&deltas[0], "null") + &chunk(&deltas[1], "null")).as_bytes()]);
+    let (events, _) = read(&(chunk(&deltas[0], "null") + &chunk(&deltas[1], "null")));
     assert_eq!(
         events,
         [

@@ -30,12 +30,9 @@ fn extras_of_a_call_are_kept_on_that_call() {
 
 /// Checks how the reply of these deltas goes back.
 fn check_written(deltas: &[&str], expected: &str) {
-    for bytes in [1, usize::MAX] {
-        let (_, result) = run(stream(deltas, "\"tool_calls\"").as_bytes().chunks(bytes));
-        let mut out = Vec::new();
-        result.unwrap().write_message(&mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), expected);
-    }
+    let mut out = Vec::new();
+    reply(&stream(deltas, "\"tool_calls\"")).write_message(&mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 #[test]
@@ -81,4 +78,56 @@ fn d27_a_call_of_an_unknown_kind_is_a_call_and_goes_back_as_it_came() {
         &[&format!(r#"{{"tool_calls":[{call}]}}"#)],
         &format!(r#"{{"role":"assistant","tool_calls":[{call}]}}"#),
     );
+}
+
+#[test]
+fn d26_the_old_function_call_of_a_body_is_one_call_unless_there_are_others() {
+    let old = r#""function_call":{"name":"f","arguments":"{\"x\":1}"}"#;
+    check_body_finish(
+        &format!("{{\"content\":null,{old}}}"),
+        "\"function_call\"",
+        &[r#"call_0 f {"x":1}"#],
+    );
+    let new = r#""tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}]"#;
+    check_body(&format!("{{{old},{new}}}"), &[r#"a f {"x":1}"#]);
+}
+
+#[test]
+fn d28_a_call_written_as_text_stays_text_and_is_never_run() {
+    for leaked in [
+        r#"<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1}}\n</tool_call>"#,
+        r#"[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}]"#,
+        r#"<function=f><parameter=x>1</parameter></function>"#,
+        r#"```json\n{\"tool_calls\": [{\"id\": \"a\"}]}\n```"#,
+    ] {
+        let text: String = serde_json::from_str(&format!("\"{leaked}\"")).unwrap();
+        let message = format!(r#"{{"content":"{leaked}"}}"#);
+        let (events, result) = read(&stream(&[&message], "\"stop\""));
+        let reply = result.unwrap();
+        assert_eq!((reply.text.as_str(), reply.calls.len()), (text.as_str(), 0));
+        assert_eq!(events, [StreamEvent::Text(text)]);
+        check_body(&message, &[]);
+    }
+}
+
+#[test]
+fn d29_a_call_of_a_reply_that_says_stop_is_given_with_that_word() {
+    let deltas = [
+        r#"{"reasoning_content":"I could remove it"}"#,
+        &piece(Some(0), Some("a"), Some("f"), "{\"x\":1}"),
+        r#"{"content":"I will not."}"#,
+    ];
+    let reply = reply(&stream(&deltas, "\"stop\""));
+    assert_eq!((show(&reply), reply.finish), (vec![r#"a f {"x":1}"#.to_owned()], Finish::Stop));
+    assert_eq!(
+        (reply.text.as_str(), reply.reasoning.as_str()),
+        ("I will not.", "I could remove it")
+    );
+}
+
+#[test]
+fn d30_a_name_is_given_as_the_model_wrote_it() {
+    for name in ["functions.f", "multi_tool_use.parallel", "no such tool", "f:0", "名前"] {
+        check(&[piece(Some(0), Some("a"), Some(name), "{}")], &[&format!("a {name} {{}}")]);
+    }
 }

@@ -1,4 +1,16 @@
-//! Streams as providers send them. `f1` … `d29` are the rows of the catalogue of quirks the cases come from.
+//! Replies as providers send them, written by hand after the catalogue of their quirks.
+//!
+//! | row of the catalogue | file |
+//! |---|---|
+//! | F1–F14: events, chunks, text | `framing` |
+//! | D1–D3, D13–D16: which call a piece belongs to | `calls` |
+//! | D4–D12: names and ids | `names_and_ids` |
+//! | D17–D25: arguments | `arguments` |
+//! | D26–D30: other kinds of calls, and calls that are none | `kinds` |
+//! | finish reasons | `finish` |
+//! | errors | `errors` |
+//!
+//! Usage and cost have their rows in `chat/usage.rs`. `limits` and `properties` hold for every stream.
 
 mod arguments;
 mod calls;
@@ -56,8 +68,23 @@ fn run<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<StreamEvent>, Res
     (events, decoder.finish())
 }
 
+/// Reads a stream whole and byte by byte, which must come to the same.
+fn read(stream: &str) -> (Vec<StreamEvent>, Result<Reply, Error>) {
+    let whole = run([stream.as_bytes()]);
+    let bytes = run(stream.as_bytes().chunks(1));
+    assert_eq!(format!("{bytes:?}"), format!("{whole:?}"), "{stream}, byte by byte");
+    whole
+}
+
 fn reply(stream: &str) -> Reply {
-    run([stream.as_bytes()]).1.unwrap()
+    read(stream).1.unwrap()
+}
+
+/// What had come of a stream that was cut.
+fn partial(stream: &str) -> Reply {
+    let result = read(stream).1;
+    let Err(Error::Cut { partial }) = result else { panic!("{stream}: {result:?}") };
+    *partial
 }
 
 /// Shows calls as `id name arguments`.
@@ -82,11 +109,7 @@ fn check(deltas: &[String], expected: &[&str]) {
 
 fn check_finish(deltas: &[String], finish: &str, expected: &[&str]) {
     let deltas: Vec<&str> = deltas.iter().map(String::as_str).collect();
-    let stream = stream(&deltas, finish);
-    let (_, whole) = run([stream.as_bytes()]);
-    assert_eq!(show(&whole.unwrap()), expected, "{deltas:#?}");
-    let (_, bytes) = run(stream.as_bytes().chunks(1));
-    assert_eq!(show(&bytes.unwrap()), expected, "{deltas:#?}, byte by byte");
+    assert_eq!(show(&reply(&stream(&deltas, finish))), expected, "{deltas:#?}");
 }
 
 /// Checks the calls of a reply that came whole, with this message: read as a body, and as a stream that is none.
