@@ -106,10 +106,23 @@ impl EarlyCall {
     }
 }
 
-/// Says whether two texts are the same JSON, the order of fields and blanks left aside.
+/// Says whether two texts are the same JSON, the order of fields and blanks left aside. Numbers that
+/// a double does not tell apart are the same only if they are written alike.
 fn are_same(left: &str, right: &str) -> bool {
     let read = |text| serde_json::from_str::<Value>(text).ok();
-    left == right || matches!((read(left), read(right)), (Some(left), Some(right)) if left == right)
+    let are_equal =
+        || matches!((read(left), read(right)), (Some(left), Some(right)) if left == right);
+    left == right || (are_equal() && long_numbers(left) == long_numbers(right))
+}
+
+/// The numbers in a JSON text that have more digits than a double holds, sorted.
+fn long_numbers(text: &str) -> Vec<&str> {
+    const DIGITS: usize = 15;
+    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
+    let mut long: Vec<&str> =
+        text.split(|c| !is_part(c)).filter(|number| number.len() > DIGITS).collect();
+    long.sort_unstable();
+    long
 }
 
 /// A try of the reply asks for a call that an earlier one has begun.
@@ -352,6 +365,13 @@ mod tests {
         let name = "multi_tool_use.parallel";
         let decided = decide(name, arguments, Certainty::Sealed, &Limits::default(), &early(&[]));
         assert_eq!(decided, Readiness::WaitsWithTheRest);
+    }
+
+    #[test]
+    fn numbers_beyond_a_double_are_told_apart() {
+        assert!(are_same(r#"{"a":1, "b":1.50}"#, r#"{"b":1.5,"a":1}"#));
+        assert!(!are_same(r#"{"id":123456789012345678901}"#, r#"{"id":123456789012345678902}"#));
+        assert!(are_same(r#"{"id":123456789012345678901}"#, r#"{ "id": 123456789012345678901 }"#));
     }
 
     #[test]

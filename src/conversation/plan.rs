@@ -47,7 +47,8 @@ pub struct Limits {
     pub max_calls_per_round: u32,
     /// For a call whose tool sets no limit of its own.
     pub call_time_limit: Duration,
-    /// From the first dispatch to the last result.
+    /// From the first dispatch, or from the end of the reply where calls began before it, to the last
+    /// result.
     pub round_time_limit: Duration,
     /// From the question to the answer.
     pub turn_time_limit: Duration,

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap};
 
-/// Longer than anybody waits; what says more is no hint but a mistake.
+/// Longer than anybody waits; what says more says this.
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Numbers from here on are no seconds to wait but seconds since 1970; a thousand times as much are
@@ -12,8 +12,15 @@ const MOST: Duration = Duration::from_secs(24 * 3600);
 const EPOCH: f64 = 1e9;
 
 /// What stands before a time in a sentence, in lower case.
-const LEADS: [&str; 5] =
-    ["try again in ", "retry in ", "retry after ", "retry_after\":", "retrydelay\":"];
+const LEADS: [&str; 7] = [
+    "try again in ",
+    "retry in ",
+    "retry after ",
+    "retry_after\":",
+    "retrydelay\":",
+    "retry_after\\\":",
+    "retrydelay\\\":",
+];
 
 /// Whether a response of this status speaks of when to ask again. Some providers send `Retry-After`
 /// with a good reply, too.
@@ -40,7 +47,7 @@ pub(super) fn hint(headers: &HeaderMap, body: &str, now: SystemTime) -> Option<D
         if left.is_some_and(|left| left > 0.0) { None } else { wait_until(reset, now) }
     });
     let hints = [in_ms, after, in_words(body)].into_iter().chain(resets).flatten();
-    hints.filter(|wait| *wait <= MOST).max()
+    hints.max().map(|wait| wait.min(MOST))
 }
 
 /// A span or a point in time.
@@ -58,22 +65,34 @@ fn in_words(body: &str) -> Option<Duration> {
     let body = body.to_ascii_lowercase();
     let after = |lead: &str| {
         let (_, rest) = body.split_once(lead)?;
-        let rest = rest.trim_start_matches([' ', '"']);
+        let rest = rest.trim_start_matches([' ', '"', '\\']);
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.';
         let word = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
         let word = word.trim_end_matches('.');
         let unit = rest[word.len()..].trim_start();
+        if rest[word.len()..].starts_with(['-', '/', ':']) {
+            return None; // A date.
+        }
         match number(word) {
             Some(count) if unit.starts_with("ms") || unit.starts_with("milli") => {
                 seconds(count / 1e3)
             }
-            Some(count) if unit.starts_with("min") => seconds(count * 60.0),
-            Some(count) if unit.starts_with("hour") => seconds(count * 3600.0),
+            Some(count) if unit.starts_with("min") || is_unit(unit, "m") => seconds(count * 60.0),
+            Some(count) if unit.starts_with("hour") || is_unit(unit, "h") => {
+                seconds(count * 3600.0)
+            }
+            Some(count) if unit.starts_with("day") => seconds(count * 86_400.0),
             Some(count) => seconds(count),
             None => span(word),
         }
     };
     LEADS.into_iter().filter_map(after).max()
+}
+
+/// Says whether a text begins with this word.
+fn is_unit(text: &str, word: &str) -> bool {
+    let rest = text.strip_prefix(word);
+    rest.is_some_and(|rest| !rest.starts_with(|letter: char| letter.is_ascii_alphanumeric()))
 }
 
 /// A span as Go writes it, such as `1h2m3.5s` or `500ms`.
@@ -129,9 +148,11 @@ mod tests {
     #[test]
     fn a_response_may_ask_for_nothing() {
         assert_eq!(wait(&[], "try again later"), None);
+        assert_eq!(wait(&[], "retry after 2026-01-02 10:00"), None);
         assert_eq!(wait(&[("retry-after", "soon")], ""), None);
         assert_eq!(wait(&[("retry-after", "-5")], ""), None);
-        assert_eq!(wait(&[("retry-after", "999999")], ""), None, "a mistake");
+        let day = 24 * 3_600_000;
+        assert_eq!(wait(&[("retry-after", "999999")], ""), Some(day), "no longer than a day");
     }
 
     #[test]
@@ -182,8 +203,11 @@ mod tests {
             ("Try again in 35 seconds.", 35_000),
             ("Please retry after 2 minutes", 120_000),
             ("try again in 120ms", 120),
+            ("try again in 1 m", 60_000),
+            ("retry after 2 days", 24 * 3_600_000),
             (r#"{"error":{"details":[{"retryDelay":"34.5s"}]}}"#, 34_500),
             (r#"{"detail":"slow down","retry_after": 9}"#, 9_000),
+            (r#"{"raw":"{\"retryDelay\": \"7s\"}"}"#, 7_000),
         ] {
             assert_eq!(wait(&[], body), Some(ms), "{body}");
         }

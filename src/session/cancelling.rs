@@ -11,7 +11,9 @@ impl Coordinator {
         for CancelCall { id, reply } in std::mem::take(&mut turn.to_cancel) {
             let is_it =
                 |place: &Place| self.state.call_at(*place).is_some_and(|call| *call.0 == id);
-            let place = self.state.unanswered().find(is_it);
+            // Of two with one id the one that the last try of the reply asks for.
+            let place =
+                self.state.unanswered().filter(is_it).max_by_key(|place| place.reply_attempt);
             let stopped = place.filter(|place| {
                 let on_its_way = turn.cancelled || turn.cancelled_calls.contains(place);
                 turn.flight.give_up(*place).unwrap_or(!on_its_way)

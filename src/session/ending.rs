@@ -24,8 +24,11 @@ impl Coordinator {
         if turn.deadline <= now {
             return self.break_off(Cause::TimedOut);
         }
-        turn.flight.give_up_late(now);
         let round_is_over = turn.round_deadline.is_some_and(|deadline| deadline <= now);
+        match round_is_over {
+            true => turn.flight.stop(), // Some may have more time of their own.
+            false => turn.flight.give_up_late(now),
+        }
         let expired = if round_is_over { Expired::Round } else { Expired::Call };
         let (kind, message) = timed_out(expired);
         // Of a round that is over also those that were not handed to their workers.
@@ -34,10 +37,9 @@ impl Coordinator {
         let events = self.ends_of_unanswered(kind, &message, &is_late);
         self.record(events);
         if let Some(turn) = &mut self.turn {
-            let now = Instant::now();
             let next_try = turn.next_try.as_ref().map(|next| next.at);
             let dues = [turn.flight.next_deadline(), turn.round_deadline, next_try];
-            // What is due already has been seen to, or is by the next step.
+            // What was due has been seen to, or is by the next step; what has become due since rings at once.
             let dues = dues.into_iter().flatten().filter(|due| *due > now);
             let next = dues.fold(turn.deadline.min(later(now, self.heartbeat)), Instant::min);
             turn.set_timer(next);
@@ -186,7 +188,9 @@ impl Coordinator {
         let over = self.turn_over(&mut turn);
         let report = TurnReport {
             session: self.id.clone(),
-            model: turn.model_name.unwrap_or_else(|| self.options.models[0].name().into()),
+            model: turn
+                .model_name
+                .unwrap_or_else(|| self.options.models[turn.model_index].name().into()),
             elapsed: turn.began.elapsed(),
             usage: turn.usage,
             rounds: RoundReports::new(turn.records, turn.unkept),

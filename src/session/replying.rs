@@ -66,9 +66,7 @@ impl Coordinator {
         let finish = reply.finish.into_word();
         turn.usage += reply.usage.unwrap_or_default();
         turn.text_was_shown = false;
-        if let Some(model) = &reply.model {
-            turn.model_name = Some(Arc::clone(model));
-        }
+        turn.model_name = Some(reply.model.clone().unwrap_or_else(|| model.name().into()));
         if calls.is_empty() {
             turn.answer = Some((Arc::clone(&text), finish.clone()));
         }

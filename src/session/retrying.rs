@@ -20,7 +20,8 @@ const LATER: f64 = 0.1;
 ///
 /// Asking again is worth it after what may pass: no connection, a limit of the rate, a failure of the
 /// provider, a reply that broke off or did not come ([`model::Error::is_transient`]). A provider that
-/// asks for a longer rest has it, up to `backoff.max`; never is it asked before.
+/// asks for a longer rest has it, up to `backoff.max`; where it asks for more than that, the next model
+/// is asked at once if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ModelRetries {
     /// Further tries of each reply with each model; 0 = none.
@@ -73,9 +74,12 @@ impl ModelRetries {
     ) -> Verdict {
         if error.is_transient() && failure <= self.retries {
             let own = self.backoff.rest(failure, seed);
-            let asked = error.retry_after().unwrap_or_default().min(self.backoff.max);
+            let asked = error.retry_after().unwrap_or_default();
+            let is_too_long = asked > self.backoff.max;
+            let asked = asked.min(self.backoff.max);
             let rest = own.max(asked.mul_f64(1.0 + LATER * uniform(seed ^ u64::from(failure))));
-            if rest < time_left {
+            // Somebody else can answer sooner.
+            if rest < time_left && !(is_too_long && has_next) {
                 return Verdict::Again(rest);
             }
         }
@@ -180,6 +184,7 @@ mod tests {
     fn a_provider_that_asks_for_a_rest_has_it_and_no_more_than_the_longest() {
         assert!((7.0..7.7).contains(&rest(&limited(Some(7)), 1)));
         assert!((30.0..33.0).contains(&rest(&limited(Some(600)), 1)));
+        assert_eq!(after(&limited(Some(600)), 1, true, HOUR), Verdict::NextModel);
         assert!((0.4..0.6).contains(&rest(&limited(Some(0)), 1)));
     }
 

@@ -105,8 +105,8 @@ impl ToolType {
     /// tool with effects [`Effects::None`] may, and no others, if it is not said.
     ///
     /// A reply may break off, be cut by a filter, or be asked for again after a call has begun, and
-    /// then not ask for the call any more. So with other effects than [`Effects::None`] this is a
-    /// choice: such a call begins when the next one opens or the reply is finished, and no earlier.
+    /// then not ask for the call any more: the call has happened, the report tells of it, and the model
+    /// does not know. So with other effects than [`Effects::None`] this is a choice: such a call begins when the next one opens or the reply is finished, and no earlier.
     /// Calls of an [exclusive](ToolType::exclusive) tool, and all in sequential mode
     /// ([`crate::Mode::Sequential`]), wait for the end in any case.
     #[must_use]
