@@ -37,7 +37,15 @@ fn d19_a_placeholder_gives_way_to_the_arguments() {
         &[&[piece(Some(0), Some("a"), Some("f"), "{}")], &rest[..]].concat(),
         &[r#"a f {"x":1}"#],
     );
-    check_finish(&[object], "\"length\"", &["a f truncated"]);
+    // Where the reply was cut, nobody knows whether more was to come. A body has no placeholders.
+    let text = piece(Some(0), Some("a"), Some("f"), "{}");
+    for placeholder in [object, text.clone()] {
+        check_finish(std::slice::from_ref(&placeholder), "\"length\"", &["a f truncated"]);
+        let (events, _) = read(&stream(&[&placeholder], "\"length\""));
+        assert_eq!(events, [StreamEvent::CallOpened { ordinal: 0 }]);
+        assert_eq!(show(&partial(&chunk(&placeholder, "null"))), ["a f truncated"]);
+    }
+    check_body_finish(&text, "\"length\"", &["a f {}"]);
 }
 
 #[test]
