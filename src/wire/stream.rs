@@ -147,21 +147,34 @@ impl StreamDecoder {
         self.draft.assembler.view(ordinal)
     }
 
-    /// Ends the input and gives the reply.
+    /// Takes in the end of the input and appends what it made known: some servers leave out the last line feeds.
+    /// Nothing may be fed after it.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn end(&mut self, events: &mut Vec<StreamEvent>) -> Result<(), Error> {
+        match &mut self.framing {
+            Framing::Events(parser) if !self.draft.failed => {
+                let rest = std::mem::take(parser);
+                let result = rest.finish(|event| self.draft.take_event(&event, events));
+                self.draft.failed = result.is_err();
+                result
+            }
+            Framing::Events(_) | Framing::Unknown | Framing::Body(_) => Ok(()),
+        }
+    }
+
+    /// Ends the input, silently unless [`end`](Self::end) did, and gives the reply.
     ///
     /// # Errors
     /// [`Error::Cut`] with what had arrived, if there was neither a finish reason nor `[DONE]`, or if
-    /// [`feed`](Self::feed) gave an error; the errors of [`feed`](Self::feed) for what was still waiting for its end.
+    /// [`feed`](Self::feed) or [`end`](Self::end) gave an error; the errors of [`end`](Self::end).
     pub fn finish(mut self) -> Result<Reply, Error> {
+        self.end(&mut Vec::new())?;
         match self.framing {
-            _ if self.draft.failed => {}
-            Framing::Unknown => {}
-            Framing::Events(parser) => {
-                parser.finish(|event| self.draft.take_event(&event, &mut Vec::new()))?
-            }
-            Framing::Body(body) => return decode_reply(&body),
+            Framing::Body(body) if !self.draft.failed => decode_reply(&body),
+            Framing::Events(_) | Framing::Unknown | Framing::Body(_) => self.draft.finish(),
         }
-        self.draft.finish()
     }
 }
 

@@ -17,6 +17,7 @@ mod calls;
 mod errors;
 mod finish;
 mod framing;
+mod generated;
 mod kinds;
 mod limits;
 mod names_and_ids;
