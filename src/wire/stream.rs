@@ -10,7 +10,7 @@ use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
 use super::reply::Ending;
-use super::{ApiError, CallView, Error, Reply, Usage, sse};
+use super::{ApiError, CallView, Error, Finish, Reply, Usage, sse};
 
 /// The fields of a delta that continue the text of the same field before.
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
@@ -262,7 +262,7 @@ impl Draft {
             self.assembler.push_legacy(*piece);
         }
         self.ending.note(finish_reason.as_deref(), native_finish_reason.as_deref());
-        let is_said = finish_reason.is_some() && self.ending.finish.is_some();
+        let is_said = finish_reason.as_deref().and_then(Finish::parse).is_some();
         self.calls_settled = !has_calls && (self.calls_settled || is_said);
         if is_said && !self.ending.cuts_arguments() {
             self.assembler.seal_last(events);

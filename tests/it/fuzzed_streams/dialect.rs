@@ -118,16 +118,19 @@ impl Dialect {
             Index::Missing,
         ]);
         let ids = ids(dice, index);
+        let names = names(dice, index, ids);
+        // Two names in one chunk are those of two calls, where nothing else tells them apart.
+        let is_alone = index == Index::Missing && matches!(names, Names::InTwo | Names::Growing);
         Self {
             index,
             ids,
-            names: names(dice, index, ids),
+            names,
             style: dice.one_of(&STYLES),
             mixed: dice.one_of(&[0, 0, 30, 100]),
             lines: dice.one_of(&[Lines::Lf, Lines::Lf, Lines::CrLf, Lines::Cr, Lines::Single]),
             legacy: calls == 1 && dice.percent(20),
             finishes_always: dice.percent(12),
-            crowded: dice.one_of(&[0, 0, 20, 70]),
+            crowded: if is_alone { 0 } else { dice.one_of(&[0, 0, 20, 70]) },
             chatty: dice.one_of(&[0, 0, 15, 50]),
         }
     }

@@ -1,6 +1,6 @@
 //! What may be wrong with a call as the model writes it, or as its provider passes it on.
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Ids, Names};
 use super::wish::Wish;
 use crate::support::dice::Dice;
 
@@ -22,7 +22,7 @@ pub enum Flaw {
 }
 
 /// What a call goes on with whose brace has closed.
-const MORE: [&str; 4] = [r#", "limit": 10}"#, r#"{"number":0}"#, "}", "x"];
+const MORE: [&str; 4] = [r#", "limit": 10}"#, "}", "x", r#"{"number":0}"#];
 
 impl Flaw {
     /// The flaw of a call of a reply that is not cut.
@@ -30,7 +30,10 @@ impl Flaw {
         match dice.between(1, 100) {
             1..=7 if !wish.is_blank() => {
                 let late = !is_last && dialect.can_go_back() && dice.percent(50);
-                Self::GoesOn { more: dice.one_of(&MORE), late }
+                // A whole object with a name and no id is another call.
+                let is_doubtful = (dialect.ids, dialect.names) == (Ids::Missing, Names::Always);
+                let most = if is_doubtful { 2 } else { 3 };
+                Self::GoesOn { more: MORE[dice.between(0, most) as usize], late }
             }
             // What is empty may be a placeholder until the next call begins.
             1..=30 if wish.is_blank() && !is_last && dialect.can_go_back() => {

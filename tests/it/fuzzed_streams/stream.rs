@@ -177,8 +177,7 @@ impl Writer {
                 None,
                 &[(r#"{"choices":[{"index":0,"finish_reason":null}]}"#.into(), vec![])],
             ),
-            _ => self
-                .event(None, &[(r#"{"choices":[],"usage":{"prompt_tokens":1}}"#.into(), vec![])]),
+            _ => self.event(None, &[(r#"{"choices":[{"index":0}],"usage":{}}"#.into(), vec![])]),
         }
     }
 
@@ -194,9 +193,11 @@ impl Writer {
                 self.event(None, &[(json, notes)]);
             }
         }
-        if dice.percent(40) {
+        // Tokens are counted of what has come to its end.
+        if (finish.is_some() || done) && dice.percent(40) {
             let usage = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}"#;
-            self.event(None, &[(usage.into(), Vec::new())]);
+            let note = Note { behind: usage.len(), news: News::Closes };
+            self.event(None, &[(usage.into(), vec![note])]);
         }
         if done {
             let note = Note { behind: "[DONE]".len(), news: News::Done };

@@ -14,7 +14,7 @@ pub enum News {
     GoesOn(usize),
     /// The reply ended for this reason.
     Finish(&'static str),
-    /// It gave its reason after the last piece of a call.
+    /// It gave its reason, or counted its tokens, after the last piece of a call.
     Closes,
     /// It was too long, whatever the reason is.
     NativeLength,
@@ -85,7 +85,7 @@ pub struct Truth {
     pub fate: Fate,
     /// It said that there are no more pieces of calls.
     pub is_closed: bool,
-    /// It said that there is no more.
+    /// It said that there is no more, and nobody can have missed it.
     pub is_done: bool,
     pub ended: Moment,
     /// It did not break off in the middle of an event.
@@ -172,7 +172,9 @@ impl Playback<'_> {
             calls: opened.iter().flat_map(call).collect(),
             fate,
             is_closed,
-            is_done: notes.iter().any(|note| note.news == News::Done),
+            is_done: notes
+                .iter()
+                .any(|note| note.news == News::Done && self.seen(note.behind).has_piece()),
             ended: over.map_or(self.end(), |note| self.moment(note.behind)),
             is_sure: !self.is_cut || self.events.contains(&self.length),
         }

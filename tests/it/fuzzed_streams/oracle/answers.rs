@@ -142,7 +142,8 @@ fn is_due(case: &Case<'_>, truth: &Truth, asked: &AskedCall, meant: &CallTruth) 
         None => return is_same && *asked.tool == *meant.tool,
         Some(OutcomeKind::Denied) => is_limited,
         Some(OutcomeKind::Truncated) => truth.fate != Fate::Good || !truth.is_closed,
-        Some(OutcomeKind::UnknownTool) => meant.tool == UNKNOWN,
+        // Its name may not have come.
+        Some(OutcomeKind::UnknownTool) => meant.tool == UNKNOWN || !meant.stands,
         Some(OutcomeKind::BadArguments) => !meant.stands || (is_blank && meant.tool == STRICT),
         Some(_) => false,
     };

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Deserializer, Value};
 
-use super::Case;
+use super::{Case, are_same};
 
 /// What stands before arguments.
 const FIELD: &str = "\"arguments\":";
@@ -68,7 +68,10 @@ pub fn arguments_stand_in_the_bytes_that_were_sent(case: &Case<'_>) -> Vec<Strin
             let fragments = fragments(&sent.bytes());
             let within_a_text = Value::from(&*execution.arguments).to_string();
             let within_a_text = within_a_text.trim_matches('"');
-            is_made_of(&execution.arguments, &fragments) || is_made_of(within_a_text, &fragments)
+            // One that is no text is written anew.
+            fragments.iter().any(|fragment| are_same(fragment, &execution.arguments))
+                || is_made_of(&execution.arguments, &fragments)
+                || is_made_of(within_a_text, &fragments)
         };
         if execution.arguments != "{}" && !is_there() {
             let sent = String::from_utf8_lossy(&sent.bytes()).into_owned();
