@@ -78,8 +78,11 @@ impl Assembler {
         pieces: Vec<Piece<'_>>,
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), Error> {
-        for (at, piece) in pieces.into_iter().enumerate() {
-            let ordinal = match self.slot_of(&piece, at == 0) {
+        let mut said_arguments = false;
+        for piece in pieces {
+            let goes_on = !said_arguments;
+            said_arguments = piece.arguments != Fragment::None;
+            let ordinal = match self.slot_of(&piece, goes_on) {
                 Some(ordinal) => ordinal,
                 None if piece.is_empty() => continue,
                 None if self.slots.len() == MAX_CALLS => return Err(Error::too_many_calls()),
@@ -99,9 +102,9 @@ impl Assembler {
         self.legacy.get_or_insert_default().push(piece, 0, &mut Vec::new());
     }
 
-    /// The slot a piece belongs to; `None` if it opens a call. A name without an index and an id may go on with the
-    /// name of the call before it, but only if it is the `first` piece of its chunk.
-    fn slot_of(&self, piece: &Piece<'_>, first: bool) -> Option<usize> {
+    /// The slot a piece belongs to; `None` if it opens a call. A name without an index and an id
+    /// `goes_on` with the name of the call before it, unless that came in the same chunk with its arguments.
+    fn slot_of(&self, piece: &Piece<'_>, goes_on: bool) -> Option<usize> {
         let id = piece.id.as_deref();
         let found = match (piece.index, id) {
             (Some(index), _) => self.by_index.get(&index).copied(),
@@ -112,7 +115,7 @@ impl Assembler {
                 }
             },
             (None, None) => self.last.filter(|last| {
-                piece.name.is_none() || (first && self.slots[*last].arguments.is_empty())
+                piece.name.is_none() || (goes_on && self.slots[*last].arguments.is_empty())
             }),
         }?;
         (!self.slots[found].is_another(piece)).then_some(found)

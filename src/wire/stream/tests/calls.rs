@@ -103,9 +103,17 @@ fn d14_one_delta_may_hold_several_calls() {
 
 #[test]
 fn d14_calls_of_one_delta_need_neither_index_nor_id() {
-    let calls = r#""tool_calls":[{"function":{"name":"f"}},{"function":{"name":"g","arguments":""}},{"function":{"name":"f","arguments":{}}}]"#;
+    let calls = r#""tool_calls":[{"function":{"name":"f","arguments":""}},{"function":{"name":"g","arguments":{}}},{"function":{"name":"f"}}]"#;
     check(&[format!("{{{calls}}}")], &["call_0 f {}", "call_1 g {}", "call_2 f {}"]);
     check_body(&format!("{{{calls}}}"), &["call_0 f {}", "call_1 g {}", "call_2 f {}"]);
+}
+
+#[test]
+fn d11_d14_a_name_in_pieces_may_come_in_one_delta() {
+    check(
+        &[r#"{"tool_calls":[{"function":{"name":"get_"}},{"function":{"name":"weather"}},{"function":{"arguments":"{}"}}]}"#.to_owned()],
+        &["call_0 get_weather {}"],
+    );
 }
 
 #[test]
