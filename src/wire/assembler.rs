@@ -226,13 +226,12 @@ impl Slot {
             // Others change the id with every piece: without a name it is the same call.
             (Some(known), Some(id)) => known != id,
             (None, Some(_)) => false,
-            // Others give no ids either: then another whole object is another call, unless it contradicts a known id.
-            (known, None) => {
+            // Others give no ids either: then another name behind a closed object is another call. Another object under
+            // the same name may be a contradiction.
+            (_, None) => {
                 let Fragment::Text(text) = &piece.arguments else { return false };
                 let begins = text.trim_ascii_start().starts_with('{');
-                let is_other = self.name != name
-                    || (known.is_none() && self.closing.occupied() && !self.is_repeated(text));
-                begins && self.is_closed() && !self.name.is_empty() && is_other
+                begins && self.is_closed() && !self.name.is_empty() && self.name != name
             }
         }
     }

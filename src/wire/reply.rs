@@ -155,11 +155,8 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// Takes in a finish reason and a gateway's native one, as they come along.
-    pub fn note(&mut self, finish: Option<&str>, native: Option<&str>) {
-        if let Some(finish) = finish.and_then(Finish::parse) {
-            self.finish = Some(finish);
-        }
+    /// Takes in a finish reason and a gateway's native one, as they come along. Says whether there was one.
+    pub fn note(&mut self, finish: Option<&str>, native: Option<&str>) -> bool {
         match native.and_then(Finish::parse) {
             Some(Finish::Length) => self.native_length = true,
             Some(failure @ (Finish::ContentFilter | Finish::Error)) => {
@@ -167,6 +164,10 @@ impl Ending {
             }
             Some(Finish::Stop | Finish::ToolCalls | Finish::Other(_)) | None => {}
         }
+        let finish = finish.and_then(Finish::parse);
+        let is_said = finish.is_some();
+        self.finish = finish.or(self.finish.take());
+        is_said
     }
 
     /// True when the reply did not come to its end.

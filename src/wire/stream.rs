@@ -10,7 +10,7 @@ use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
 use super::reply::Ending;
-use super::{ApiError, CallView, Error, Finish, Reply, Usage, sse};
+use super::{ApiError, CallView, Error, Reply, Usage, sse};
 
 /// The fields of a delta that continue the text of the same field before.
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
@@ -192,7 +192,7 @@ struct Draft {
     id: Option<String>,
     extra: Gather,
     pieces: u64,
-    /// The finish reason, or the usage alone, came behind the last piece of a call.
+    /// A finish reason with nothing else came behind the last piece of a call.
     calls_settled: bool,
     done: bool,
     failed: bool,
@@ -239,7 +239,6 @@ impl Draft {
         set_once(&mut self.model, chunk.model);
         let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice
         else {
-            self.calls_settled |= chunk.usage.is_some();
             return Ok(());
         };
         let Delta { content, tool_calls, function_call, extra } =
@@ -261,9 +260,8 @@ impl Draft {
         if let Some(piece) = function_call {
             self.assembler.push_legacy(*piece);
         }
-        self.ending.note(finish_reason.as_deref(), native_finish_reason.as_deref());
-        let is_said = finish_reason.as_deref().and_then(Finish::parse).is_some();
-        self.calls_settled = !has_calls && (self.calls_settled || is_said);
+        let is_said = self.ending.note(finish_reason.as_deref(), native_finish_reason.as_deref());
+        self.calls_settled = !has_calls && (self.calls_settled || (is_said && !is_piece));
         if is_said && !self.ending.cuts_arguments() {
             self.assembler.seal_last(events);
         }

@@ -38,13 +38,15 @@ fn f6_f8_without_done_a_finish_reason_of_every_chunk_does_not_say_that_the_argum
     let open = piece(Some(0), Some("a"), Some("f"), "");
     let rest = piece(Some(0), None, None, "{\"x\":1}");
     let done = "data: [DONE]\n\n";
-    let last = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n";
     let said = chunk(&open, "\"stop\"");
     for (stream, expected) in [
         (said.clone(), "a f truncated"),
         (said.clone() + done, "a f {}"),
         (said.clone() + &chunk("{}", "\"stop\""), "a f {}"),
-        (said.clone() + last, "a f {}"),
+        (said.clone() + &chunk(r#"{"content":"so"}"#, "\"stop\""), "a f truncated"),
+        (said.clone() + &chunk(r#"{"content":null}"#, "\"\""), "a f truncated"),
+        (said.clone() + usage, "a f truncated"),
         (said.clone() + &chunk(&rest, "\"stop\""), r#"a f {"x":1}"#),
         (chunk(&open, "null") + &chunk("{}", "\"stop\""), "a f {}"),
     ] {

@@ -76,12 +76,15 @@ const ARGUMENTS: [&str; 8] = [
     r#"{"x":-1.5e3,"x2":"😀"}"#,
 ];
 
-const BETWEEN: [&str; 6] = [
+const BETWEEN: [&str; 9] = [
     "",
     ": ping\n\n",
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"so \\\"be\\\" it {\"}}]}\n\n",
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":\"hm\",\"x\":[1]}}]}\n\n",
     "data: {\"choices\":[],\"x\":1}\n\n",
+    "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1}}\n\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":null},\"finish_reason\":\"\"}]}\n\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"and\"},\"finish_reason\":\"stop\"}]}\n\n",
     "event: chunk\ndata: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"other\"}}]}\n\n",
 ];
 
