@@ -1,5 +1,6 @@
 //! One request and its reply, and what each way to fail means.
 
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
@@ -8,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::classify::{Meaning, meaning};
 pub(super) use super::sending::Sending;
-use super::{ApiKey, Dialect, Error, Stage, TimeLimits, retry_after};
+use super::{ApiKey, Dialect, Endpoint, Error, Stage, TimeLimits, retry_after};
 use crate::wire::{self, ApiError, chat};
 
 /// How much of an error's body is read.
@@ -16,6 +17,9 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// How much of a key's beginning is no secret, such as `sk-or-v1`.
 const MIN_SECRET_BYTES: usize = 9;
+
+/// What is shorter in a header is no secret: hiding it would garble every message.
+const MIN_HIDDEN_BYTES: usize = 4;
 
 /// What one exchange knows of its endpoint.
 #[derive(Clone)]
@@ -142,16 +146,39 @@ impl Exchange {
 
     /// Providers like to repeat the key they refuse, and an excerpt may end in the middle of it.
     fn without_secrets(&self, mut message: String) -> String {
-        for secret in self.secrets.iter().map(ApiKey::expose).filter(|secret| !secret.is_empty()) {
-            message = message.replace(secret, "[secret]");
-            let parts = (MIN_SECRET_BYTES..secret.len()).rev().filter_map(|end| secret.get(..end));
-            if let Some(part) = parts.into_iter().find(|part| message.ends_with(part)) {
-                message.truncate(message.len() - part.len());
-                message.push_str("[secret]");
+        let secrets = self.secrets.iter().map(ApiKey::expose).filter(|secret| !secret.is_empty());
+        let mut hidden: Vec<Range<usize>> =
+            secrets.flat_map(|secret| places(secret, &message)).collect();
+        hidden.sort_unstable_by_key(|place| (place.start, place.end));
+        // One secret may hold another or run into it: what they cover together is hidden at once.
+        hidden.dedup_by(|next, place| {
+            let is_joined = next.start < place.end;
+            if is_joined {
+                place.end = place.end.max(next.end);
             }
+            is_joined
+        });
+        for place in hidden.into_iter().rev() {
+            message.replace_range(place, "[secret]");
         }
         message
     }
+}
+
+/// The key of an endpoint, and what is secret in its headers: what no error may repeat.
+pub(super) fn secrets(endpoint: &Endpoint) -> Vec<ApiKey> {
+    let in_headers = endpoint.headers.iter().flat_map(|header| &header.secrets);
+    let in_headers = in_headers.filter(|secret| secret.expose().len() >= MIN_HIDDEN_BYTES);
+    endpoint.key.iter().chain(in_headers).cloned().collect()
+}
+
+/// Where `secret` stands in `message`, also where the message ends in the middle of it.
+fn places(secret: &str, message: &str) -> Vec<Range<usize>> {
+    let whole = message.match_indices(secret).map(|(start, _)| start..start + secret.len());
+    let mut beginnings = (MIN_SECRET_BYTES..secret.len()).rev().filter_map(|end| secret.get(..end));
+    let cut = beginnings.find(|part| message.ends_with(part));
+    let cut = cut.map(|part| message.len() - part.len()..message.len());
+    whole.chain(cut).collect()
 }
 
 async fn error_body(mut response: Response) -> Vec<u8> {
@@ -181,4 +208,54 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
 fn excerpt(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     line.chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Header;
+    use super::*;
+
+    fn shown(key: Option<&str>, headers: &[&str], message: &str) -> String {
+        let header = |value: &&str| Header {
+            name: "x".into(),
+            value: ApiKey::new(*value),
+            secrets: vec![ApiKey::new(*value)],
+        };
+        let endpoint = Endpoint {
+            key: key.map(ApiKey::new),
+            headers: headers.iter().map(header).collect(),
+            ..Endpoint::new("http://localhost/v1")
+        };
+        let exchange = Exchange {
+            shown: String::new(),
+            model: String::new(),
+            origin: String::new(),
+            secrets: secrets(&endpoint),
+            time_limits: endpoint.time_limits,
+            dialect: endpoint.dialect,
+        };
+        exchange.without_secrets(message.to_owned())
+    }
+
+    #[test]
+    fn a_secret_within_another_does_not_give_the_rest_away() {
+        let headers = ["acme", "sk-acme-8f3c21", "8f3c21-tail"];
+        for (message, expected) in [
+            ("key sk-acme-8f3c21 of acme", "key [secret] of [secret]"),
+            ("key sk-acme-8f3c21-tail.", "key [secret]."),
+            ("acmeacme", "[secret][secret]"),
+            ("cut in sk-acme-8f3", "cut in [secret]"),
+            ("none", "none"),
+        ] {
+            assert_eq!(shown(None, &headers, message), expected);
+            let reversed = [headers[2], headers[1], headers[0]];
+            assert_eq!(shown(None, &reversed, message), expected);
+        }
+    }
+
+    #[test]
+    fn a_word_too_short_for_a_secret_is_hidden_only_if_it_is_the_key() {
+        assert_eq!(shown(None, &["a", "on", ""], "a call is on"), "a call is on");
+        assert_eq!(shown(Some("on"), &[], "a call is on"), "a call is [secret]");
+    }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::body::Template;
 use super::decoding::meant;
 use super::endpoint::{Endpoint, masked};
-use super::exchange::{Exchange, Sending, chain};
+use super::exchange::{Exchange, Sending, chain, secrets};
 use super::streamed::streamed;
 use super::{Dialect, Error, Event, Events, Model, Request, Stage};
 use crate::wire::chat;
@@ -48,12 +48,11 @@ impl HttpModel {
         let headers = headers(&endpoint)?;
         let (shown, model) = (masked(url.as_str()), name.into());
         let template = Arc::new(Template::new(&endpoint, &model));
-        let header_secrets = endpoint.headers.iter().flat_map(|header| &header.secrets);
         let exchange = Arc::new(Exchange {
             origin: origin(&shown, &model),
             shown,
             model,
-            secrets: endpoint.key.iter().chain(header_secrets).cloned().collect(),
+            secrets: secrets(&endpoint),
             time_limits: endpoint.time_limits,
             dialect: endpoint.dialect,
         });
