@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::error::Error;
 use super::secret::{MASK, Variables};
-use crate::model::{ApiKey, Header};
+use crate::model::{ApiKey, Header, secrets_in};
 
 /// What begins a reference to a variable, and what ends it.
 const REFERENCE: (&str, &str) = ("${env:", "}");
@@ -14,7 +14,11 @@ const OURS: [&str; 5] =
     ["connection", "content-length", "content-type", "host", "transfer-encoding"];
 
 /// Words in the name of a header whose value is a secret.
-const SECRET_WORDS: [&str; 5] = ["auth", "cookie", "key", "secret", "token"];
+const SECRET_WORDS: [&str; 9] =
+    ["auth", "cookie", "credential", "key", "pass", "secret", "session", "signature", "token"];
+
+/// Words before a secret that are none.
+const SCHEMES: [&str; 5] = ["apikey", "basic", "bearer", "key", "token"];
 
 /// A header as it is set. It shows itself with its references in place of what they stand for.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,13 +59,18 @@ impl ExtraHeader {
 
     /// Its value as it is written, but for a secret that stands in it.
     pub fn shown(&self) -> String {
-        let is_reference = |piece: &Piece| matches!(piece, Piece::Variable(_));
+        let is_secret = self.looks_secret();
+        let shown = |piece: &Piece| match piece {
+            // Somebody wrote it into a file all the same.
+            Piece::Text(text) if is_secret && !is_harmless(text) => MASK.to_owned(),
+            piece => piece.to_string(),
+        };
+        self.value.iter().map(shown).collect()
+    }
+
+    fn looks_secret(&self) -> bool {
         let name = self.name.to_ascii_lowercase();
-        let is_secret = SECRET_WORDS.iter().any(|word| name.contains(word));
-        if is_secret && !self.value.iter().any(is_reference) {
-            return MASK.to_owned(); // Somebody wrote it into a file all the same.
-        }
-        self.value.iter().map(ToString::to_string).collect()
+        SECRET_WORDS.iter().any(|word| name.contains(word))
     }
 
     /// Fills in the variables.
@@ -81,12 +90,12 @@ impl ExtraHeader {
                         return Err(Error::BadKey { place: variable.clone() });
                     }
                     value.push_str(text);
-                    secrets.push(ApiKey::new(text));
+                    secrets.extend(secrets_in(text));
                 }
             }
         }
-        if secrets.is_empty() && self.shown() == MASK {
-            return Ok(Header::new(&self.name, value));
+        if self.looks_secret() {
+            secrets.extend(secrets_in(&value));
         }
         Ok(Header { name: self.name.clone(), value: ApiKey::new(value), secrets })
     }
@@ -120,6 +129,13 @@ impl fmt::Debug for ExtraHeader {
     }
 }
 
+/// Whether a text beside a secret may be shown: a scheme, or what has neither letters nor digits.
+fn is_harmless(text: &str) -> bool {
+    let word = text.trim();
+    SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+        || !word.contains(|letter: char| letter.is_ascii_alphanumeric())
+}
+
 fn is_fit(text: &str) -> bool {
     text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
@@ -142,7 +158,9 @@ mod tests {
     use super::*;
 
     fn variables() -> Variables {
-        [("KEY", " sk-1 "), ("EMPTY", " "), ("BAD", "a\nb")].into_iter().collect()
+        [("KEY", " sk-1 "), ("EMPTY", " "), ("BAD", "a\nb"), ("SCHEME", "Bearer sk-abc")]
+            .into_iter()
+            .collect()
     }
 
     fn resolved(name: &str, value: &str) -> Result<Header, Error> {
@@ -166,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_a_secret_of_its_own_is_one() {
+        let check = |name: &str, value: &str, secret: &str| {
+            let secrets = resolved(name, value).unwrap().secrets;
+            assert!(secrets.iter().any(|known| known.expose() == secret), "{name}: {value:?}");
+        };
+        check("x", "${env:SCHEME}", "Bearer sk-abc");
+        check("x", "${env:SCHEME}", "sk-abc");
+        check("cookie", "session=SECRET-1; theme=x", "SECRET-1");
+        check("cookie", "session=SECRET-1; t=${env:KEY}", "SECRET-1");
+        check("api-key", "pre-${env:KEY}", "pre-sk-1");
+    }
+
+    #[test]
     fn a_variable_that_is_of_no_use_is_named() {
         let error = |value: &str| resolved("x", value).unwrap_err().to_string();
         let missing =
@@ -186,6 +217,12 @@ mod tests {
         check("Authorization", "Bearer sk-1", "[secret]");
         check("api-key", "sk-1", "[secret]");
         check("api-key", "${env:KEY}", "${env:KEY}");
+        check("Authorization", "Bearer ${env:KEY}", "Bearer ${env:KEY}");
+        check("cookie", "session=sk-1; t=${env:KEY};", "[secret]${env:KEY};");
+        check("x-title", "of ${env:KEY}", "of ${env:KEY}");
+        for word in ["PassPhrase", "x-credential", "x-session", "Signature", "cookie"] {
+            check(word, "sk-1", "[secret]");
+        }
         assert!(
             !format!("{:?}", resolved("x-title", "plain ${env:KEY}").unwrap()).contains("sk-1")
         );

@@ -33,9 +33,9 @@ pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;
 pub use key::ApiKey;
 pub use price::Price;
-#[cfg(feature = "cli")]
-pub(crate) use settings::OURS;
 pub use settings::{Header, RequestSettings, ToolChoice};
+#[cfg(feature = "cli")]
+pub(crate) use settings::{OURS, secrets_in};
 
 use crate::wire::{Call, Certainty, Reply};
 

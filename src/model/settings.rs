@@ -8,6 +8,9 @@ use crate::wire::chat::Fields;
 /// The fields that a request is about, and no setting may be.
 pub(crate) const OURS: &[&str] = &["model", "messages", "stream", "tools"];
 
+/// How long a part of a header's value is that may be a secret of its own.
+const MIN_PART_BYTES: usize = 8;
+
 /// What is asked of a model beside the conversation. The default says nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestSettings {
@@ -86,11 +89,50 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header whose value, but for a word such as `Bearer` before it, is a secret.
+    /// A header whose value is a secret, as a whole and in each of its longer parts: the scheme of
+    /// `Bearer sk-abc` is none.
     pub fn new(name: impl Into<String>, value: impl Into<String>) -> Self {
         let value = value.into();
-        let secret = value.rsplit(' ').next().unwrap_or_default();
-        let secrets = vec![ApiKey::new(secret)];
+        let secrets = secrets_in(&value);
         Self { name: name.into(), value: ApiKey::new(value), secrets }
+    }
+}
+
+/// What is secret in a value that holds a secret: all of it, its last word, and every part that is
+/// long enough to be one, such as `SECRET-1` in `session=SECRET-1; theme=x`.
+pub(crate) fn secrets_in(value: &str) -> Vec<ApiKey> {
+    let mut words = value.split([' ', ';', ',', '"']).filter(|word| !word.is_empty());
+    let values = words.clone().filter_map(|word| word.split_once('=')).map(|(_, value)| value);
+    let parts = words.clone().chain(values).filter(|part| part.len() >= MIN_PART_BYTES);
+    let mut secrets = vec![value.trim()];
+    for secret in parts.chain(words.next_back()) {
+        if !secrets.contains(&secret) {
+            secrets.push(secret);
+        }
+    }
+    secrets.into_iter().map(ApiKey::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_secret_as_a_whole_and_in_its_parts() {
+        for (value, expected) in [
+            ("sk-1", &["sk-1"][..]),
+            ("Bearer sk-abc", &["Bearer sk-abc", "sk-abc"]),
+            ("Bearer sk-abc ", &["Bearer sk-abc", "sk-abc"]),
+            ("Basic dXNlcjpwYXNzdw==", &["Basic dXNlcjpwYXNzdw==", "dXNlcjpwYXNzdw=="]),
+            (
+                "session=SECRET-1; theme=x",
+                &["session=SECRET-1; theme=x", "session=SECRET-1", "SECRET-1", "theme=x"],
+            ),
+            ("Token t=\"abcdefgh\"", &["Token t=\"abcdefgh\"", "abcdefgh"]),
+        ] {
+            let secrets = Header::new("x", value).secrets;
+            let secrets: Vec<_> = secrets.iter().map(ApiKey::expose).collect();
+            assert_eq!(secrets, expected, "{value:?}");
+        }
     }
 }
