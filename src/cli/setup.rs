@@ -39,7 +39,11 @@ pub(super) fn answerer(
         ResolvedProvider::OpenAi => {
             let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
-            let model = HttpModel::new(endpoint(config, key)?, name)?;
+            let mut endpoint = endpoint(config, key)?;
+            if *name != model.name {
+                endpoint.price = None; // The price is that of the model in the settings.
+            }
+            let model = HttpModel::new(endpoint, name)?;
             let fallback = |name: &String| Arc::new(model.with_name(name)) as Arc<dyn Model>;
             let fallbacks = config.model.fallbacks.iter().map(fallback).collect();
             Ok(Answerer { model: Arc::new(model), fallbacks, _stand_in: None })

@@ -726,6 +726,9 @@ mod others {
         let tokens = |name: &str| usage[name].as_f64().expect("a number");
         let cost = (tokens("input_tokens") + 2.0 * tokens("output_tokens")) / 1000.0;
         assert!(cost > 0.0 && (tokens("cost") - cost).abs() < 1e-9, "{usage}");
+        let other = [&ask[..], &["--model", "other"]].concat();
+        let usage = place.run(&other).with(0).json()["usage"].clone();
+        assert!(usage["output_tokens"].as_u64() > Some(0) && usage["cost"].is_null(), "{usage}");
     }
 
     #[test]
