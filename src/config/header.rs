@@ -17,6 +17,9 @@ const OURS: [&str; 5] =
 const SECRET_WORDS: [&str; 9] =
     ["auth", "cookie", "credential", "key", "pass", "secret", "session", "signature", "token"];
 
+/// Words in the name of a header that says who asks, as a key does.
+const CREDENTIAL_WORDS: [&str; 5] = ["auth", "credential", "key", "secret", "token"];
+
 /// Words before a secret that are none.
 const SCHEMES: [&str; 5] = ["apikey", "basic", "bearer", "key", "token"];
 
@@ -69,8 +72,27 @@ impl ExtraHeader {
     }
 
     fn looks_secret(&self) -> bool {
+        self.is_named_with(&SECRET_WORDS)
+    }
+
+    /// Whether it is a key of its own: named like one, and nothing of it is missing.
+    pub(super) fn is_credential(&self, variables: &Variables) -> bool {
+        let is_filled = |text: &str| !text.trim().is_empty();
+        let is_set = |name: &str| variables.get(name).is_some_and(is_filled);
+        let is_there = self.value.iter().all(|piece| match piece {
+            Piece::Text(_) => true,
+            Piece::Variable(name) => is_set(name),
+        });
+        let says_something = self.value.iter().any(|piece| match piece {
+            Piece::Text(text) => is_filled(text),
+            Piece::Variable(_) => true,
+        });
+        is_there && says_something && self.is_named_with(&CREDENTIAL_WORDS)
+    }
+
+    fn is_named_with(&self, words: &[&str]) -> bool {
         let name = self.name.to_ascii_lowercase();
-        SECRET_WORDS.iter().any(|word| name.contains(word))
+        words.iter().any(|word| name.contains(word))
     }
 
     /// Fills in the variables.

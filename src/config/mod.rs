@@ -126,19 +126,30 @@ impl Config {
     /// Decides who answers.
     ///
     /// # Errors
-    /// [`Error::NoKey`] if an endpoint elsewhere is asked for and no key is set.
+    /// [`Error::NoKey`] if an endpoint elsewhere is asked for and no key is set, in a header neither;
+    /// what is wrong with the headers, if that is why.
     pub fn resolved_provider(&self) -> Result<ResolvedProvider, Error> {
-        let has_key = self.model.api_key_file.is_some() || self.key_variable().is_some();
+        let has_key = self.model.api_key_file.is_some()
+            || self.key_variable().is_some()
+            || self.has_key_header();
         let can_ask = has_key || self.model.base_url.is_local();
         match self.model.provider {
             Provider::Offline => Ok(ResolvedProvider::Offline),
             Provider::Auto | Provider::OpenAi if can_ask => Ok(ResolvedProvider::OpenAi),
             Provider::Auto => Ok(ResolvedProvider::Offline),
-            Provider::OpenAi => Err(Error::NoKey {
-                endpoint: self.model.base_url.to_string(),
-                variable: self.model.key_variable().to_owned(),
-            }),
+            Provider::OpenAi => {
+                self.headers()?; // The variable of one may be what is missing.
+                Err(Error::NoKey {
+                    endpoint: self.model.base_url.to_string(),
+                    variable: self.model.key_variable().to_owned(),
+                })
+            }
         }
+    }
+
+    /// Says whether one of the further headers is a key, such as `api-key`.
+    pub fn has_key_header(&self) -> bool {
+        self.model.extra_headers.iter().any(|header| header.is_credential(&self.variables))
     }
 
     /// Returns what is in the key's variable, unless it is blank.

@@ -512,6 +512,37 @@ fn auto_asks_an_endpoint_only_if_it_can() {
 }
 
 #[test]
+fn a_key_in_a_header_is_one() {
+    let resolved = |name: &str, value: &str, env: &[(&str, &str)], provider: &str| {
+        let header = format!("model.extra_headers.{name}={value}");
+        load("", env, &[&header, &format!("model.provider={provider}")])
+            .unwrap()
+            .resolved_provider()
+    };
+    let key = [("MY_KEY", "sk-1")];
+    for (name, value) in
+        [("api-key", "${env:MY_KEY}"), ("Authorization", "Key ${env:MY_KEY}"), ("x-token", "sk-2")]
+    {
+        for provider in ["auto", "openai"] {
+            let resolved = resolved(name, value, &key, provider).unwrap();
+            assert_eq!(resolved, ResolvedProvider::OpenAi, "{name}");
+        }
+    }
+    for (name, value) in [("x-title", "${env:MY_KEY}"), ("x-session", "7"), ("api-key", " ")] {
+        let auto = resolved(name, value, &key, "auto").unwrap();
+        assert_eq!(auto, ResolvedProvider::Offline, "{name}");
+        assert!(
+            matches!(resolved(name, value, &key, "openai"), Err(Error::NoKey { .. })),
+            "{name}"
+        );
+    }
+    let auto = resolved("api-key", "${env:MY_KEY}", &[], "auto").unwrap();
+    assert_eq!(auto, ResolvedProvider::Offline);
+    let error = resolved("api-key", "${env:MY_KEY}", &[("MY_KEY", " ")], "openai").unwrap_err();
+    assert!(error.to_string().contains("`MY_KEY`, which is not set"), "{error}");
+}
+
+#[test]
 fn a_password_in_the_endpoint_is_masked_wherever_it_is_shown() {
     let config = load("", &[], &["model.base_url=https://u:hidden@a.b/v1/"]).unwrap();
     assert_eq!(value_of(&config, "model.base_url").0, "\"https://[secret]@a.b/v1\"");

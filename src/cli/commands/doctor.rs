@@ -175,6 +175,7 @@ fn answerer(config: &Config) -> [Check; 3] {
 fn key_in_place(config: &Config, key: Option<&ApiKey>) -> Check {
     let model = &config.model;
     let message = match (key, &model.api_key_file) {
+        (None, _) if config.has_key_header() => "in model.extra_headers".to_owned(),
         (None, _) => "none, which a local endpoint may not need".to_owned(),
         (Some(_), Some(path)) => format!("in {}", path.display()),
         (Some(_), None) => format!("in {}", model.key_variable()),
@@ -188,7 +189,7 @@ fn not_asked() -> Check {
 
 /// Whether the endpoint answers.
 fn endpoint(config: &Config, key: Option<ApiKey>) -> Check {
-    let (url, has_key) = (&config.model.base_url, key.is_some());
+    let (url, has_key) = (&config.model.base_url, key.is_some() || config.has_key_header());
     let reached = || {
         let model = HttpModel::new(setup::endpoint(config, key)?, &*config.model.name)?;
         let executor = setup::executor()?;
