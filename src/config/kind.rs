@@ -229,7 +229,7 @@ pub(super) fn response_format(input: &Input<'_>) -> Parsed<Map<String, Json>> {
     object(input).map_err(|_| "\"json_object\" or a table".to_owned())
 }
 
-/// A table of headers.
+/// A table of headers, each there once, in whatever letters.
 pub(super) fn headers(input: &Input<'_>) -> Parsed<Vec<ExtraHeader>> {
     let expected = || "a table of headers, each a string".to_owned();
     let ValueKind::Table(fields) = input.structured().kind else { return Err(expected()) };
@@ -238,8 +238,15 @@ pub(super) fn headers(input: &Input<'_>) -> Parsed<Vec<ExtraHeader>> {
         let ValueKind::String(value) = &value.kind else { return Err(expected()) };
         headers.push(ExtraHeader::new(&name, value)?);
     }
-    headers.sort_by(|left, right| left.name().cmp(right.name()));
-    Ok(headers)
+    headers.sort_by_cached_key(|header| header.name().to_ascii_lowercase());
+    let is_twice = |pair: &&[ExtraHeader]| pair[0].name().eq_ignore_ascii_case(pair[1].name());
+    match headers.windows(2).find(is_twice) {
+        Some(pair) => Err(format!(
+            "each header once, and `{}` is there twice",
+            pair[0].name().to_ascii_lowercase()
+        )),
+        None => Ok(headers),
+    }
 }
 
 /// Turns a value into JSON. Text of a flag or a variable is what it looks like: `4` is a number.

@@ -12,6 +12,9 @@ use super::origin::Source;
 /// Variables with this prefix are settings.
 const PREFIX: &str = "CALLSHEET__";
 
+/// The table in `[model]` whose keys are names of headers.
+const HEADERS: &str = "extra_headers";
+
 /// The highest index of an array that a key may name.
 const MAX_INDEX: usize = 999;
 
@@ -56,6 +59,25 @@ impl Layer {
         Layer::text(key.trim(), value, &Source::Set)
     }
 
+    /// Writes the names of headers in small letters: those that differ in nothing else are one header,
+    /// and the later layer's counts. Two of them in one table stay as they are, to be told of.
+    pub(super) fn with_plain_header_names(self) -> Layer {
+        let plain = |(key, mut value): (String, Value)| {
+            if let ("model", ValueKind::Table(fields)) = (&*key, &mut value.kind)
+                && let Some(ValueKind::Table(headers)) =
+                    fields.get_mut(HEADERS).map(|headers| &mut headers.kind)
+            {
+                *headers = with_plain_names(std::mem::take(headers));
+            }
+            let rest = key.strip_prefix("model.").and_then(|key| key.strip_prefix(HEADERS));
+            match rest {
+                Some(name) if name.starts_with('.') => (key.to_ascii_lowercase(), value),
+                _ => (key, value),
+            }
+        };
+        Layer(self.0.into_iter().map(plain).collect())
+    }
+
     /// A layer of one setting, given as text. An index out of reach is refused: all below it would be made.
     fn text(key: &str, value: &str, source: &Source) -> Result<Layer, Error> {
         let indices = key.split('[').skip(1).map(|rest| rest.split(']').next().unwrap_or(rest));
@@ -75,6 +97,16 @@ impl Layer {
         let value = section.unwrap_or_else(|| Value::new(origin.as_ref(), value));
         Ok(Layer([(key.to_owned(), value)].into_iter().collect()))
     }
+}
+
+/// Writes the names of `fields` in small letters, unless two of them would then be the same.
+fn with_plain_names(fields: Map<String, Value>) -> Map<String, Value> {
+    let mut names: Vec<_> = fields.keys().map(|name| name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return fields;
+    }
+    fields.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect()
 }
 
 /// Reads a table or an array written in one line of TOML or JSON; `None` for anything else.

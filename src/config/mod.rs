@@ -161,7 +161,7 @@ impl Config {
     fn resolve(layers: Vec<Layer>) -> Result<Config, Error> {
         let mut builder = ::config::Config::builder();
         for layer in layers {
-            builder = builder.add_source(layer);
+            builder = builder.add_source(layer.with_plain_header_names());
         }
         let merged = builder.build()?.cache.into_table()?;
         let (config, rows) = Reader::read(merged, Config::read)?;

@@ -543,6 +543,29 @@ fn a_key_in_a_header_is_one() {
 }
 
 #[test]
+fn a_header_in_other_letters_is_the_same_one() {
+    let file = "[model.extra_headers]\nX-Title = \"file\"\nX-Other = \"kept\"";
+    let headers = |env: &[(&str, &str)], set: &[&str]| {
+        let headers = load(file, env, set).unwrap().model.extra_headers;
+        let shown = headers.iter().map(|header| format!("{}={}", header.name(), header.shown()));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(headers(&[], &[]), "x-other=kept x-title=file");
+    let env = [("CALLSHEET__MODEL__EXTRA_HEADERS__X-TITLE", "env")];
+    assert_eq!(headers(&env, &[]), "x-other=kept x-title=env");
+    let set = ["model.extra_headers.x-Title=set", "model.extra_headers.X-TITLE=last"];
+    assert_eq!(headers(&env, &set), "x-other=kept x-title=last");
+    let section = [r#"model={extra_headers={X-tItLe="section"}}"#];
+    assert_eq!(headers(&env, &section), "x-other=kept x-title=section");
+    check_error(
+        "[model.extra_headers]\nX-Title = \"a\"\nx-title = \"b\"",
+        &[],
+        &[],
+        "`model.extra_headers` in my.toml:2: expected each header once, and `x-title` is there twice, found [secret]",
+    );
+}
+
+#[test]
 fn a_password_in_the_endpoint_is_masked_wherever_it_is_shown() {
     let config = load("", &[], &["model.base_url=https://u:hidden@a.b/v1/"]).unwrap();
     assert_eq!(value_of(&config, "model.base_url").0, "\"https://[secret]@a.b/v1\"");
