@@ -28,7 +28,7 @@ impl Flaw {
     /// The flaw of a call of a reply that is not cut.
     pub fn new(dice: &mut Dice, wish: &Wish, dialect: &Dialect, is_last: bool) -> Self {
         match dice.between(1, 100) {
-            1..=7 if !wish.is_blank() => {
+            1..=12 if !wish.is_blank() => {
                 let late = !is_last && dialect.can_go_back() && dice.percent(50);
                 // A whole object with a name and no id is another call.
                 let is_doubtful = (dialect.ids, dialect.names) == (Ids::Missing, Names::Always);
@@ -39,7 +39,7 @@ impl Flaw {
             1..=30 if wish.is_blank() && !is_last && dialect.can_go_back() => {
                 Self::GoesOn { more: r#"{"number":0}"#, late: true }
             }
-            8..=10 => {
+            13..=15 => {
                 let whole = wish.arguments();
                 let wrong = [
                     "[1]".to_owned(),

@@ -67,7 +67,7 @@ fn every_promise_holds_of_every_stream() {
 fn streams_come_to_every_kind_of_end() {
     silence_scripted_panics();
     let tally = Tally::new();
-    for scenario in (0..300).map(Scenario::new) {
+    for scenario in (0..150).map(Scenario::new) {
         tally.take_in(&scenario, &world::run(&scenario).expect("it does not hang"));
     }
     for (what, at_least) in [

@@ -169,14 +169,14 @@ impl Writing<'_> {
 
     /// What there is to say of it.
     pub fn written(&self) -> Written {
-        let is_object = *self.flaw == Flaw::None && self.style == Style::Object;
-        let wish = if is_object { self.wish.compact() } else { self.wish.clone() };
+        let is = |style| *self.flaw == Flaw::None && self.style == style;
+        let wish = if is(Style::Object) { self.wish.compact() } else { self.wish.clone() };
         Written {
             tool: self.wish.tool,
             readings: self.readings(),
             is_whole: *self.flaw == Flaw::None,
             is_nothing: self.is_blank(),
-            is_shy: self.wish.is_blank() || self.style == Style::Flushed,
+            is_shy: self.wish.is_blank() || is(Style::Flushed),
             parts: wish.parts.iter().map(|part| (part.tool, part.arguments())).collect(),
         }
     }

@@ -77,7 +77,8 @@ impl Scenario {
                 false => Duration::from_secs(100_000),
             },
         };
-        let (retries, has_fallback) = (dice.between(0, 3) as u32, dice.percent(25));
+        let retries = if dice.percent(15) { 0 } else { dice.between(1, 3) as u32 };
+        let has_fallback = dice.percent(25);
         let mut numbers = 1..;
         let mut fresh = |dice: &mut Dice| {
             let mut wish = || Wish::new(dice, numbers.next().expect("there are many"));
@@ -107,7 +108,7 @@ impl TurnPlan {
         let mut script = |dice: &mut Dice, count: u64| -> Vec<Sent> {
             let mut script = Vec::new();
             for _ in 0..count {
-                wishes = match dice.percent(70) && !wishes.is_empty() {
+                wishes = match dice.percent(80) && !wishes.is_empty() {
                     true => again(dice, &wishes, &mut *fresh),
                     false => {
                         let count = if dice.percent(8) { 0 } else { dice.between(1, 6) };
