@@ -38,6 +38,8 @@ pub enum Sabotage {
     TwinsForgotten,
     /// A call that began when its brace closed begins again when it is sealed.
     BegunForgotten,
+    /// That a reply has failed is not heard before its end.
+    FailureUnheard,
     /// The calls of a reply that a filter cut are run.
     FilterIgnored,
     /// Calls that no finished reply asks for are not ended.

@@ -89,11 +89,14 @@ impl Decoding {
     }
 
     /// Tells of a call whose arguments are likely all there. `None` if they are no object, if it has
-    /// no name to run it by, if it is not what it seemed, or if one before it may hold several calls,
-    /// so that nobody knows at which place it will stand.
+    /// no name to run it by, if it is not what it seemed, if one before it may hold several calls,
+    /// so that nobody knows at which place it will stand, or if the reply is known to have failed.
     fn ready(&self, ordinal: usize, certainty: Certainty) -> Option<Event> {
         if self.dialect.stop_means_no_tools {
             return None; // Whether it is a call at all, the finish reason will say.
+        }
+        if self.decoder.fails() && !sabotage::is(Sabotage::FailureUnheard) {
+            return None;
         }
         let view = self.decoder.call(ordinal).filter(|view| !view.name.is_empty())?;
         let arguments = Arguments::from_text(view.arguments.to_owned());
@@ -234,6 +237,31 @@ mod tests {
             let next = NEXT.replace(r#""arguments":"""#, r#""arguments":"{\"x\":1}""#);
             let third = next.replace(r#""index":1"#, r#""index":2"#);
             assert_eq!(said(&[&open, &next, &third], true), ["began"], "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_ready_once_the_reply_is_known_to_have_failed() {
+        let ready = r#"0 Sealed a f {"x":1}"#;
+        let closed = OPEN.replace(r#"{\"x\":1"#, r#"{\"x\":1}"#);
+        let chunk = |delta: &str, finish: &str| {
+            format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n")
+        };
+        let error = "data: {\"error\":{\"message\":\"overloaded\"}}\n\n".to_owned();
+        let done = "data: [DONE]\n\n".to_owned();
+        for (last, expected) in [
+            (chunk(NEXT, "null"), &["began", ready][..]),
+            (chunk(NEXT, "\"length\""), &["began", ready]),
+            (chunk(NEXT, "\"content_filter\""), &["began"]),
+            (chunk("{}", "\"content_filter\"") + &done, &["began"]),
+            (chunk(NEXT, "\"error\""), &["began"]),
+            (chunk(NEXT, "null") + &error, &["began"]),
+        ] {
+            let mut decoding = Decoding::new(Dialect::generic());
+            let mut events = Vec::new();
+            decoding.feed(chunk(&closed, "null").as_bytes(), &mut events).unwrap();
+            let _ = decoding.feed(last.as_bytes(), &mut events);
+            assert_eq!(events.iter().map(show).collect::<Vec<_>>(), expected, "{last}");
         }
     }
 

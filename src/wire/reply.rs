@@ -175,6 +175,11 @@ impl Ending {
         self.native_length || matches!(self.said(), Some(Finish::Length | Finish::Error))
     }
 
+    /// True when a filter cut the reply, or when it failed.
+    pub fn fails(&self) -> bool {
+        matches!(self.said(), Some(Finish::ContentFilter | Finish::Error))
+    }
+
     /// True when the last call may have lost its tail. A filter cuts like a limit does, and a reason
     /// nobody knows may be one of both.
     pub fn cuts_arguments(&self) -> bool {

@@ -136,6 +136,11 @@ impl StreamDecoder {
         self.draft.done
     }
 
+    /// True once the reply said that a filter cut it or that it failed, also if that could not be read.
+    pub fn fails(&self) -> bool {
+        self.draft.failed || self.draft.ending.fails()
+    }
+
     /// How many chunks so far brought a piece of the reply, also one that no event tells of, such as
     /// more arguments. What only keeps a connection alive does not count.
     pub fn pieces(&self) -> u64 {

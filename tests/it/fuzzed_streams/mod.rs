@@ -132,6 +132,11 @@ fn a_key_that_is_used_again_is_found_out() {
 }
 
 #[test]
+fn calls_that_begin_although_their_reply_has_failed_are_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::FailureUnheard, Promise::EarlyButSound));
+}
+
+#[test]
 fn calls_that_run_although_a_filter_cut_their_reply_are_found_out() {
     println!("{}", COURSE.found_out(Sabotage::FilterIgnored, Promise::EarlyButSound));
 }

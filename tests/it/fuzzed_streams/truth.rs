@@ -83,6 +83,8 @@ pub struct CallTruth {
 pub struct Truth {
     pub calls: Vec<CallTruth>,
     pub fate: Fate,
+    /// When nobody can have missed any more that a filter cut it, or that it failed.
+    pub failed: Option<Duration>,
     /// It said that there are no more pieces of calls.
     pub is_closed: bool,
     /// It said that there is no more, and nobody can have missed it.
@@ -153,6 +155,14 @@ impl Playback<'_> {
         shows.map_or(self.end(), |end| self.moment(*end))
     }
 
+    /// From when on what happens does so behind the piece of `moment`, and not with one that came in
+    /// the same instant before it.
+    fn alone(&self, moment: Moment) -> Duration {
+        let before = moment.piece.checked_sub(1).map(|piece| self.pieces[piece].1);
+        let is_shared = before == Some(moment.at);
+        moment.at + Duration::from_micros(is_shared.into())
+    }
+
     /// What the bytes say.
     pub fn truth(&self) -> Truth {
         let ends = |note: &&Note| matches!(note.news, News::Done | News::Error);
@@ -167,10 +177,16 @@ impl Playback<'_> {
             .filter(|call| notes.iter().any(|note| note.news == News::Opened(*call)))
             .collect();
         let is_cut = fate != Fate::Good || !is_closed;
+        let fails = |note: &&Note| {
+            matches!(note.news, News::Error | News::Finish("content_filter" | "error"))
+        };
+        let failed = notes.iter().find(fails).map(|note| self.seen(note.behind));
+        let failed = failed.filter(Moment::has_piece).map(|seen| self.alone(seen));
         let call = |call: &usize| self.call(*call, Some(call) == opened.last(), is_cut, &notes);
         Truth {
             calls: opened.iter().flat_map(call).collect(),
             fate,
+            failed,
             is_closed,
             is_done: notes
                 .iter()

@@ -112,6 +112,21 @@ pub fn nothing_begins_before_it_is_certain(case: &Case<'_>) -> Vec<String> {
     found
 }
 
+/// Once a reply is known to have failed, or to have been cut by a filter, nothing of it begins.
+pub fn nothing_begins_of_what_failed(case: &Case<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for execution in &case.run.executions {
+        let Some((truth, asked_at)) = case.truth_of(execution) else { continue };
+        let Some(failed) = truth.failed else { continue };
+        if execution.began_at >= asked_at + micros(failed) {
+            found.push(format!(
+                "{execution:?}, asked for at {asked_at}, was known to fail {failed:?}"
+            ));
+        }
+    }
+    found
+}
+
 /// What has effects runs after the end of its reply, if that ended well, unless its tool may begin
 /// early. Of a reply that a filter cut, or that came to nothing, nothing begins at the end.
 pub fn effects_wait_for_a_good_end(case: &Case<'_>) -> Vec<String> {

@@ -112,13 +112,14 @@ fn are_same(left: &str, right: &str) -> bool {
 /// Says what is wrong in a session.
 type Rule = fn(&Case<'_>) -> Vec<String>;
 
-const RULES: [(Promise, Rule); 22] = [
+const RULES: [(Promise, Rule); 23] = [
     (Promise::CutNeverRuns, beginnings::a_cut_call_never_runs),
     (Promise::CutNeverRuns, beginnings::a_contradicted_call_does_not_begin),
     (Promise::CutNeverRuns, beginnings::a_contradicted_call_stops),
     (Promise::OnlyWholeCallsRun, beginnings::arguments_are_those_of_a_call_that_was_meant),
     (Promise::OnlyWholeCallsRun, bytes::arguments_stand_in_the_bytes_that_were_sent),
     (Promise::EarlyButSound, beginnings::nothing_begins_before_it_is_certain),
+    (Promise::EarlyButSound, beginnings::nothing_begins_of_what_failed),
     (Promise::EarlyButSound, beginnings::effects_wait_for_a_good_end),
     (Promise::NothingRunsTwice, keys::a_key_is_run_once),
     (Promise::NothingRunsTwice, keys::what_runs_at_the_end_is_asked_for),
