@@ -22,6 +22,8 @@ pub(super) struct Document<'a> {
     elapsed_ms: f64,
     usage: Usage,
     rounds: Vec<Round<'a>>,
+    /// Of the last reply, where it led to no round.
+    retries: Vec<Retry<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +120,7 @@ impl<'a> Document<'a> {
             elapsed_ms: millis(report.elapsed),
             usage: Usage::of(&report.usage),
             rounds: report.rounds.iter().map(|round| Round::of(round)).collect(),
+            retries: report.retries().iter().map(Retry::of).collect(),
         }
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::draw::render::round_lines;
-use super::draw::table::round_table;
+use super::draw::render::{retry_lines, round_lines};
+use super::draw::table::{retry_table, round_table};
 use super::draw::width::{fit_end, one_line};
 use super::running_text::RunningText;
 use super::screen::Screen;
 use super::status::Closed;
 use crate::conversation::{AskedCall, Event, Place, Record};
-use crate::supervision::{RoundReport, Rounds};
+use crate::supervision::{ModelRetry, RoundReport, Rounds};
 
 /// How often a line of a call in flight is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
@@ -63,6 +63,11 @@ impl<'a> Live<'a> {
         if let Some(report) = self.rounds.on(record.at_us, &record.event) {
             self.end_text()?;
             self.screen.note(&draw(self.screen, &report));
+        }
+        let retries = self.rounds.take_retries();
+        if !retries.is_empty() {
+            self.end_text()?;
+            self.screen.note(&draw_retries(self.screen, &retries));
         }
         match &record.event {
             Event::TextStreamed { text } if self.screen.is_terminal() => {
@@ -261,6 +266,15 @@ pub(super) fn draw(screen: &Screen, report: &RoundReport) -> String {
         round_table(report, screen.width(), screen.color())
     } else {
         round_lines(report)
+    }
+}
+
+/// Why the model was asked again for a reply that led to no round, as it suits standard error.
+fn draw_retries(screen: &Screen, retries: &[ModelRetry]) -> String {
+    if screen.draws() {
+        retry_table(retries, screen.width(), screen.color())
+    } else {
+        retry_lines(retries)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conversation::SessionId;
-use crate::supervision::RoundReports;
+use crate::supervision::{ModelRetry, RoundReports};
 use crate::wire::Usage;
 
 /// The end of a turn that went well.
@@ -32,4 +32,14 @@ pub struct TurnReport {
     pub usage: Usage,
     /// The turn's rounds, in order.
     pub rounds: RoundReports,
+}
+
+impl TurnReport {
+    /// Why the model was asked again for the turn's last reply, time after time, where that reply led
+    /// to no round: the answer, or a turn that failed. Those of other replies stand in their
+    /// [rounds](crate::supervision::RoundReport::retries).
+    #[must_use]
+    pub fn retries(&self) -> &[ModelRetry] {
+        self.rounds.last_retries()
+    }
 }

@@ -45,15 +45,15 @@ pub struct RoundReport {
     pub retries: Vec<ModelRetry>,
 }
 
-/// A try of a reply that came to nothing, and the rest after it. Both are part of the round's
-/// [`model`](RoundReport::model) time.
+/// A try of a reply that came to nothing, and the rest after it. Where the reply led to a round, both
+/// are part of its [`model`](RoundReport::model) time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelRetry {
     /// The model that was asked, by its configured name.
     pub model: Arc<str>,
     /// What went wrong.
     pub error: Problem,
-    /// From the round's request to the failure.
+    /// From the first request for the reply to the failure.
     pub failed: Duration,
     /// The rest before the next try.
     pub waited: Duration,
@@ -98,6 +98,8 @@ pub struct CallReport {
 #[derive(Clone, Debug, Default)]
 pub struct Rounds {
     done: Vec<Arc<RoundReport>>,
+    /// Those of replies that led to no round.
+    retries: Vec<ModelRetry>,
     open: Option<Open>,
     /// The generations of workers that were lost, so that each counts once: in the round of the
     /// call that took it down, though the news of its rebuilding comes later.
@@ -233,12 +235,19 @@ impl Rounds {
         }
     }
 
+    /// Takes the retries of replies that led to no round: why the model was asked again for an answer,
+    /// or for what then failed the turn. They are here once the turn has ended.
+    pub fn take_retries(&mut self) -> Vec<ModelRetry> {
+        std::mem::take(&mut self.retries)
+    }
+
     /// Ends the open round. A reply without calls is no round, unless some had begun before it turned
     /// out to have none.
     fn close(&mut self, at_us: u64) -> Option<Arc<RoundReport>> {
         let open = self.open.take()?;
         let calls = open.calls.as_deref().unwrap_or_default();
         if calls.is_empty() && open.early.is_empty() {
+            self.retries.extend(open.retries);
             return None;
         }
         let report = Arc::new(open.report(calls, at_us));

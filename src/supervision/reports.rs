@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{RoundReport, Rounds};
+use super::{ModelRetry, RoundReport, Rounds};
 use crate::conversation::{Batch, Event};
 
 /// The accounts of a turn's rounds, in order: a slice of [`RoundReport`]s.
@@ -18,7 +18,13 @@ pub struct RoundReports(Arc<Turn>);
 struct Turn {
     /// Until somebody looks.
     told: Mutex<Told>,
-    reports: OnceLock<Vec<Arc<RoundReport>>>,
+    account: OnceLock<Account>,
+}
+
+struct Account {
+    rounds: Vec<Arc<RoundReport>>,
+    /// Of the last reply, where it led to no round.
+    retries: Vec<ModelRetry>,
 }
 
 /// What happened in the turn.
@@ -32,16 +38,17 @@ struct Told {
 impl RoundReports {
     pub(crate) fn new(records: Vec<Batch>, unkept: Option<(u64, Event)>) -> Self {
         let told = Mutex::new(Told { records, unkept });
-        Self(Arc::new(Turn { told, reports: OnceLock::new() }))
+        Self(Arc::new(Turn { told, account: OnceLock::new() }))
     }
-}
 
-impl Deref for RoundReports {
-    type Target = [Arc<RoundReport>];
+    /// The retries of the last reply, where it led to no round.
+    pub(crate) fn last_retries(&self) -> &[ModelRetry] {
+        &self.account().retries
+    }
 
-    fn deref(&self) -> &Self::Target {
-        let Turn { told, reports } = &*self.0;
-        reports.get_or_init(|| {
+    fn account(&self) -> &Account {
+        let Turn { told, account } = &*self.0;
+        account.get_or_init(|| {
             let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
             let Told { records, unkept } = std::mem::take(&mut *told);
             let kept = records.iter().flat_map(|records| records.iter());
@@ -50,8 +57,16 @@ impl Deref for RoundReports {
             for (at_us, event) in kept.chain(unkept.iter().map(|(at_us, event)| (*at_us, event))) {
                 rounds.on(at_us, event);
             }
-            rounds.take()
+            Account { rounds: rounds.take(), retries: rounds.take_retries() }
         })
+    }
+}
+
+impl Deref for RoundReports {
+    type Target = [Arc<RoundReport>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.account().rounds
     }
 }
 

@@ -86,7 +86,7 @@ mod ask {
         let ended = place().run(&["ask", "--json", QUESTION]).with(0);
         ended.json();
         let document = ended.stdout.trim_end();
-        let expected = "session answer finish model elapsed_ms usage rounds";
+        let expected = "session answer finish model elapsed_ms usage rounds retries";
         assert_eq!(names(document).join(" "), expected);
         assert_eq!(
             names(member(document, "usage")).join(" "),
@@ -710,9 +710,20 @@ mod others {
         let setting = server.setting();
         let ask = ["ask", "hi", "--json", "--set", &setting, "--set", "model.retries=0"];
         let failed = place.run(&ask).complains(1, &["503"]).json();
-        assert_eq!(failed["error"]["code"], "model_failed");
+        assert_eq!(
+            (&failed["error"]["code"], &failed["retries"]),
+            (&json!("model_failed"), &json!([]))
+        );
         let others = [&ask[..], &["--set", "model.fallbacks=[\"other\"]"]].concat();
-        assert_eq!(place.run(&others).with(0).json()["answer"], "Here.");
+        let document = place.run(&others).with(0).json();
+        assert_eq!(document["answer"], "Here.");
+        let [retry] = &document["retries"].as_array().expect("retries")[..] else {
+            panic!("one retry: {document}")
+        };
+        assert_eq!(
+            (&retry["error"]["code"], &retry["waited_ms"]),
+            (&json!("unknown_model"), &json!(0.0))
+        );
     }
 
     #[test]
@@ -754,9 +765,13 @@ mod others {
         let ended = place.run(&["ask", "hi", "--set", &server.setting(), "--set", others]).with(0);
         assert_eq!(ended.stdout, "Here.\n");
         let lines: Vec<_> = ended.stderr.lines().collect();
-        let [failed, next] = lines[..] else { panic!("{ended:#?}") };
+        let [failed, next, last_reply, retry] = lines[..] else { panic!("{ended:#?}") };
         assert!(failed.ends_with("; asking again at once"), "{failed}");
-        assert_eq!(next, "asking other instead");
+        assert_eq!((next, last_reply), ("asking other instead", "last reply: retries 1"));
+        assert!(
+            retry.starts_with("  try 1 ") && retry.contains(" unknown_model failed "),
+            "{retry}"
+        );
     }
 
     #[test]

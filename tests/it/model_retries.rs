@@ -52,6 +52,9 @@ fn a_reply_that_came_to_nothing_is_asked_for_again_after_a_rest() {
         assert!((seconds(8)..seconds(12)).contains(&retry.waited), "{retry:?}");
         assert_eq!((&*retry.error.code, &*retry.model), ("stream_cut", "scripted"));
         assert_eq!(round.model, retry.waited, "a rest is the model's time");
+        let [one, two] = answer.report.retries() else { panic!("of the answer: {answer:?}") };
+        assert_eq!((&*one.error.code, &*two.model), ("stream_cut", "scripted"));
+        assert_eq!((one.failed, two.failed), (seconds(0), one.waited));
         let histories: Vec<_> = models[0].requests().iter().map(Vec::len).collect();
         assert_eq!(histories, [1, 1, 3, 3, 3], "the same question each time");
         assert!(models[0].violations().is_empty());
@@ -65,6 +68,9 @@ fn after_the_last_try_the_turn_fails_and_the_next_question_is_as_good_as_new() {
         let Err(callsheet::Error::Turn(failed)) = session.ask("go").await else { panic!() };
         assert_eq!(failed.cause.code(), "stream_cut");
         assert!(failed.report.elapsed >= seconds(24), "two rests: {failed:?}");
+        let rests: Vec<_> = failed.report.retries().iter().map(|retry| retry.waited).collect();
+        assert_eq!(rests.len(), 2, "the third failure is the turn's");
+        assert_eq!(rests.iter().sum::<Duration>(), failed.report.elapsed);
         assert_eq!(&*session.ask("go").await.unwrap().text, "done");
     });
 }

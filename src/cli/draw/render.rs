@@ -35,13 +35,21 @@ pub fn round_lines(report: &RoundReport) -> String {
         let _ = write!(lines, ", {name} {count}");
     }
     lines.push('\n');
-    for (number, retry) in (1..).zip(&report.retries) {
-        lines += &retry_line(number, retry);
-    }
+    lines += &tries(&report.retries);
     for asked in asked_calls(report) {
         lines += &call_line(report, asked);
     }
     lines
+}
+
+/// Draws the tries off a terminal that came to nothing of a reply that led to no round.
+pub fn retry_lines(retries: &[ModelRetry]) -> String {
+    format!("last reply: retries {}\n", retries.len()) + &tries(retries)
+}
+
+/// A line per try that came to nothing.
+fn tries(retries: &[ModelRetry]) -> String {
+    (1..).zip(retries).map(|(number, retry)| retry_line(number, retry)).collect()
 }
 
 fn retry_line(number: usize, retry: &ModelRetry) -> String {
@@ -354,6 +362,15 @@ round 1: 1 call, parallel, model 1200.0 ms, wall 1150.0 ms, sum 1250.0 ms, saved
   call_2 get_stock_price {\"symbol\":\"ACME\"} cancelled, discarded queued 0.0 ms ran 850.0 ms early error: the finished reply does not ask for it
 ";
         assert_eq!(round_lines(&retried_round()), expected);
+    }
+
+    #[test]
+    fn the_tries_of_a_reply_without_calls_as_plain_lines() {
+        let expected = "\
+last reply: retries 1
+  try 1 some/model stream_cut failed 400.0 ms waited 500.0 ms error: the reply of http://127.0.0.1:1/v1 was cut: end of file in a chunk
+";
+        assert_eq!(retry_lines(&retried_round().retries), expected);
     }
 
     #[test]

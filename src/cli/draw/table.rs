@@ -8,7 +8,7 @@ use super::lane::{Axis, Phase};
 use super::render::{Asked, asked_calls, calls, is_critical, short};
 use super::width::{fit, one_line, width};
 use crate::conversation::OutcomeKind;
-use crate::supervision::{CallReport, RoundReport};
+use crate::supervision::{CallReport, ModelRetry, RoundReport};
 
 /// The most calls that get a line.
 const MAX_LINES: usize = 40;
@@ -46,8 +46,14 @@ pub fn round_table(report: &RoundReport, width: usize, color: bool) -> String {
         text += &columns.line(line, &lane, Style::Plain, color);
     }
     text += &left_out(report, &shown);
-    text += &failures(report, width, color);
+    text += &failures(&report.retries, width, color);
     text + &legend(&drawn, color)
+}
+
+/// Draws the tries that came to nothing of a reply that led to no round.
+pub fn retry_table(retries: &[ModelRetry], width: usize, color: bool) -> String {
+    let heading = format!("last reply · {}", count(retries.len(), "retry", "retries"));
+    Style::Bold.paint(&heading, color) + "\n" + &failures(retries, width.max(MIN_WIDTH), color)
 }
 
 /// Returns when the first call was dispatched.
@@ -76,7 +82,7 @@ fn header(report: &RoundReport, columns: usize, color: bool) -> String {
         (report.retries.len(), "retry", "retries"),
     ];
     for (count, one, many) in counts.into_iter().filter(|(count, ..)| *count > 0) {
-        facts.push(format!("{count} {}", if count == 1 { one } else { many }));
+        facts.push(self::count(count, one, many));
     }
     let mut lines: Vec<String> = Vec::new();
     for fact in facts {
@@ -91,6 +97,10 @@ fn header(report: &RoundReport, columns: usize, color: bool) -> String {
     lines.iter().map(|line| Style::Bold.paint(line, color) + "\n").collect()
 }
 
+fn count(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// Tells how many calls have no line.
 fn left_out(report: &RoundReport, shown: &[Asked<'_>]) -> String {
     let hidden = asked_calls(report).count() - shown.len();
@@ -103,10 +113,10 @@ fn left_out(report: &RoundReport, shown: &[Asked<'_>]) -> String {
     format!("… {hidden} more{all_ok}\n")
 }
 
-/// Tells of each try of the reply that came to nothing.
-fn failures(report: &RoundReport, columns: usize, color: bool) -> String {
+/// Tells of each try of a reply that came to nothing.
+fn failures(retries: &[ModelRetry], columns: usize, color: bool) -> String {
     let mut text = String::new();
-    for retry in report.retries.iter().take(MAX_TRIES) {
+    for retry in retries.iter().take(MAX_TRIES) {
         let line = format!(
             "{} failed at {}, rest {}: {}",
             one_line(&retry.model),
@@ -116,7 +126,7 @@ fn failures(report: &RoundReport, columns: usize, color: bool) -> String {
         );
         text += &(Style::Bad.paint("✗ ", color) + &fit(&line, columns - 2, "…") + "\n");
     }
-    match report.retries.len().saturating_sub(MAX_TRIES) {
+    match retries.len().saturating_sub(MAX_TRIES) {
         0 => text,
         more => text + &format!("… {more} more tries\n"),
     }
@@ -436,6 +446,18 @@ round 1 · parallel · 1 call · model 1200 ms · wall 1150 ms · sum 1250 ms
         let ms = |phase, ms| (phase, Duration::from_millis(ms));
         let expected = [ms(Phase::Model, 400), ms(Phase::BackOff, 200), ms(Phase::Model, 0)];
         assert_eq!(tries(&report), expected);
+    }
+
+    #[test]
+    fn the_tries_of_a_reply_without_calls_are_told_of_at_80_columns() {
+        let retries = vec![retried_round().retries[0].clone(); 7];
+        let one =
+            "✗ some/model failed at 400 ms, rest 500 ms: the reply of http://127.0.0.1:1/v1 …";
+        let expected = format!("last reply · 1 retry\n{one}\n");
+        assert_eq!(retry_table(&retries[..1], 80, false), expected);
+        let table = retry_table(&retries, 80, false);
+        assert!(table.starts_with("last reply · 7 retries\n"), "{table}");
+        assert!(table.ends_with(&format!("{one}\n… 2 more tries\n")), "{table}");
     }
 
     #[test]
