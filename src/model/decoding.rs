@@ -44,6 +44,23 @@ impl Decoding {
         events: &mut impl Extend<Event>,
     ) -> Result<(), wire::Error> {
         let fed = self.decoder.feed(bytes, &mut self.decoded);
+        self.tell(events);
+        fed
+    }
+
+    /// Takes in the end of the bytes, and appends what it says to `events`: some servers leave out the
+    /// last line feeds. Nothing may be fed after it.
+    ///
+    /// # Errors
+    /// Those of [`StreamDecoder::end`]; what was said before the error is appended all the same.
+    pub fn end(&mut self, events: &mut impl Extend<Event>) -> Result<(), wire::Error> {
+        let ended = self.decoder.end(&mut self.decoded);
+        self.tell(events);
+        ended
+    }
+
+    /// Says what was decoded.
+    fn tell(&mut self, events: &mut impl Extend<Event>) {
         if !self.began && self.decoder.pieces() > 0 {
             self.began = true;
             events.extend([Event::Began]);
@@ -62,7 +79,6 @@ impl Decoding {
         if sabotage::is(Sabotage::ReadableIsComplete) {
             events.extend(self.readable());
         }
-        fed
     }
 
     /// What sabotage says of the calls.
@@ -127,7 +143,7 @@ impl Decoding {
         self.decoder.done()
     }
 
-    /// As [`StreamDecoder::finish`].
+    /// As [`StreamDecoder::finish`]; [`end`](Self::end) comes before it.
     ///
     /// # Errors
     /// Those of [`StreamDecoder::finish`].
@@ -185,6 +201,18 @@ mod tests {
             Event::CallChanged { ordinal } => format!("{ordinal} changed"),
             Event::Reply(_) => "reply".to_owned(),
         }
+    }
+
+    #[test]
+    fn what_stands_on_a_last_line_without_its_end_is_said() {
+        let mut decoding = Decoding::new(Dialect::generic());
+        let mut events = Vec::new();
+        let stream = r#"data: {"choices":[{"delta":{"content":"all"},"finish_reason":"stop"}]}"#;
+        decoding.feed(stream.as_bytes(), &mut events).unwrap();
+        assert!(events.is_empty(), "it may go on: {events:?}");
+        decoding.end(&mut events).unwrap();
+        assert_eq!(events.iter().map(show).collect::<Vec<_>>(), ["began", "all"]);
+        assert_eq!(decoding.finish().unwrap().text, "all");
     }
 
     const OPEN: &str =

@@ -108,8 +108,10 @@ impl Reading {
             if let Some(response) = self.response.take().filter(|_| !ended) {
                 keep_alive(response).await;
             }
-            if let Some(decoder) = self.decoder.take() {
-                let reply = match (decoder.finish(), broken) {
+            if let Some(mut decoder) = self.decoder.take() {
+                let read = decoder.end(&mut self.said);
+                self.ready.extend(self.said.drain(..).map(Ok));
+                let reply = match (read.and_then(|()| decoder.finish()), broken) {
                     // Some servers give a finish reason with every chunk: a call may lack its tail.
                     (Ok(reply), Some(broken)) if !reply.calls.is_empty() => return Err(broken),
                     // A text that gave its finish reason stands, however its connection ended.

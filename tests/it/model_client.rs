@@ -117,6 +117,16 @@ async fn a_streamed_reply_begins_goes_on_and_ends() {
 }
 
 #[tokio::test]
+async fn what_stands_on_a_last_line_without_its_end_is_heard() {
+    let last = r#"data: {"choices":[{"delta":{"content":"lo"},"finish_reason":"stop"}]}"#;
+    let end = Step::Send(chunk(last) + LAST_CHUNK);
+    let peer = Peer::start([after_text([end])]);
+    let (heard, reply) = ask(&model(&peer, true)).await;
+    assert_eq!(heard, ["began", "text Hel", "text lo"]);
+    assert_eq!(reply.unwrap().text, "Hello");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_stream_is_read_all_the_same() {
     let plain = response("200 OK", "text/plain", "", REPLY);
     let peer = Peer::start([vec![json(REPLY)], vec![plain]]);
