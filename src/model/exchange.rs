@@ -113,7 +113,9 @@ impl Exchange {
             wire::Error::Cut { .. } => {
                 Error::Cut { url, reason: "it ended before the model had finished".into() }
             }
-            error @ (wire::Error::Malformed { .. } | wire::Error::TooLarge { .. }) => {
+            error @ (wire::Error::Malformed { .. }
+            | wire::Error::TooLarge { .. }
+            | wire::Error::ReplyTooLarge { .. }) => {
                 Error::Malformed { url, reason: self.without_secrets(error.to_string()) }
             }
         }

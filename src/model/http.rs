@@ -11,12 +11,10 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
 use super::body::Template;
-use super::decoding::meant;
 use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain, secrets};
 use super::streamed::streamed;
-use super::{Dialect, Error, Event, Events, Model, Request, Stage};
-use crate::wire::chat;
+use super::{Dialect, Error, Event, Events, Model, Request, Stage, whole};
 
 /// A model behind a Chat Completions endpoint. Each thread that asks has its own connections, so
 /// that one blocked arbiter does not stall the requests of another.
@@ -157,7 +155,7 @@ impl Model for HttpModel {
         let events = if self.endpoint.stream {
             streamed(exchange, sending)
         } else {
-            stream::once(whole(exchange, sending)).boxed_local()
+            stream::once(whole(exchange, sending)).flat_map(stream::iter).boxed_local()
         };
         match self.endpoint.price {
             Some(price) => events.map(move |event| Ok(price.on(event?))).boxed_local(),
@@ -196,19 +194,19 @@ fn headers(endpoint: &Endpoint) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
-/// A reply without streaming. One timer serves the whole exchange.
-async fn whole(exchange: Arc<Exchange>, sending: Sending) -> Result<Event, Error> {
-    let work = async {
-        let response = exchange.head(sending).await?;
-        response.bytes().await.map_err(|error| exchange.cut(&error))
-    };
+/// What a reply without streaming says. One timer serves the whole exchange.
+async fn whole(exchange: Arc<Exchange>, sending: Sending) -> Vec<Result<Event, Error>> {
+    let work = async { whole::body(exchange.head(sending).await?, &exchange).await };
     let body = timeout(exchange.time_limits.first_token, work).await;
-    let body = body.map_err(|_| exchange.late(Stage::FirstToken))??;
-    // The connection's task has its turn to give the connection back: a request that follows at
-    // once would open another.
-    tokio::task::yield_now().await;
-    let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
-    Ok(Event::Reply(Box::new(meant(reply, &exchange.dialect))))
+    match body.map_err(|_| exchange.late(Stage::FirstToken)).flatten() {
+        Ok(body) => {
+            // The connection's task has its turn to give the connection back: a request that follows
+            // at once would open another.
+            tokio::task::yield_now().await;
+            whole::said(&body, &exchange).collect()
+        }
+        Err(error) => vec![Err(error)],
+    }
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

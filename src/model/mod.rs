@@ -20,6 +20,7 @@ mod retry_after;
 mod sending;
 mod settings;
 mod streamed;
+mod whole;
 
 use futures_util::stream::LocalBoxStream;
 

@@ -9,10 +9,9 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::decoding::{Decoding, meant};
+use super::decoding::Decoding;
 use super::exchange::{Exchange, Sending};
-use super::{Error, Event, Events, Stage};
-use crate::wire::chat;
+use super::{Error, Event, Events, Stage, whole};
 
 /// How long a rest of a reply may take to arrive once it is complete, before its connection is
 /// given up.
@@ -28,11 +27,9 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: Sending) -> Events {
         let response = exchange.send(sending, deadline).await?;
         if is_json(&response) {
             let late = |_| exchange.late(Stage::FirstToken);
-            let body = timeout_at(deadline, response.bytes()).await.map_err(late)?;
-            let body = body.map_err(|error| exchange.cut(&error))?;
-            let reply = chat::decode_reply(&body).map_err(|error| exchange.wire_error(error))?;
-            let reply = Box::new(meant(reply, &exchange.dialect));
-            return Ok(stream::iter([Ok(Event::Reply(reply))]).left_stream());
+            let body = whole::body(response, &exchange);
+            let body = timeout_at(deadline, body).await.map_err(late)??;
+            return Ok(stream::iter(whole::said(&body, &exchange)).left_stream());
         }
         let reading = Reading {
             decoder: Some(Decoding::new(exchange.dialect)),

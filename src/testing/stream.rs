@@ -83,9 +83,9 @@ fn in_short(error: &wire::Error) -> Error {
         wire::Error::Api(_) => {
             Error::Failed { url, status: 502, message: error.to_string(), retry_after: None }
         }
-        wire::Error::Malformed { .. } | wire::Error::TooLarge { .. } => {
-            Error::Malformed { url, reason: error.to_string() }
-        }
+        wire::Error::Malformed { .. }
+        | wire::Error::TooLarge { .. }
+        | wire::Error::ReplyTooLarge { .. } => Error::Malformed { url, reason: error.to_string() },
     }
 }
 

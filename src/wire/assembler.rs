@@ -11,7 +11,7 @@ use serde_json::value::to_raw_value;
 
 use super::arguments::{Tail, judge, starts_with_loosely};
 use super::closing::Closing;
-use super::extra::Fields;
+use super::extra::{Fields, size};
 use super::{Arguments, Call, Error, Extra, MAX_CALLS, StreamEvent, ids};
 
 /// A piece of one call, as one chunk of a stream brings it.
@@ -186,6 +186,17 @@ impl Assembler {
 }
 
 impl Piece<'_> {
+    /// How many bytes it adds to its call.
+    pub fn size(&self) -> usize {
+        let words = [&self.id, &self.name].into_iter().flatten().map(|word| word.len());
+        let arguments = match &self.arguments {
+            Fragment::None => 0,
+            Fragment::Text(text) | Fragment::Input(text) => text.len(),
+            Fragment::Json(json) => json.len(),
+        };
+        words.sum::<usize>() + arguments + size(&self.extra) + size(&self.function_extra)
+    }
+
     /// True for a piece that is no reason to open a call.
     fn is_empty(&self) -> bool {
         let blank = match &self.arguments {

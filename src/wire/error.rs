@@ -27,6 +27,12 @@ pub enum Error {
         /// What had arrived. Its whole calls are usable, its last call may be [truncated](super::Arguments::Truncated).
         partial: Box<Reply>,
     },
+    /// The reply holds more than [`MAX_REPLY_BYTES`](super::MAX_REPLY_BYTES), or than a decoder was told to take.
+    #[error("the reply is larger than {limit} bytes")]
+    ReplyTooLarge {
+        /// The limit that was passed, in bytes.
+        limit: usize,
+    },
     /// One event of the stream is larger than the limit.
     #[error("an event of the stream is larger than {limit} bytes")]
     TooLarge {

@@ -10,6 +10,11 @@ pub(super) const MAX_FIELDS: usize = 256;
 /// Unknown fields, still borrowed from the input. None of them is `null`.
 pub(super) type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
+/// How many bytes the fields are.
+pub(super) fn size(fields: &Fields<'_>) -> usize {
+    fields.iter().map(|(name, raw)| name.len() + raw.get().len()).sum()
+}
+
 /// Unknown JSON fields in the order they came, each value's text byte for byte.
 #[derive(Clone, Debug, Default)]
 pub struct Extra(Vec<(Box<str>, Box<RawValue>)>);

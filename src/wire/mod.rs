@@ -35,5 +35,10 @@ pub use stream::{Certainty, StreamDecoder, StreamEvent};
 /// How many calls one reply may hold: more than a model can mean, and few enough to hold.
 pub(crate) const MAX_CALLS: usize = 10_000;
 
+/// How many bytes one reply may hold in all, its text, reasoning, calls and unknown fields together:
+/// 32 MiB, some ten times what the longest replies have. What a reply takes in memory is at most a few
+/// times as much.
+pub const MAX_REPLY_BYTES: usize = 32 << 20;
+
 #[cfg(test)]
 mod captures;

@@ -10,7 +10,7 @@ use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
 use super::reply::Ending;
-use super::{ApiError, CallView, Error, Reply, Usage, sse};
+use super::{ApiError, CallView, Error, MAX_REPLY_BYTES, Reply, Usage, sse};
 
 /// The fields of a delta that continue the text of the same field before.
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
@@ -59,6 +59,7 @@ pub enum Certainty {
 #[derive(Debug)]
 pub struct StreamDecoder {
     max_event: usize,
+    max_reply: usize,
     framing: Framing,
     draft: Draft,
 }
@@ -79,21 +80,24 @@ impl Default for StreamDecoder {
 }
 
 impl StreamDecoder {
-    /// A decoder that accepts events of up to [`sse::DEFAULT_MAX_EVENT`] bytes.
+    /// A decoder that accepts events of up to [`sse::DEFAULT_MAX_EVENT`] bytes, and
+    /// [`MAX_REPLY_BYTES`] of text, reasoning, calls and unknown fields in all of them.
     pub fn new() -> Self {
-        Self::with_max_event(sse::DEFAULT_MAX_EVENT)
+        Self::with_limits(sse::DEFAULT_MAX_EVENT, MAX_REPLY_BYTES)
     }
 
-    /// A decoder that accepts events, and a body without events, of up to `max_event` bytes.
-    pub fn with_max_event(max_event: usize) -> Self {
-        StreamDecoder { max_event, framing: Framing::Unknown, draft: Draft::default() }
+    /// A decoder that accepts events, and a body without events, of up to `max_event` bytes, and
+    /// `max_reply` bytes of text, reasoning, calls and unknown fields in all events.
+    pub fn with_limits(max_event: usize, max_reply: usize) -> Self {
+        let (framing, draft) = (Framing::Unknown, Draft::default());
+        StreamDecoder { max_event, max_reply, framing, draft }
     }
 
     /// Takes in the next bytes, cut anywhere, and appends what they made known to `events`.
     ///
     /// # Errors
-    /// [`Error::Api`] if the provider failed, [`Error::Malformed`] and [`Error::TooLarge`] if it does not keep to the
-    /// protocol. Nothing is read after an error; [`finish`](Self::finish) then gives what had arrived.
+    /// [`Error::Api`] if the provider failed, [`Error::Malformed`], [`Error::TooLarge`] and [`Error::ReplyTooLarge`]
+    /// if it does not keep to the protocol or to the limits. Nothing is read after an error; [`finish`](Self::finish) then gives what had arrived.
     pub fn feed(&mut self, bytes: &[u8], events: &mut Vec<StreamEvent>) -> Result<(), Error> {
         if self.draft.failed {
             return Ok(());
@@ -118,7 +122,7 @@ impl StreamDecoder {
         }
         match &mut self.framing {
             Framing::Events(parser) => {
-                parser.feed(bytes, |event| self.draft.take_event(&event, events))
+                parser.feed(bytes, |event| self.draft.take_event(&event, self.max_reply, events))
             }
             Framing::Body(body) if body.len() + bytes.len() > self.max_event => {
                 Err(Error::TooLarge { limit: self.max_event })
@@ -161,7 +165,8 @@ impl StreamDecoder {
         match &mut self.framing {
             Framing::Events(parser) if !self.draft.failed => {
                 let rest = std::mem::take(parser);
-                let result = rest.finish(|event| self.draft.take_event(&event, events));
+                let result =
+                    rest.finish(|event| self.draft.take_event(&event, self.max_reply, events));
                 self.draft.failed = result.is_err();
                 result
             }
@@ -197,6 +202,8 @@ struct Draft {
     id: Option<String>,
     extra: Gather,
     pieces: u64,
+    /// How much of the reply has come, in bytes.
+    bytes: usize,
     /// A finish reason with nothing else came behind the last piece of a call.
     calls_settled: bool,
     done: bool,
@@ -208,6 +215,7 @@ impl Draft {
     fn take_event(
         &mut self,
         event: &sse::Event<'_>,
+        max_reply: usize,
         events: &mut Vec<StreamEvent>,
     ) -> Result<(), Error> {
         let mut rest = event.data.trim_ascii();
@@ -231,6 +239,10 @@ impl Draft {
             let (text, behind) = rest.split_at(reader.offset());
             if let Some(error) = error_of(&chunk, text, event.name) {
                 return Err(Error::Api(error));
+            }
+            self.bytes = self.bytes.saturating_add(chunk.size());
+            if self.bytes > max_reply {
+                return Err(Error::ReplyTooLarge { limit: max_reply });
             }
             self.take_chunk(chunk, events)?;
             rest = behind.trim_ascii_start();

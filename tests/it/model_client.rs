@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use callsheet::model::{Error, Event, Request, Stage, TimeLimits};
-use callsheet::wire::Reply;
+use callsheet::wire::{MAX_REPLY_BYTES, Reply};
 use callsheet::{ApiKey, Endpoint, HttpModel, Model};
 use futures_util::StreamExt;
 
@@ -403,6 +403,19 @@ async fn an_error_behind_a_good_status_is_an_error() {
     let body = r#"{"error":{"message":"slow down","code":429}}"#;
     let error = error_of("200 OK", "application/json", "", body).await;
     assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_not_read() {
+    let huge = || {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+        vec![Step::Send(head.to_owned() + "{" + &" ".repeat(MAX_REPLY_BYTES))]
+    };
+    let peer = Peer::start([huge(), huge()]);
+    for stream in [false, true] {
+        let error = ask_in_vain(&model(&peer, stream)).await;
+        assert!(error.to_string().ends_with("the reply is larger than 33554432 bytes"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::super::assembler::{Fragment, Piece};
-use super::super::extra::{Fields, MAX_FIELDS};
+use super::super::extra::{Fields, MAX_FIELDS, size};
 use super::super::json::{Array, Object, Unread, raw, read};
 use super::super::shape::{Number, Raw, Shape, Text, Whole};
 use super::super::{MAX_CALLS, Usage};
@@ -60,6 +60,25 @@ pub(in super::super) struct Delta<'de> {
 pub(in super::super) struct Content<'de> {
     pub text: Cow<'de, str>,
     pub thinking: String,
+}
+
+impl Chunk<'_> {
+    /// How many bytes it adds to the reply.
+    pub fn size(&self) -> usize {
+        let delta = self.choice.as_ref().and_then(|choice| {
+            let Choice { delta, message, .. } = choice;
+            delta.as_deref().or(message.as_deref())
+        });
+        delta.map_or(0, Delta::size)
+    }
+}
+
+impl Delta<'_> {
+    fn size(&self) -> usize {
+        let Delta { content: Content { text, thinking }, tool_calls, function_call, extra } = self;
+        let calls = tool_calls.iter().chain(function_call.as_deref()).map(Piece::size);
+        text.len() + thinking.len() + calls.sum::<usize>() + size(extra)
+    }
 }
 
 /// True if `error` says something: some providers send an empty one with every chunk.

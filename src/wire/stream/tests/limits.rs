@@ -18,8 +18,43 @@ fn bodies(message: &str) -> [String; 2] {
 #[test]
 fn a_body_or_event_over_the_limit_is_an_error() {
     for bytes in ["data: 0123456789", "{\"a\":\"0123456789"] {
-        let result = StreamDecoder::with_max_event(12).feed(bytes.as_bytes(), &mut Vec::new());
+        let result =
+            StreamDecoder::with_limits(12, MAX_REPLY_BYTES).feed(bytes.as_bytes(), &mut Vec::new());
         assert!(matches!(result, Err(Error::TooLarge { limit: 12 })), "{bytes}");
+    }
+}
+
+#[test]
+fn a_reply_over_the_limit_is_an_error_however_small_its_events_are() {
+    let json = r#"{"tool_calls":[{"index":0,"function":{"arguments":{"x":"0123456789"}}}]}"#;
+    for (delta, bytes) in [
+        (r#"{"content":"0123456789"}"#, 10),
+        (r#"{"reasoning_content":"0123456789"}"#, "reasoning_content\"0123456789\"".len()),
+        (r#"{"content":[{"type":"thinking","thinking":"0123456789"}]}"#, 10),
+        (&piece(Some(0), None, None, "0123456789"), 10),
+        (&piece(None, Some("new"), Some("name"), ""), 7),
+        (json, r#"{"x":"0123456789"}"#.len()),
+        (r#"{"function_call":{"arguments":"0123456789"}}"#, 10),
+        (r#"{"k":{"a":"0123456789"}}"#, 1 + r#"{"a":"0123456789"}"#.len()),
+        (r#"{"tool_calls":[{"index":0,"id":"i","k":"0123456789"}]}"#, 14),
+    ] {
+        let fed = |limit| {
+            let mut decoder = StreamDecoder::with_limits(1000, limit);
+            let chunk = chunk(delta, "null");
+            (0..5).map(|_| decoder.feed(chunk.as_bytes(), &mut Vec::new())).find(Result::is_err)
+        };
+        assert!(fed(5 * bytes).is_none(), "{delta}: {:?}", fed(5 * bytes));
+        let over = fed(5 * bytes - 1);
+        assert!(matches!(over, Some(Err(Error::ReplyTooLarge { .. }))), "{delta}: {over:?}");
+    }
+}
+
+#[test]
+fn what_a_reply_does_not_keep_does_not_count() {
+    let mut decoder = StreamDecoder::with_limits(1000, 10);
+    for chunk in ["{\"choices\":[],\"x\":\"0123456789\"}", "{\"choices\":[{\"x\":\"0123456789\"}]}"]
+    {
+        decoder.feed(format!("data: {chunk}\n\n").as_bytes(), &mut Vec::new()).unwrap();
     }
 }
 
@@ -95,7 +130,7 @@ fn blanks_and_repetitions_cost_no_more_than_other_text() {
 
 #[test]
 fn what_is_waited_for_is_bounded_by_the_limit_and_what_is_held_by_what_came() {
-    let mut decoder = StreamDecoder::with_max_event(1000);
+    let mut decoder = StreamDecoder::with_limits(1000, MAX_REPLY_BYTES);
     let mut events = Vec::new();
     let chunk = chunk(&piece(Some(0), Some("a"), Some("f"), "{\"x\":1}"), "null");
     for _ in 0..1000 {

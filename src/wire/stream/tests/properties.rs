@@ -167,7 +167,7 @@ proptest! {
         let mut choices = Choices(&bytes);
         let mut stream = stream_of(&mut choices).stream.into_bytes();
         spoil(&mut stream, &mut choices);
-        let mut decoder = StreamDecoder::with_max_event(limit);
+        let mut decoder = StreamDecoder::with_limits(limit, MAX_REPLY_BYTES);
         let empty = held(&decoder);
         let mut fed = 0;
         for piece in stream.chunks(150) {
