@@ -57,7 +57,7 @@ pub(crate) fn step(span: &Span, event: &Event) {
             debug!(parent: span, %tool, %cause, everywhere, "circuit opened");
         }
         Event::CircuitClosed { tool } => debug!(parent: span, %tool, "circuit closed"),
-        Event::TurnEnded { turn, end } => debug!(parent: span, turn, ?end, "turn ended"),
+        Event::TurnEnded { turn, end, .. } => debug!(parent: span, turn, ?end, "turn ended"),
         Event::TextStreamed { .. }
         | Event::ReasoningStreamed { .. }
         | Event::CallQueued { .. }

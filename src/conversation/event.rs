@@ -76,6 +76,9 @@ pub enum Event {
         retry_in_us: u64,
         /// Some of its text was streamed already, and will not be taken back.
         text_was_shown: bool,
+        /// The tokens of the failed try, where its provider had counted them by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
     /// A piece of the answer's text. Not kept: [`Event::Replied`] holds the whole.
     TextStreamed {
@@ -229,6 +232,10 @@ pub enum Event {
         /// How.
         #[serde(flatten)]
         end: TurnEnd,
+        /// The tokens of the reply that the end cut or that failed the turn, where its provider had
+        /// counted them by then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
     },
 }
 

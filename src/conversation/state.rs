@@ -117,7 +117,7 @@ impl SessionState {
         if self.round().is_some() { self.rounds } else { self.rounds + 1 }
     }
 
-    /// The tokens of all replies.
+    /// The tokens of all replies, also of those that came to nothing, as far as they were counted.
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.usage
@@ -227,7 +227,12 @@ impl SessionState {
                 let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
                 self.on_call_ended(*round, Place { reply_attempt, ordinal }, outcome)
             }
-            Event::TurnEnded { .. } => {
+            Event::ModelFailed { usage, .. } => {
+                self.usage += usage.unwrap_or_default();
+                Action::Wait
+            }
+            Event::TurnEnded { usage, .. } => {
+                self.usage += usage.unwrap_or_default();
                 self.spend_round();
                 self.turn = None;
                 Action::Wait
@@ -251,7 +256,6 @@ impl SessionState {
                 Action::Wait
             }
             Event::ModelAsked { .. }
-            | Event::ModelFailed { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
@@ -612,7 +616,7 @@ mod tests {
 
     #[test]
     fn a_round_whose_calls_began_is_not_counted_again_though_nobody_asked_for_them() {
-        let end = Event::TurnEnded { turn: 1, end: TurnEnd::Cancelled };
+        let end = Event::TurnEnded { turn: 1, end: TurnEnd::Cancelled, usage: None };
         let (after, _) =
             state(&[started(), began(1, 0, Some("{}")), ended(0, "done"), end.clone()]);
         assert_eq!(after.rounds(), 1);

@@ -91,6 +91,7 @@ impl Decoding {
         match event {
             StreamEvent::Text(text) => Some(Event::Text(text)),
             StreamEvent::Reasoning(text) => Some(Event::Reasoning(text)),
+            StreamEvent::Counted(usage) => Some(Event::Counted(usage)),
             StreamEvent::CallOpened { .. } => None,
             StreamEvent::CallClosed { ordinal } if self.dialect.brace_close_trusted => {
                 self.ready(ordinal, Certainty::Closed)
@@ -194,6 +195,7 @@ mod tests {
             Event::Text(text) => text.clone(),
             Event::Reasoning(text) => format!("({text})"),
             Event::Began => "began".to_owned(),
+            Event::Counted(usage) => format!("{} counted", usage.output_tokens),
             Event::CallReady { ordinal, certainty, call } => {
                 let arguments = call.arguments.object().unwrap();
                 format!("{ordinal} {certainty:?} {} {} {arguments}", call.id, call.name)

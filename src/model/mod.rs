@@ -38,7 +38,7 @@ pub use settings::{Header, RequestSettings, ToolChoice};
 #[cfg(feature = "cli")]
 pub(crate) use settings::{OURS, secrets_in};
 
-use crate::wire::{Call, Certainty, Reply};
+use crate::wire::{Call, Certainty, Reply, Usage};
 
 /// What the model is asked: the conversation so far and the tools it may call.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,10 @@ pub enum Event {
         /// Its place in the reply.
         ordinal: u32,
     },
+    /// What the provider has counted of the reply so far: all of it, in place of what it said before.
+    /// That of a reply that comes to nothing must be said before its error, or nobody counts it; of one
+    /// that is finished, [`Reply::usage`] says it again.
+    Counted(Usage),
     /// The whole reply. Its calls stand at the places they were ready at.
     Reply(Box<Reply>),
 }

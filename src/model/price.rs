@@ -26,13 +26,17 @@ impl Price {
         sum / 1e6
     }
 
-    /// Adds the cost to a reply whose provider counted its tokens and did not say what they cost.
-    pub(super) fn on(self, event: Event) -> Event {
-        let Event::Reply(mut reply) = event else { return event };
-        if let Some(usage) = &mut reply.usage {
+    /// Adds the cost where the provider counted the tokens and did not say what they cost.
+    pub(super) fn on(self, mut event: Event) -> Event {
+        let usage = match &mut event {
+            Event::Reply(reply) => reply.usage.as_mut(),
+            Event::Counted(usage) => Some(usage),
+            _ => None,
+        };
+        if let Some(usage) = usage {
             usage.cost = usage.cost.or(Some(self.cost(usage)));
         }
-        Event::Reply(reply)
+        event
     }
 }
 

@@ -20,11 +20,13 @@ pub(super) async fn body(mut response: Response, exchange: &Exchange) -> Result<
     Ok(body)
 }
 
-/// What the body says: a reply, or an error.
+/// What the body says: a reply, or an error and what it cost.
 pub(super) fn said(
     body: &[u8],
     exchange: &Exchange,
 ) -> impl Iterator<Item = Result<Event, Error>> + use<> {
     let reply = chat::decode_reply(body).map_err(|error| exchange.wire_error(error));
-    [reply.map(|reply| Event::Reply(Box::new(meant(reply, &exchange.dialect))))].into_iter()
+    let counted = if reply.is_err() { chat::usage_in(body) } else { None };
+    let reply = reply.map(|reply| Event::Reply(Box::new(meant(reply, &exchange.dialect))));
+    counted.map(|usage| Ok(Event::Counted(usage))).into_iter().chain([reply])
 }

@@ -28,7 +28,8 @@ pub struct TurnReport {
     pub model: Arc<str>,
     /// From the question to the end.
     pub elapsed: Duration,
-    /// The tokens of this turn's replies.
+    /// The tokens of this turn's replies, also of those that came to nothing, as far as their providers
+    /// counted them.
     pub usage: Usage,
     /// The turn's rounds, in order.
     pub rounds: RoundReports,

@@ -47,7 +47,7 @@ fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<
 impl Coordinator {
     pub(super) fn ask_model(&mut self) {
         let Some(turn) = &mut self.turn else { return };
-        turn.first_token = None;
+        (turn.first_token, turn.counted) = (None, None);
         let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
         let model = &self.options.models[turn.model_index];
         if let Some(most) = model.dialect().max_tools.filter(|most| offer.count > *most as usize) {
@@ -102,7 +102,9 @@ impl Coordinator {
                 self.on_call_ready(ordinal, certainty, &call);
             }
             Some(Ok(model::Event::CallChanged { ordinal })) => self.on_call_changed(ordinal),
+            Some(Ok(model::Event::Counted(usage))) => turn.counted = Some(usage),
             Some(Ok(model::Event::Reply(reply))) if reply.finish == Finish::Error => {
+                turn.counted = reply.usage.or(turn.counted);
                 let (url, status) = (self.model_name(), 502);
                 let message = "it broke its reply off with the finish reason `error`".to_owned();
                 let retry_after = None;

@@ -15,6 +15,7 @@ use crate::conversation::{
 use crate::store;
 use crate::supervision::{RoundReport, RoundReported, RoundReports};
 use crate::tools::later;
+use crate::wire::Usage;
 
 impl Coordinator {
     /// The timer rang: sees whose time has passed.
@@ -107,7 +108,8 @@ impl Coordinator {
             | Cause::ShutDown => TurnEnd::Failed { problem: cause.problem() },
         };
         let cut = matches!(cause, Cause::ShutDown).then(|| ended_calls(&events));
-        events.push(Event::TurnEnded { turn: self.state.turns(), end });
+        let usage = self.count_reply();
+        events.push(Event::TurnEnded { turn: self.state.turns(), end, usage });
         if let Some(turn) = &mut self.turn {
             turn.cut = cut;
             (turn.model, turn.asks, turn.next_try) = (None, false, None);
@@ -130,7 +132,15 @@ impl Coordinator {
             }
             TurnEnd::Answered | TurnEnd::Cancelled | TurnEnd::TimedOut => end,
         };
-        Event::TurnEnded { turn: self.state.turns(), end }
+        Event::TurnEnded { turn: self.state.turns(), end, usage: None }
+    }
+
+    /// Counts the reply under way, which comes to nothing, in the turn: what its provider has counted.
+    pub(super) fn count_reply(&mut self) -> Option<Usage> {
+        let turn = self.turn.as_mut()?;
+        let usage = turn.counted.take();
+        turn.usage += usage.unwrap_or_default();
+        usage
     }
 
     /// The store refused: nothing more can be recorded, so nothing more may happen here. Those who
@@ -140,7 +150,8 @@ impl Coordinator {
         let end = TurnEnd::Failed { problem: cause.problem() };
         self.lost = Some(error);
         self.report();
-        let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone() };
+        let usage = self.count_reply();
+        let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone(), usage };
         let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
             (turn.model, turn.asks, turn.next_try) = (None, false, None);

@@ -164,7 +164,7 @@ impl Coordinator {
                 Action::EndTurn(end) => end, // Only its last step was missing.
                 Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => cut,
             };
-            events.push(Event::TurnEnded { turn: self.state.turns(), end });
+            events.push(Event::TurnEnded { turn: self.state.turns(), end, usage: None });
         }
         for event in &events {
             let _ = self.state.on(event);

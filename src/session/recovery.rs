@@ -100,7 +100,11 @@ impl Coordinator {
                     model = name.clone().or(model);
                     reply = Some((Arc::clone(text), finish.clone()));
                 }
-                Event::TurnEnded { end: how, .. } => end = Some(how),
+                Event::ModelFailed { usage: tokens, .. } => usage += tokens.unwrap_or_default(),
+                Event::TurnEnded { end: how, usage: tokens, .. } => {
+                    usage += tokens.unwrap_or_default();
+                    end = Some(how);
+                }
                 _ => {}
             }
         }
@@ -114,7 +118,10 @@ impl Coordinator {
         };
         let unkept = self.lost.is_some().then(|| {
             let end = TurnEnd::Failed { problem: cause.problem() };
-            (self.clock.micros_at(Instant::now()), Event::TurnEnded { turn: asker.turn, end })
+            (
+                self.clock.micros_at(Instant::now()),
+                Event::TurnEnded { turn: asker.turn, end, usage: None },
+            )
         });
         if let Some((_, ended)) = &unkept {
             self.tell(ended.clone());

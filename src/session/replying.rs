@@ -64,7 +64,9 @@ impl Coordinator {
         let text =
             if reply.text.is_empty() { Arc::default() } else { Arc::<str>::from(reply.text) };
         let finish = reply.finish.into_word();
-        turn.usage += reply.usage.unwrap_or_default();
+        let usage = reply.usage.or(turn.counted.take());
+        turn.usage += usage.unwrap_or_default();
+        turn.counted = None;
         turn.text_was_shown = false;
         turn.model_name = Some(reply.model.clone().unwrap_or_else(|| model.name().into()));
         if calls.is_empty() {
@@ -82,7 +84,7 @@ impl Coordinator {
             finish,
             model: reply.model,
             origin: Some(origin),
-            usage: reply.usage,
+            usage,
             first_token_at_us: first_token.map(|at| self.clock.micros_at(at)),
         });
         let message = "the finished reply does not ask for it";

@@ -109,6 +109,7 @@ impl Coordinator {
         turn.ring_at(next.at);
         let (attempt, text_was_shown) = (turn.attempt, std::mem::take(&mut turn.text_was_shown));
         let asked = self.options.models[turn.model_index].name().into();
+        let usage = self.count_reply();
         self.record(vec![Event::ModelFailed {
             round,
             attempt,
@@ -116,6 +117,7 @@ impl Coordinator {
             error: Problem { code: error.code().into(), message: error.to_string() },
             retry_in_us: micros(rest),
             text_was_shown,
+            usage,
         }]);
     }
 

@@ -83,6 +83,8 @@ pub(super) struct Turn {
     pub answer: Option<(Arc<str>, Cow<'static, str>)>,
     pub model_name: Option<Arc<str>>,
     pub usage: Usage,
+    /// What the provider has counted of the reply under way.
+    pub counted: Option<Usage>,
     /// The events of the turn that the journal has.
     pub records: Vec<Batch>,
     /// The account of the rounds, where somebody follows it.
@@ -145,6 +147,7 @@ impl Turn {
             answer: None,
             model_name: None,
             usage: Usage::default(),
+            counted: None,
             records: Vec::new(),
             rounds: Rounds::default(),
             reported: 0,

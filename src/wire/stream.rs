@@ -16,12 +16,14 @@ use super::{ApiError, CallView, Error, MAX_REPLY_BYTES, Reply, Usage, sse};
 const TEXTS: [&str; 4] = ["reasoning_content", "reasoning", "thinking", "refusal"];
 
 /// Something that became known while a reply was streamed. Ordinals count the calls of the reply from 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StreamEvent {
     /// More text.
     Text(String),
     /// More reasoning, for display.
     Reasoning(String),
+    /// What the provider has counted so far: all of it, in place of what it said before.
+    Counted(Usage),
     /// A call began. Its name and arguments may still be missing.
     CallOpened {
         /// The call.
@@ -237,6 +239,7 @@ impl Draft {
                 }
             };
             let (text, behind) = rest.split_at(reader.offset());
+            self.take_usage(chunk.usage, events); // Also what an error cost.
             if let Some(error) = error_of(&chunk, text, event.name) {
                 return Err(Error::Api(error));
             }
@@ -250,8 +253,16 @@ impl Draft {
         Ok(())
     }
 
+    fn take_usage(&mut self, usage: Option<Usage>, events: &mut Vec<StreamEvent>) {
+        if let Some(usage) = usage
+            && self.usage != Some(usage)
+        {
+            self.usage = Some(usage);
+            events.push(StreamEvent::Counted(usage));
+        }
+    }
+
     fn take_chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<StreamEvent>) -> Result<(), Error> {
-        self.usage = chunk.usage.or(self.usage);
         set_once(&mut self.id, chunk.id);
         set_once(&mut self.model, chunk.model);
         let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice

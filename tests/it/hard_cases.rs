@@ -587,7 +587,7 @@ fn restarts_of_a_later_process_count_in_the_replay_too() {
             Event::ModelAsked { round: turn, attempt: 1, model: None },
             event_replied(turn),
             ended,
-            Event::TurnEnded { turn, end: TurnEnd::Cancelled },
+            Event::TurnEnded { turn, end: TurnEnd::Cancelled, usage: None },
         ] {
             rounds.on(at, &event);
         }

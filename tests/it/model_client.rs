@@ -59,6 +59,7 @@ async fn ask(model: &HttpModel) -> (Vec<String>, Result<Reply, Error>) {
             Ok(Event::CallReady { ordinal, certainty, .. }) => {
                 heard.push(format!("{ordinal} {certainty:?}"));
             }
+            Ok(Event::Counted(usage)) => heard.push(format!("{} counted", usage.output_tokens)),
             Ok(Event::CallChanged { ordinal }) => heard.push(format!("{ordinal} changed")),
             Ok(Event::Reply(reply)) => {
                 assert!(events.next().await.is_none(), "nothing follows a reply");
@@ -403,6 +404,18 @@ async fn an_error_behind_a_good_status_is_an_error() {
     let body = r#"{"error":{"message":"slow down","code":429}}"#;
     let error = error_of("200 OK", "application/json", "", body).await;
     assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_a_reply_that_came_to_nothing_has_cost_is_told_before_its_error() {
+    let body = r#"{"error":{"message":"gone"},"usage":{"completion_tokens":3}}"#;
+    let stream = || after_text([Step::Send(event(body) + LAST_CHUNK)]);
+    let peer = Peer::start([vec![json(body)], vec![json(body)], stream()]);
+    for (stream, expected) in [(false, &[][..]), (true, &[]), (true, &["began", "text Hel"])] {
+        let (heard, reply) = ask(&model(&peer, stream)).await;
+        assert_eq!(heard, [expected, &["3 counted"]].concat());
+        assert!(matches!(reply, Err(Error::Failed { .. })), "{reply:?}");
+    }
 }
 
 #[tokio::test]

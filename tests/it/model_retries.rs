@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callsheet::supervision::Backoff;
-use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply};
+use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, streamed};
 use callsheet::{Event, ModelRetries, Session, SessionOptions, ToolSet, model};
 
 use crate::support::{limits, seconds, sleeper};
@@ -165,5 +165,65 @@ fn a_reply_that_ends_in_the_reason_error_is_a_failure() {
         let answer = session.ask("go").await.unwrap();
         assert!(answer.report.rounds.is_empty(), "none of its calls has run");
         assert_eq!(models[0].requests()[1].len(), 1, "it left no trace");
+    });
+}
+
+/// A reply whose provider counts 7 tokens in and 3 out, at the price of a dollar, and goes on with
+/// `end`.
+fn counted(end: &str) -> Scripted {
+    let chunk = |json: &str| (seconds(0), format!("data: {json}\n\n"));
+    let usage = r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":7,"completion_tokens":3,"cost":1}}"#;
+    streamed([chunk(usage), chunk(end)])
+}
+
+#[test]
+fn replies_that_came_to_nothing_were_paid_for() {
+    testing::run(async {
+        let error = || counted(r#"{"error":{"message":"gone"}}"#);
+        let broken = counted(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"error"}]}"#);
+        let cut = counted(r#"{"choices":[]}"#);
+        let (session, _) = session([vec![error(), broken, done(), error(), cut, error(), done()]]);
+        let mut events = session.events();
+        let usage = session.ask("go").await.unwrap().report.usage;
+        assert_eq!((usage.input_tokens, usage.output_tokens), (7 + 7 + 10, 3 + 3 + 5));
+        assert_eq!(usage.cost, Some(2.0), "of those whose cost is known");
+        let Err(callsheet::Error::Turn(failed)) = session.ask("go").await else { panic!() };
+        assert_eq!(failed.report.usage.input_tokens, 3 * 7, "{failed:?}");
+        let status = session.status().await.unwrap();
+        assert_eq!((status.usage.input_tokens, status.usage.output_tokens), (24 + 21, 11 + 9));
+        assert_eq!(status.usage.cost, Some(5.0));
+        let mut said = Vec::new();
+        while said.len() < 6 {
+            match &events.next().await.unwrap().event {
+                Event::ModelFailed { usage, .. } | Event::TurnEnded { usage, .. } => {
+                    said.push(usage.map(|usage| usage.input_tokens));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(said, [Some(7), Some(7), None, Some(7), Some(7), Some(7)]);
+        assert_eq!(session.ask("go").await.unwrap().report.usage.input_tokens, 10, "a new turn");
+    });
+}
+
+#[test]
+fn a_reply_that_a_cancelled_or_late_turn_gave_up_was_paid_for() {
+    testing::run(async {
+        let goes_on = || {
+            let chunk = r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
+            let late = seconds(100_000);
+            streamed([(seconds(1), format!("data: {chunk}\n\n")), (late, String::new())])
+        };
+        let (session, _) = session([vec![goes_on(), goes_on()]]);
+        let cancel = async {
+            tokio::time::sleep(seconds(2)).await;
+            session.cancel().await;
+        };
+        let (asked, ()) = tokio::join!(session.ask("go"), cancel);
+        let Err(callsheet::Error::Turn(failed)) = asked else { panic!() };
+        assert_eq!(failed.report.usage.output_tokens, 3);
+        let Err(callsheet::Error::Turn(failed)) = session.ask("go").await else { panic!() };
+        assert_eq!((failed.cause.code(), failed.report.usage.output_tokens), ("turn_timed_out", 3));
+        assert_eq!(session.status().await.unwrap().usage.output_tokens, 6);
     });
 }

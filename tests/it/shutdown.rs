@@ -92,7 +92,7 @@ fn a_turn_that_takes_longer_is_cut_on_record() {
 
         let records = journal.read(&SessionId::new("a"), 0).await.expect("memory does not fail");
         let (last, before) = records.split_last().expect("a turn");
-        let Event::TurnEnded { turn: 1, end: TurnEnd::Failed { problem } } = &last.event else {
+        let Event::TurnEnded { turn: 1, end: TurnEnd::Failed { problem }, .. } = &last.event else {
             panic!("{last:?}")
         };
         assert_eq!(problem.code, "shut_down");

@@ -17,5 +17,5 @@ pub use message::{
     Message, Role, decode_messages, write_assistant, write_named_result, write_system,
     write_tool_result, write_user,
 };
-pub use reply::decode_reply;
+pub use reply::{decode_reply, usage_in};
 pub use request::{Fields, Request, ToolSpec, write_tools};

@@ -5,7 +5,7 @@ use super::super::assembler::{Fragment, Piece};
 use super::super::json::{Unread, explain, read};
 use super::super::reply::Ending;
 use super::super::shape::text_of;
-use super::super::{Arguments, Call, Error, Extra, MAX_CALLS, Reply, ids};
+use super::super::{Arguments, Call, Error, Extra, MAX_CALLS, Reply, Usage, ids};
 use super::chunk::{Chunk, Delta, REASONING};
 use super::error_body::{error_beside, error_in_text};
 
@@ -16,6 +16,11 @@ use super::error_body::{error_beside, error_in_text};
 pub fn decode_reply(body: &[u8]) -> Result<Reply, Error> {
     let text = text_of(body);
     decode_text(&text)
+}
+
+/// What the provider counted, in a body that may be an error; `None` if it says nothing, or is no JSON.
+pub fn usage_in(body: &[u8]) -> Option<Usage> {
+    read::<Chunk<'_>>(&text_of(body)).ok()?.usage
 }
 
 fn decode_text(body: &str) -> Result<Reply, Error> {
@@ -110,7 +115,7 @@ fn finish_call(piece: Piece<'_>, tail: Tail) -> Call {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Finish, Usage};
+    use super::super::super::Finish;
     use super::*;
 
     fn reply(message: &str, finish: &str) -> Reply {

@@ -248,3 +248,21 @@ fn an_event_that_is_no_json_is_malformed_with_a_short_excerpt() {
     let Err(Error::Malformed { excerpt, .. }) = result else { panic!("{result:?}") };
     assert_eq!(excerpt.chars().count(), 200);
 }
+
+#[test]
+fn what_was_counted_before_or_with_an_error_is_told() {
+    let text = chunk(r#"{"content":"a"}"#, "null");
+    let usage = r#""usage":{"prompt_tokens":7,"completion_tokens":3}"#;
+    let error = r#""error":{"message":"gone"}"#;
+    let counted = Usage { input_tokens: 7, output_tokens: 3, ..Usage::default() };
+    for stream in [
+        format!("{text}data: {{\"choices\":[],{usage}}}\n\ndata: {{{error}}}\n\n"),
+        format!("{text}data: {{\"choices\":[],{error},{usage}}}\n\n"),
+        format!("{text}data: {{\"choices\":[],{usage}}}\n\ndata: {{\"choices\":[],{usage}}}\n\n"),
+    ] {
+        let (events, result) = read(&stream);
+        let expected = [StreamEvent::Text("a".into()), StreamEvent::Counted(counted)];
+        assert_eq!(events, expected, "{stream}");
+        assert!(result.is_err(), "{stream}");
+    }
+}

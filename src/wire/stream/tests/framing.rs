@@ -9,7 +9,9 @@ fn text_and_usage_are_read() {
         + &chunk(r#"{"content":"lo"}"#, "\"stop\"")
         + "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":5}}}\n\ndata: [DONE]\n\n";
     let (events, result) = read(&stream);
-    assert_eq!(events, [StreamEvent::Text("Hel".into()), StreamEvent::Text("lo".into())]);
+    let counted = Usage { input_tokens: 7, output_tokens: 2, cached_tokens: 5, ..Usage::default() };
+    let [hel, lo] = ["Hel", "lo"].map(|text| StreamEvent::Text(text.into()));
+    assert_eq!(events, [hel, lo, StreamEvent::Counted(counted)]);
     let reply = result.unwrap();
     assert_eq!(
         (reply.text.as_str(), reply.finish, reply.truncated),

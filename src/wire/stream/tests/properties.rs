@@ -69,7 +69,7 @@ impl Said {
         for (at, event) in events.iter().enumerate() {
             match event {
                 StreamEvent::Text(text) => self.text += text,
-                StreamEvent::Reasoning(_) => {}
+                StreamEvent::Reasoning(_) | StreamEvent::Counted(_) => {}
                 StreamEvent::CallOpened { ordinal } => {
                     assert_eq!(*ordinal, self.opened);
                     self.opened += 1;
