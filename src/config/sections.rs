@@ -224,6 +224,8 @@ fn read_quirks(section: &mut Section<'_>) -> Result<Quirks, Error> {
         id_rule: section.optional("id_rule", kind::choice)?,
         name_on_results: section.optional("name_on_results", kind::flag)?,
         assistant_after_results: section.optional("assistant_after_results", kind::flag)?,
+        signed_calls: section.optional("signed_calls", kind::flag)?,
+        reasoning_on_replies: section.optional("reasoning_on_replies", kind::flag)?,
         max_tools: section.optional("max_tools", kind::count(0..=1_000_000))?,
         token_limit_field: section.optional("token_limit_field", kind::choice)?,
     })

@@ -165,6 +165,8 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         id_rule = "any"
         name_on_results = true
         assistant_after_results = true
+        signed_calls = true
+        reasoning_on_replies = true
         max_tools = 1
         token_limit_field = "max_tokens""#;
     let config = load(everything, &[], &[]).unwrap();
@@ -657,6 +659,8 @@ fn the_dialect_is_that_of_the_host_unless_one_is_named_and_each_flag_can_be_set(
         id_rule = "kimi"
         name_on_results = true
         assistant_after_results = true
+        signed_calls = true
+        reasoning_on_replies = true
         max_tools = 0
         token_limit_field = "max_tokens""#;
     let expected = Dialect {
@@ -668,6 +672,8 @@ fn the_dialect_is_that_of_the_host_unless_one_is_named_and_each_flag_can_be_set(
         id_rule: IdRule::Kimi,
         name_on_results: true,
         assistant_after_results: true,
+        signed_calls: true,
+        reasoning_on_replies: true,
         max_tools: None,
         token_limit_field: TokenLimitField::MaxTokens,
         ..Dialect::named("openai").unwrap()

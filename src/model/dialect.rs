@@ -102,6 +102,12 @@ pub struct Dialect {
     /// Whether a message of the assistant must stand between results and the next question. Results
     /// without one are what a turn leaves that was cut.
     pub assistant_after_results: bool,
+    /// Whether the first call of a message must carry a signature of its thoughts. A call of another
+    /// model is given the word that says there is none.
+    pub signed_calls: bool,
+    /// Whether each message of the assistant must have its reasoning. One of another model is given a
+    /// blank.
+    pub reasoning_on_replies: bool,
     /// How many tools one request may list; `None` = nobody knows of a limit.
     pub max_tools: Option<u32>,
     /// What the limit of a reply's tokens is called.
@@ -164,6 +170,10 @@ pub struct Quirks {
     pub name_on_results: Option<bool>,
     /// [`Dialect::assistant_after_results`].
     pub assistant_after_results: Option<bool>,
+    /// [`Dialect::signed_calls`].
+    pub signed_calls: Option<bool>,
+    /// [`Dialect::reasoning_on_replies`].
+    pub reasoning_on_replies: Option<bool>,
     /// [`Dialect::max_tools`]; 0 = no limit.
     pub max_tools: Option<u32>,
     /// [`Dialect::token_limit_field`].
@@ -188,6 +198,8 @@ impl Quirks {
             assistant_after_results: self
                 .assistant_after_results
                 .unwrap_or(row.assistant_after_results),
+            signed_calls: self.signed_calls.unwrap_or(row.signed_calls),
+            reasoning_on_replies: self.reasoning_on_replies.unwrap_or(row.reasoning_on_replies),
             max_tools: match self.max_tools {
                 Some(0) => None,
                 Some(most) => Some(most),
@@ -273,6 +285,8 @@ mod tests {
             id_rule: Some(IdRule::Kimi),
             name_on_results: Some(true),
             assistant_after_results: Some(true),
+            signed_calls: Some(true),
+            reasoning_on_replies: Some(true),
             max_tools: Some(7),
             token_limit_field: Some(TokenLimitField::MaxCompletionTokens),
         };
@@ -285,6 +299,8 @@ mod tests {
             id_rule: IdRule::Kimi,
             name_on_results: true,
             assistant_after_results: true,
+            signed_calls: true,
+            reasoning_on_replies: true,
             max_tools: Some(7),
             token_limit_field: TokenLimitField::MaxCompletionTokens,
             ..Dialect::generic()

@@ -15,6 +15,14 @@ use crate::wire::{Arguments, Call, Extra};
 /// What stands between results and the next question where a message of the assistant must.
 const CUT_OFF: &str = "(the turn ended here)";
 
+/// The field that holds what Gemini says of a call besides it, and what says there that the call has
+/// no signature, as it is another's (<https://ai.google.dev/gemini-api/docs/thought-signatures>).
+const SIGNATURE: (&str, &str) =
+    ("extra_content", r#"{"google":{"thought_signature":"skip_thought_signature_validator"}}"#);
+
+/// The field of the reasoning, and a blank: an empty one counts as none.
+const NO_REASONING: (&str, &str) = ("reasoning_content", "\" \"");
+
 /// A history for one model, translated as it grows.
 #[derive(Debug)]
 pub(crate) struct History {
@@ -98,7 +106,7 @@ impl History {
             Role::System => self.push(|out| out.extend_from_slice(raw.as_bytes())),
             Role::User => {
                 if self.dialect.assistant_after_results && self.last == Some(Role::Tool) {
-                    self.push(|out| chat::write_assistant(out, CUT_OFF, None, &[]));
+                    self.push_foreign(CUT_OFF, &[]);
                 }
                 self.push(|out| out.extend_from_slice(raw.as_bytes()));
             }
@@ -131,9 +139,18 @@ impl History {
         if is_own {
             return self.push(|out| out.extend_from_slice(raw.as_bytes()));
         }
-        let calls: Vec<Call> = calls.into_iter().map(without_extras).collect();
-        let empty = self.dialect.empty_content.json();
-        self.push(|out| chat::write_assistant(out, &message.text, empty, &calls));
+        let mut calls: Vec<Call> = calls.into_iter().map(without_extras).collect();
+        if let Some(first) = calls.first_mut().filter(|_| self.dialect.signed_calls) {
+            first.extra = one_field(SIGNATURE);
+        }
+        self.push_foreign(&message.text, &calls);
+    }
+
+    /// What this model did not say.
+    fn push_foreign(&mut self, text: &str, calls: &[Call]) {
+        let Dialect { empty_content, reasoning_on_replies, .. } = self.dialect;
+        let extra = if reasoning_on_replies { one_field(NO_REASONING) } else { Extra::default() };
+        self.push(|out| chat::write_assistant(out, text, empty_content.json(), calls, &extra));
     }
 
     fn take_result(&mut self, message: &Message, raw: &str) {
@@ -161,6 +178,13 @@ fn without_extras(call: Call) -> Call {
         _ => Arguments::Object("{}".to_owned()),
     };
     Call { arguments, extra: Extra::default(), function_extra: Extra::default(), ..call }
+}
+
+fn one_field((name, json): (&str, &str)) -> Extra {
+    let mut extra = Extra::default();
+    let value = RawValue::from_string(json.to_owned());
+    extra.insert(name, value.expect("the stand-ins are JSON"));
+    extra
 }
 
 #[cfg(test)]
@@ -238,6 +262,37 @@ mod tests {
         let reply = r#"{"role":"assistant","content":"","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
         let results = r#"{"role":"tool","tool_call_id":"call_1","name":"f","content":"one"},{"role":"tool","tool_call_id":"call_2","name":"g","content":"two"}"#;
         check(dialect, ["other", "me"], &[SYSTEM, QUESTION, reply, results, ANSWER]);
+    }
+
+    const FOREIGN: &str = r#"{"role":"assistant","tool_calls":[{"id":"call_1","type":"function","function":{"name":"f","arguments":"{\"x\": 1}"}},{"id":"call_2","type":"function","function":{"name":"g","arguments":"{}"}}]}"#;
+    const FOREIGN_ANSWER: &str = r#"{"role":"assistant","content":"a"}"#;
+
+    #[test]
+    fn a_call_of_another_model_has_a_stand_in_for_its_signature_where_one_must_be() {
+        let dialect = Dialect { signed_calls: true, ..Dialect::generic() };
+        let signed = FOREIGN.replacen(
+            "}},{",
+            r#"},"extra_content":{"google":{"thought_signature":"skip_thought_signature_validator"}}},{"#,
+            1,
+        );
+        check(dialect, ["other", "me"], &[SYSTEM, QUESTION, &signed, RESULTS, ANSWER]);
+        check(dialect, ["me", "other"], &[SYSTEM, QUESTION, REPLY, RESULTS, FOREIGN_ANSWER]);
+        let gemini = Dialect::named("gemini").unwrap();
+        assert!(
+            Dialect::names().all(|name| {
+                Dialect::named(name).unwrap().signed_calls == (name == gemini.name)
+            })
+        );
+    }
+
+    #[test]
+    fn a_message_of_another_model_has_a_blank_for_its_reasoning_where_that_must_be() {
+        let deepseek = Dialect::named("deepseek").unwrap();
+        let with_blank = |message: &str| message.replace("]}", r#"],"reasoning_content":" "}"#);
+        let answer = r#"{"role":"assistant","content":"a","reasoning_content":" "}"#;
+        let all = [SYSTEM, QUESTION, &with_blank(FOREIGN), RESULTS, answer];
+        check(deepseek, ["other", "other"], &all);
+        check(deepseek, ["me", "me"], &[SYSTEM, QUESTION, REPLY, RESULTS, ANSWER]);
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) const GENERIC: Dialect = Dialect {
     id_rule: IdRule::Any,
     name_on_results: false,
     assistant_after_results: false,
+    signed_calls: false,
+    reasoning_on_replies: false,
     max_tools: None,
     token_limit_field: TokenLimitField::MaxTokens,
 };
@@ -61,6 +63,7 @@ pub(super) const ROWS: &[Dialect] = &[
         hosts: &["api.deepseek.com"],
         key_variable: Some("DEEPSEEK_API_KEY"),
         brace_close_trusted: true,
+        reasoning_on_replies: true, // Its thinking models refuse a history without.
         max_tools: Some(128),
         ..GENERIC
     },
@@ -115,6 +118,7 @@ pub(super) const ROWS: &[Dialect] = &[
         key_variable: Some("GEMINI_API_KEY"),
         parallel_tool_calls: false, // It gives parallel calls anyway.
         name_on_results: true,
+        signed_calls: true,
         max_tools: Some(512),
         ..GENERIC
     },

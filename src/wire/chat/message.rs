@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::super::json::{Array, Object, Unread, explain, plain_length, read};
 use super::super::shape::{Shape, Text, text_of};
-use super::super::{Call, Error, Reply};
+use super::super::{Call, Error, Extra, Reply};
 use super::chunk::{Content, Pieces};
 use super::reply::finish_calls;
 
@@ -96,10 +96,17 @@ impl Reply {
     }
 }
 
-/// Appends an assistant message without anything that only its author understands: one JSON object, no comma.
-/// `empty` is the content, as JSON, of a message with calls and no text; left out if there is none.
-pub fn write_assistant(out: &mut Vec<u8>, text: &str, empty: Option<&str>, calls: &[Call]) {
+/// Appends an assistant message that nobody's reply is: one JSON object, no comma. `empty` is the content, as JSON,
+/// of a message with calls and no text; left out if there is none. The fields of `extra` come last.
+pub fn write_assistant(
+    out: &mut Vec<u8>,
+    text: &str,
+    empty: Option<&str>,
+    calls: &[Call],
+    extra: &Extra,
+) {
     begin_assistant(out, text, empty, calls);
+    extra.write_fields(out);
     out.push(b'}');
 }
 
