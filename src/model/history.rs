@@ -4,7 +4,7 @@
 //! What only its author understands (signatures, thoughts) goes back to the author and to nobody
 //! else; ids go back verbatim to where they came from, and are made to fit for anybody else.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::value::RawValue;
 
@@ -36,6 +36,8 @@ pub(crate) struct History {
     replies: usize,
     /// How many calls are in it.
     calls: usize,
+    /// The ids that they have here.
+    ids: HashSet<Box<str>>,
     /// The calls that wait for their results.
     awaited: VecDeque<Awaited>,
     last: Option<Role>,
@@ -64,6 +66,7 @@ impl History {
             taken: 0,
             replies: 0,
             calls: 0,
+            ids: HashSet::new(),
             awaited: VecDeque::new(),
             last: None,
         }
@@ -126,8 +129,10 @@ impl History {
         let mut calls = message.calls;
         for call in &mut calls {
             let id = call.id.clone();
-            if !is_own && !self.dialect.id_rule.fits(&id, &call.name) {
-                call.id = self.dialect.id_rule.rewrite(&id, &call.name, self.calls).into();
+            if is_own {
+                self.ids.insert((*id).into());
+            } else {
+                call.id = self.foreign_id(&id, &call.name).into();
             }
             self.calls += 1;
             self.awaited.push_back(Awaited {
@@ -144,6 +149,22 @@ impl History {
             first.extra = one_field(SIGNATURE);
         }
         self.push_foreign(&message.text, &calls);
+    }
+
+    /// The id here of another model's call of `tool`: its own if that keeps the rule and no call before
+    /// it has the same. Some models count from 0 in each reply, which others refuse.
+    fn foreign_id(&mut self, id: &str, tool: &str) -> String {
+        let rule = self.dialect.id_rule;
+        let mut here = match rule.fits(id, tool) {
+            true => id.to_owned(),
+            false => rule.rewrite(id, tool, self.calls),
+        };
+        let mut number = self.calls;
+        while !self.ids.insert(here.as_str().into()) {
+            here = rule.rewrite(&format!("{id}_{number}"), tool, number);
+            number += 1;
+        }
+        here
     }
 
     /// What this model did not say.
@@ -171,10 +192,15 @@ impl History {
     }
 }
 
-/// What anybody understands of a call. Its arguments in a history are an object, or were made one.
+/// What anybody understands of a call. Its arguments in a history are an object, or were made one; the
+/// input of a custom tool is made the argument of a function.
 fn without_extras(call: Call) -> Call {
+    let is_custom = call.extra.get("custom").is_some();
     let arguments = match call.arguments {
         arguments @ Arguments::Object(_) => arguments,
+        Arguments::NotAnObject { raw } if is_custom => {
+            Arguments::Object(format!("{{\"input\":{raw}}}"))
+        }
         _ => Arguments::Object("{}".to_owned()),
     };
     Call { arguments, extra: Extra::default(), function_extra: Extra::default(), ..call }
@@ -293,6 +319,105 @@ mod tests {
         let all = [SYSTEM, QUESTION, &with_blank(FOREIGN), RESULTS, answer];
         check(deepseek, ["other", "other"], &all);
         check(deepseek, ["me", "me"], &[SYSTEM, QUESTION, REPLY, RESULTS, ANSWER]);
+    }
+
+    /// The ids of the calls and results of `round` after round, as a model of `dialect` sees them, and
+    /// whether each result still stands behind its call.
+    fn ids(dialect: Dialect, author: &'static str, rounds: &[&str]) -> Vec<String> {
+        let result = |id: &str| {
+            let mut out = Vec::new();
+            chat::write_tool_result(&mut out, id, id);
+            String::from_utf8(out).unwrap()
+        };
+        let mut history = History::new("me", dialect);
+        let mut transcript = QUESTION.to_owned();
+        for round in rounds {
+            let ids: Vec<_> = round.split(' ').collect();
+            let call = |id: &&str| {
+                format!(
+                    r#"{{"id":"{id}","type":"function","function":{{"name":"f","arguments":"{{}}"}}}}"#
+                )
+            };
+            let calls: Vec<_> = ids.iter().map(call).collect();
+            transcript += &format!(r#",{{"role":"assistant","tool_calls":[{}]}}"#, calls.join(","));
+            history.follow(transcript.as_bytes(), |_| Some(author)); // As it grows.
+            ids.iter().rev().for_each(|id| transcript += &(",".to_owned() + &result(id)));
+        }
+        let seen = history.follow(transcript.as_bytes(), |_| Some(author));
+        let messages = chat::decode_messages(seen).unwrap();
+        let calls = messages.iter().flat_map(|message| &message.calls);
+        let ids: Vec<_> = calls.map(|call| call.id.to_string()).collect();
+        let mut at = 0;
+        for (replies, round) in
+            messages[1..].split(|m| m.role == Role::Assistant).skip(1).zip(rounds)
+        {
+            let count = round.split(' ').count();
+            let answered: Vec<_> =
+                replies.iter().rev().filter_map(|result| result.tool_call_id.clone()).collect();
+            assert_eq!(answered, ids[at..at + count], "each result has the id of its call");
+            at += count;
+        }
+        ids
+    }
+
+    #[test]
+    fn ids_of_others_that_come_again_in_a_later_reply_become_different_ones() {
+        let rounds = ["call_0 call_1", "call_0 call_1", "call_0_2", "call_0"];
+        let all = |rule| ids(Dialect { id_rule: rule, ..Dialect::generic() }, "other", &rounds);
+        let plain = ["call_0", "call_1", "call_0_2", "call_1_3", "call_0_2_4", "call_0_5"];
+        assert_eq!(all(IdRule::Any), plain);
+        assert_eq!(all(IdRule::Max40), plain);
+        for rule in IdRule::ALL {
+            let ids = all(*rule);
+            assert!(ids.iter().all(|id| rule.fits(id, "f")), "{ids:?}");
+            let distinct: HashSet<_> = ids.iter().collect();
+            assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+        }
+        let kimi = Dialect { id_rule: IdRule::Kimi, ..Dialect::generic() };
+        let seen = ids(kimi, "other", &["functions.f:1", "functions.f:0", "functions.f:1", "x"]);
+        assert_eq!(seen, ["functions.f:1", "functions.f:0", "functions.f:2", "functions.f:3"]);
+    }
+
+    #[test]
+    fn ids_of_its_own_that_come_again_go_back_verbatim() {
+        for rule in IdRule::ALL {
+            let dialect = Dialect { id_rule: *rule, name_on_results: true, ..Dialect::generic() };
+            let rounds = ["call_0 call_1", "call_0", "call_0"];
+            assert_eq!(ids(dialect, "me", &rounds), ["call_0", "call_1", "call_0", "call_0"]);
+        }
+    }
+
+    #[test]
+    fn a_custom_tools_call_goes_to_others_as_a_function_and_to_its_author_verbatim() {
+        let call = r#"{"role":"assistant","tool_calls":[{"id":"c","type":"custom","custom":{"name":"sh","input":"ls \"x\""}}]}"#;
+        let result = r#"{"role":"tool","tool_call_id":"c","content":"r"}"#;
+        let transcript = [QUESTION, call, result].join(",");
+        let seen = |author| {
+            let mut history = History::new("me", Dialect::generic());
+            let seen = history.follow(transcript.as_bytes(), |_| Some(author));
+            String::from_utf8(seen.to_vec()).unwrap()
+        };
+        assert_eq!(seen("me"), transcript);
+        let function = r#"{"role":"assistant","tool_calls":[{"id":"c","type":"function","function":{"name":"sh","arguments":"{\"input\":\"ls \\\"x\\\"\"}"}}]}"#;
+        assert_eq!(seen("other"), [QUESTION, function, result].join(","));
+    }
+
+    #[test]
+    fn a_result_without_a_call_stays_as_it_is() {
+        let stray = r#"{"role":"tool","tool_call_id":"call_9","content":"?"}"#;
+        let transcript = [QUESTION, stray, REPLY, stray, RESULTS, ANSWER, RESULTS].join(",");
+        let dialect =
+            Dialect { name_on_results: true, id_rule: IdRule::Mistral, ..Dialect::generic() };
+        let mut history = History::new("me", dialect);
+        let seen = history.follow(transcript.as_bytes(), |_| Some("me")).to_vec();
+        let named = RESULTS.replacen(r#"1","#, r#"1","name":"f","#, 1).replacen(
+            r#"2","#,
+            r#"2","name":"g","#,
+            1,
+        );
+        // Those behind the answer belong to no call either: theirs are answered.
+        let expected = [QUESTION, stray, REPLY, stray, &named, ANSWER, RESULTS].join(",");
+        assert_eq!(String::from_utf8(seen).unwrap(), expected);
     }
 
     #[test]
