@@ -98,8 +98,10 @@ pub struct Usage {
     /// Tokens of the reply, its reasoning included.
     pub output_tokens: u64,
     /// The part of the input read from the provider's cache.
+    #[serde(default)]
     pub cached_tokens: u64,
     /// The part of the output spent on reasoning.
+    #[serde(default)]
     pub reasoning_tokens: u64,
     /// What the provider charged, in US dollars, if it says so. A sum leaves out the replies whose cost is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,6 +215,22 @@ mod tests {
         let mut ending = Ending::default();
         ending.note(Some(finish), native);
         ending
+    }
+
+    #[test]
+    fn a_sum_has_all_tokens_and_the_costs_that_are_known() {
+        let usage = |input_tokens, cost| Usage { input_tokens, cost, ..Usage::default() };
+        let sum = |parts: &[Usage]| {
+            parts.iter().fold(Usage::default(), |mut sum, part| {
+                sum += *part;
+                sum
+            })
+        };
+        let (known, free, unknown) = (usage(1, Some(0.5)), usage(2, Some(0.0)), usage(4, None));
+        assert_eq!(sum(&[]), usage(0, None));
+        assert_eq!(sum(&[unknown, unknown]), usage(8, None), "nobody said");
+        assert_eq!(sum(&[unknown, free]), usage(6, Some(0.0)), "it is said that it was free");
+        assert_eq!(sum(&[known, unknown, free, known]), usage(8, Some(1.0)));
     }
 
     #[test]
