@@ -1,8 +1,13 @@
 //! What a request says beside the conversation, and what becomes of a field that a provider refuses.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use callsheet::model::{Error, Event, Header, Price, Request, RequestSettings, ToolChoice};
 use callsheet::wire::Usage;
-use callsheet::{ApiKey, Endpoint, HttpModel, Model};
+use callsheet::{
+    ApiKey, Endpoint, HttpModel, Model, ModelRetries, Runtime, SessionOptions, ToolSet,
+};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -199,4 +204,36 @@ async fn a_price_counts_where_the_provider_does_not_say_what_a_reply_has_cost() 
     assert_eq!(ask(&model.with_name("other")).await.unwrap().unwrap().cost, None);
     let unpriced = self::model(&peer, RequestSettings::default());
     assert_eq!(ask(&unpriced).await.unwrap().unwrap().cost, None);
+}
+
+#[tokio::test]
+async fn a_turns_cost_is_what_is_known_of_its_replies_whoever_said_it() {
+    let asks = |usage: &str| {
+        let call = r#"{"id":"a","function":{"name":"nothing","arguments":"{}"}}"#;
+        let message = format!(r#"{{"choices":[{{"message":{{"tool_calls":[{call}]}}}}]{usage}}}"#);
+        vec![json(&message)]
+    };
+    let script = [
+        asks(r#","usage":{"prompt_tokens":1000,"completion_tokens":500,"cost":7}"#),
+        asks(r#","usage":{"prompt_tokens":1000,"completion_tokens":500}"#),
+        asks(""),
+        refuses("500 Internal Server Error", json!({"message": "gone"})),
+        vec![json(&REPLY.replace("]}", r#"],"usage":{"prompt_tokens":1000}}"#))],
+    ];
+    let peer = Peer::start(script);
+    let price = Some(Price { input: 1.0, output: 2.0, cached_input: None });
+    let endpoint = Endpoint { price, stream: false, ..Endpoint::new(peer.base_url()) };
+    let model = HttpModel::new(endpoint, "m").unwrap();
+    let other = Arc::new(model.with_name("other")); // What it costs is not known.
+    let tools = Arc::new(ToolSet::new([]).unwrap());
+    let options = SessionOptions::new(Arc::new(model), tools).fallback(other);
+    let runtime = Runtime::builder().start().unwrap();
+    let session = runtime.session(options.model_retries(ModelRetries::none()));
+    let report = session.ask("go").await.unwrap().report;
+    assert_eq!(report.rounds.len(), 3, "{report:?}");
+    assert_eq!((report.usage.input_tokens, report.usage.output_tokens), (3000, 1000));
+    let cost = report.usage.cost.unwrap();
+    assert!((cost - 7.002).abs() < 1e-9, "{cost}");
+    assert_eq!(session.status().await.unwrap().usage, report.usage);
+    runtime.shutdown(Duration::from_secs(5)).await;
 }
