@@ -55,7 +55,7 @@ pub struct ModelRetry {
     pub error: Problem,
     /// From the first request for the reply to the failure.
     pub failed: Duration,
-    /// The rest before the next try.
+    /// The rest before the next try, or what the turn's end left of it.
     pub waited: Duration,
 }
 
@@ -244,7 +244,12 @@ impl Rounds {
     /// Ends the open round. A reply without calls is no round, unless some had begun before it turned
     /// out to have none.
     fn close(&mut self, at_us: u64) -> Option<Arc<RoundReport>> {
-        let open = self.open.take()?;
+        let mut open = self.open.take()?;
+        if let Some(last) = open.retries.last_mut() {
+            // The end may have come in the middle of the rest.
+            let clock = micros(at_us.saturating_sub(open.asked_at));
+            last.waited = last.waited.min(clock.saturating_sub(last.failed));
+        }
         let calls = open.calls.as_deref().unwrap_or_default();
         if calls.is_empty() && open.early.is_empty() {
             self.retries.extend(open.retries);

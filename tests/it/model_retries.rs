@@ -76,6 +76,21 @@ fn after_the_last_try_the_turn_fails_and_the_next_question_is_as_good_as_new() {
 }
 
 #[test]
+fn a_rest_that_the_turns_end_cuts_short_is_as_long_as_it_was() {
+    testing::run(async {
+        let (session, _) = session([vec![limited(60), done()]]);
+        let cancel = async {
+            tokio::time::sleep(seconds(2)).await;
+            session.cancel().await;
+        };
+        let (asked, ()) = tokio::join!(session.ask("go"), cancel);
+        let Err(callsheet::Error::Turn(failed)) = asked else { panic!() };
+        let [retry] = failed.report.retries() else { panic!("{failed:?}") };
+        assert_eq!((&*retry.error.code, retry.waited), ("rate_limited", seconds(2)));
+    });
+}
+
+#[test]
 fn what_will_not_pass_is_not_tried_again() {
     testing::run(async {
         let (session, models) = session([vec![refused(), done()]]);
