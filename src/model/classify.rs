@@ -21,7 +21,7 @@ pub(super) enum Meaning {
 
 /// Codes and types of errors that say more than the status they come with, by the part of the word
 /// that tells. The first one counts.
-const WORDS: [(&str, Meaning); 24] = [
+const WORDS: [(&str, Meaning); 26] = [
     ("tool_use_failed", Meaning::BadCall),
     ("invalid_api_key", Meaning::KeyRefused),
     ("api_key_invalid", Meaning::KeyRefused),
@@ -32,6 +32,7 @@ const WORDS: [(&str, Meaning); 24] = [
     ("insufficient_quota", Meaning::NoCredit),
     ("insufficient_balance", Meaning::NoCredit),
     ("insufficient_credits", Meaning::NoCredit),
+    ("exceeded_current_quota", Meaning::NoCredit),
     ("billing", Meaning::NoCredit),
     ("payment", Meaning::NoCredit),
     ("model_not_found", Meaning::UnknownModel),
@@ -44,6 +45,7 @@ const WORDS: [(&str, Meaning); 24] = [
     ("unavailable", Meaning::Failed),
     ("server_error", Meaning::Failed),
     ("timeout", Meaning::Failed),
+    ("deadline_exceeded", Meaning::Failed),
     ("invalid_request", Meaning::Refused),
     ("context_length", Meaning::Refused),
 ];
@@ -53,8 +55,10 @@ const WORDS: [(&str, Meaning); 24] = [
 pub(super) fn meaning(status: u16, said: Option<&ApiError>) -> Meaning {
     let in_body = said.and_then(|error| error.status);
     let status = if status < 300 { in_body.unwrap_or(0) } else { status };
-    let code = said.and_then(|error| error.code.as_deref()).unwrap_or_default();
-    let by_word = by_word(code);
+    let by_word = said.and_then(|error| {
+        let words = error.code.iter().chain(&error.kinds);
+        words.filter_map(|word| by_word(word)).next()
+    });
     match (status, by_word) {
         (300..400, _) => Meaning::Redirected,
         // What has a status of its own is that, unless the word is more exact.
@@ -125,6 +129,53 @@ mod tests {
         check(403, "rate_limited_by_upstream_rate_limit", None, Meaning::RateLimited);
         check(500, "rate_limit_error", None, Meaning::RateLimited);
         check(401, "rate_limit", None, Meaning::KeyRefused);
+    }
+
+    #[test]
+    fn where_the_code_is_a_number_other_words_of_the_body_tell() {
+        for (status, body, expected) in [
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"x","reason":"API_KEY_INVALID","domain":"d"},{"@type":"y","locale":"en"}]}}]"#,
+                Meaning::KeyRefused,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}"#,
+                Meaning::Refused,
+            ),
+            (
+                429,
+                r#"{"error":{"code":429,"message":"no","status":"RESOURCE_EXHAUSTED"}}"#,
+                Meaning::RateLimited,
+            ),
+            (
+                429,
+                r#"{"error":{"code":"429","message":"no","type":"insufficient_quota"}}"#,
+                Meaning::NoCredit,
+            ),
+            (
+                429,
+                r#"{"error":{"message":"no","type":"exceeded_current_quota_error"}}"#,
+                Meaning::NoCredit,
+            ),
+            (200, r#"{"error":{"message":"no","status":"UNAVAILABLE"}}"#, Meaning::Failed),
+            (200, r#"{"error":{"message":"no","status":"UNAUTHENTICATED"}}"#, Meaning::KeyRefused),
+            (
+                200,
+                r#"{"error":{"message":"no","code":1,"metadata":{"error_type":"rate_limit_exceeded"}}}"#,
+                Meaning::RateLimited,
+            ),
+            // The code is more exact than the type.
+            (
+                429,
+                r#"{"error":{"message":"no","code":"rate_limit_exceeded","type":"billing"}}"#,
+                Meaning::RateLimited,
+            ),
+        ] {
+            let said = crate::wire::chat::error_in(body.as_bytes());
+            assert_eq!(meaning(status, said.as_ref()), expected, "{status} {body}");
+        }
     }
 
     #[test]

@@ -81,21 +81,21 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// The provider does not take this request (other 4xx). Asking the same again is useless.
-    #[error("{url} refused the request ({status}): {message}")]
+    #[error("{url} refused the request{}: {message}", place(*status))]
     Refused {
         /// Where.
         url: String,
-        /// The HTTP status.
+        /// The HTTP status, or the one the body speaks of; 200 if the error came in a reply and names none.
         status: u16,
         /// In the provider's words.
         message: String,
     },
     /// The provider failed (5xx, or an error within the reply). Asking again later is safe.
-    #[error("{url} failed ({status}): {message}")]
+    #[error("{url} failed{}: {message}", place(*status))]
     Failed {
         /// Where.
         url: String,
-        /// The HTTP status, or the one the reply speaks of.
+        /// As of [`Error::Refused`].
         status: u16,
         /// In the provider's words.
         message: String,
@@ -128,6 +128,14 @@ pub enum Error {
         /// The limit that passed.
         limit: Duration,
     },
+}
+
+/// Where an error came that has this status.
+fn place(status: u16) -> String {
+    match status {
+        200 => " in its reply".to_owned(),
+        status => format!(" ({status})"),
+    }
 }
 
 impl Error {

@@ -67,7 +67,7 @@ impl Exchange {
         said: Option<ApiError>,
         body: &str,
     ) -> Error {
-        let hint = || retry_after::hint(headers, body, SystemTime::now());
+        let hint = || retry_after::hint(headers, said.as_ref(), body, SystemTime::now());
         let retry_after = retry_after::applies_to(status.as_u16()).then(hint).flatten();
         let meaning = meaning(status.as_u16(), said.as_ref());
         let message = match said {
@@ -106,8 +106,9 @@ impl Exchange {
         let url = self.shown.clone();
         match error {
             wire::Error::Api(error) => {
-                let (meaning, status) = (meaning(200, Some(&error)), error.status.unwrap_or(500));
-                let hint = retry_after::hint(&HeaderMap::new(), &error.message, SystemTime::now());
+                let (meaning, status) = (meaning(200, Some(&error)), error.status.unwrap_or(200));
+                let (headers, now) = (HeaderMap::new(), SystemTime::now());
+                let hint = retry_after::hint(&headers, Some(&error), &error.message, now);
                 self.classified(meaning, status, hint, error.message)
             }
             wire::Error::Cut { .. } => {

@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{DATE, HeaderMap};
 
+use crate::wire::ApiError;
+
 /// Longer than anybody waits; what says more says this.
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
@@ -29,9 +31,14 @@ pub(super) fn applies_to(status: u16) -> bool {
 }
 
 /// The longest wait that a response asks for: in `Retry-After-Ms`, in `Retry-After` as seconds or as
-/// a date, in the reset of a limit that is used up, or in the words of its body. `now` is the time of
-/// day; the response's own `Date` counts more. `None` if it asks for none.
-pub(super) fn hint(headers: &HeaderMap, body: &str, now: SystemTime) -> Option<Duration> {
+/// a date, in the reset of a limit that is used up, in what its body has `said` besides its words, or in
+/// the words. `now` is the time of day; the response's own `Date` counts more. `None` if it asks for none.
+pub(super) fn hint(
+    headers: &HeaderMap,
+    said: Option<&ApiError>,
+    words: &str,
+    now: SystemTime,
+) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let date = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok());
     let now = date.unwrap_or(now);
@@ -40,13 +47,14 @@ pub(super) fn hint(headers: &HeaderMap, body: &str, now: SystemTime) -> Option<D
         let until = || httpdate::parse_http_date(after).ok()?.duration_since(now).ok();
         number(after).and_then(seconds).or_else(until)
     });
+    let in_body = said.and_then(|error| wait_until(error.retry_after.as_deref()?.trim(), now));
     let resets = ["", "-requests", "-tokens", "-input-tokens", "-output-tokens"].map(|limit| {
         let left = text(&format!("x-ratelimit-remaining{limit}")).and_then(number);
         let reset = text(&format!("x-ratelimit-reset{limit}"))?;
         // A limit that is not used up is not why.
         if left.is_some_and(|left| left > 0.0) { None } else { wait_until(reset, now) }
     });
-    let hints = [in_ms, after, in_words(body)].into_iter().chain(resets).flatten();
+    let hints = [in_ms, after, in_body, in_words(words)].into_iter().chain(resets).flatten();
     hints.max().map(|wait| wait.min(MOST))
 }
 
@@ -142,7 +150,8 @@ mod tests {
         };
         let headers = headers.iter().map(header).collect();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-        hint(&headers, body, now).map(|wait| wait.as_millis())
+        let said = crate::wire::chat::error_in(body.as_bytes());
+        hint(&headers, said.as_ref(), body, now).map(|wait| wait.as_millis())
     }
 
     #[test]
@@ -209,6 +218,30 @@ mod tests {
             (r#"{"detail":"slow down","retry_after": 9}"#, 9_000),
             (r#"{"raw":"{\"retryDelay\": \"7s\"}"}"#, 7_000),
         ] {
+            assert_eq!(wait(&[], body), Some(ms), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_body_may_say_it_beside_its_words() {
+        for (body, ms) in [
+            (r#"{"error":{"message":"slow down","code":429,"retry_after":5}}"#, 5_000),
+            (r#"{"error":{"message":"slow down"},"retry_after":"2.5"}"#, 2_500),
+            (
+                r#"{"error":{"message":"slow down","metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1767225630500"}}}}"#,
+                30_500,
+            ),
+            (r#"{"error":{"message":"x","metadata":{"headers":{"Retry-After":"3"}}}}"#, 3_000),
+            (
+                r#"{"error":{"message":"x","details":[{"reason":"r"},{"retryDelay":"34.5s"}]}}"#,
+                34_500,
+            ),
+        ] {
+            // Also in the middle of a stream, where there is nothing but the error.
+            let said = crate::wire::chat::error_in(body.as_bytes());
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+            let alone = hint(&HeaderMap::new(), said.as_ref(), "", now);
+            assert_eq!(alone.map(|wait| wait.as_millis()), Some(ms), "{body}");
             assert_eq!(wait(&[], body), Some(ms), "{body}");
         }
     }

@@ -20,7 +20,7 @@ pub enum Error {
     },
     /// The provider said no, before the reply or in the middle of it.
     #[error("{0}")]
-    Api(ApiError),
+    Api(Box<ApiError>),
     /// The stream ended with neither a finish reason nor `[DONE]`: the connection was lost.
     #[error("the stream ended before the reply did")]
     Cut {
@@ -68,6 +68,12 @@ pub struct ApiError {
     pub message: String,
     /// The provider's code, or its error type where it gives no code.
     pub code: Option<String>,
+    /// What kind of error it is, in further words of the provider: its reasons, its textual status, its
+    /// type; the most exact first.
+    pub kinds: Vec<String>,
+    /// When to ask again, where the body says so beside its sentence: seconds, a span such as `34.5s`, or
+    /// the time of a reset.
+    pub retry_after: Option<String>,
     /// The HTTP status the body itself names; it counts more than that of a response of 200.
     pub status: Option<u16>,
     /// The field of the request it is about, such as one the model does not support.

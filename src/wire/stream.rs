@@ -231,7 +231,7 @@ impl Draft {
             let chunk: Chunk<'_> = match reader.value() {
                 Ok(chunk) => chunk,
                 Err(Unread) if event.name == "error" => {
-                    return Err(Error::Api(unread_error(rest)));
+                    return Err(Error::Api(unread_error(rest).into()));
                 }
                 Err(Unread) => {
                     let why = explain(rest);
@@ -241,7 +241,7 @@ impl Draft {
             let (text, behind) = rest.split_at(reader.offset());
             self.take_usage(chunk.usage, events); // Also what an error cost.
             if let Some(error) = error_of(&chunk, text, event.name) {
-                return Err(Error::Api(error));
+                return Err(Error::Api(error.into()));
             }
             self.bytes = self.bytes.saturating_add(chunk.size());
             if self.bytes > max_reply {

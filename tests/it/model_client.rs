@@ -400,10 +400,19 @@ async fn an_empty_body_is_no_reply() {
 async fn an_error_behind_a_good_status_is_an_error() {
     let body = r#"{"error":{"message":"the model is loading"}}"#;
     let error = error_of("200 OK", "application/json", "", body).await;
-    assert!(matches!(error, Error::Failed { status: 500, .. }), "{error:?}");
-    let body = r#"{"error":{"message":"slow down","code":429}}"#;
+    assert!(matches!(error, Error::Failed { status: 200, .. }), "{error:?}");
+    assert!(error.to_string().ends_with(" failed in its reply: the model is loading"), "{error}");
+    let body = r#"{"error":{"message":"slow down","code":429,"retry_after":7}}"#;
     let error = error_of("200 OK", "application/json", "", body).await;
+    let seven = Some(Duration::from_secs(7));
     assert!(matches!(error, Error::RateLimited { .. }), "{error:?}");
+    assert_eq!(error.retry_after(), seven);
+    let body = r#"{"error":{"message":"no such field","type":"invalid_request_error"}}"#;
+    let error = error_of("200 OK", "application/json", "", body).await;
+    assert!(
+        error.to_string().ends_with(" refused the request in its reply: no such field"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ fn check(folder: &Path, exchange: &Exchange<'_>) -> Result<(), String> {
         } else {
             let Err(Error::Api(error)) = result else { return Err(format!("{result:?}")) };
             same("status", Some(*status), error.status)?;
-            same("error, read again", error_in(&body), Some(error))?;
+            same("error, read again", error_in(&body), Some(*error))?;
         }
     }
     // Some requests are wrong on purpose.

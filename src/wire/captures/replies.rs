@@ -107,7 +107,7 @@ fn compare(file: &str, body: &[u8], cut: &str, expected: &Value) -> Result<(), S
         Ok(_) => return Err("expected an error, got a reply".to_owned()),
         Err(Error::Cut { partial }) if wants_error => *partial,
         Err(Error::Api(error)) if wants_error => {
-            same("message, read again", error_in(body), Some(error.clone()))?;
+            same("message, read again", error_in(body), Some((*error).clone()))?;
             return match expected["error"]["message"].as_str().or(expected["error"].as_str()) {
                 Some(message) => same("error", message, &error.message),
                 None => Ok(()),

@@ -8,6 +8,7 @@ use super::super::ApiError;
 use super::super::json::{Array, Object, Unread, read};
 use super::super::shape::{Raw, Shape, Text, text_of};
 use super::chunk::filled;
+use super::error_parts::{Details, Metadata, detail};
 
 /// Reads the error in `body`: `{"error": {…}}` or `{"error": "…"}`, a list of either, `{"detail": …}`,
 /// `{"message": …}` in the body itself, or a JSON string. `None` if nothing there looks like one.
@@ -60,9 +61,11 @@ impl<'de> Shape<'de> for Body {
         let outer = told.into_error();
         let found = match inner {
             Some(inner) => {
-                let inner = error_from(inner);
+                let mut inner = error_from(inner);
+                inner.kinds.extend(outer.kinds);
                 Some(ApiError {
                     code: inner.code.or(outer.code),
+                    retry_after: inner.retry_after.or(outer.retry_after),
                     status: inner.status.or(outer.status),
                     param: inner.param.or(outer.param),
                     failed_generation: inner.failed_generation.or(outer.failed_generation),
@@ -81,10 +84,14 @@ struct Told<'de> {
     inner: Option<&'de RawValue>,
     message: Option<Cow<'de, str>>,
     /// What the provider behind a gateway said.
-    upstream: Option<Cow<'de, str>>,
+    metadata: Metadata<'de>,
+    details: Details<'de>,
     code: Option<Cow<'de, str>>,
     kind: Option<Cow<'de, str>>,
     status: Option<u16>,
+    /// A status in words.
+    state: Option<Cow<'de, str>>,
+    retry_after: Option<Cow<'de, str>>,
     param: Option<Cow<'de, str>>,
     failed_generation: Option<Cow<'de, str>>,
 }
@@ -93,12 +100,25 @@ impl Told<'_> {
     fn into_error(self) -> ApiError {
         let status = self.code.as_deref().and_then(as_status).or(self.status);
         let mut message = self.message.unwrap_or_default().into_owned();
-        if let Some(upstream) = self.upstream.filter(|upstream| !upstream.is_empty()) {
+        let Metadata { upstream, kind, retry_after } = self.metadata;
+        if let Some(upstream) = upstream.filter(|upstream| !upstream.is_empty()) {
             message = format!("{message}: {upstream}");
         }
+        let mut kinds: Vec<_> = self.details.reasons.into_iter().chain(kind).collect();
+        kinds.extend(self.state);
+        let code = match self.code {
+            Some(code) => {
+                kinds.extend(self.kind);
+                Some(code)
+            }
+            None => self.kind,
+        };
+        let retry_after = self.retry_after.or(self.details.retry_after).or(retry_after);
         ApiError {
             message,
-            code: self.code.or(self.kind).map(Cow::into_owned),
+            code: code.map(Cow::into_owned),
+            kinds: kinds.into_iter().map(Cow::into_owned).collect(),
+            retry_after: retry_after.map(Cow::into_owned),
             status,
             param: self.param.map(Cow::into_owned),
             failed_generation: self.failed_generation.map(Cow::into_owned),
@@ -128,14 +148,19 @@ impl<'de> Shape<'de> for Told<'de> {
                 "detail" => {
                     told.message = Raw::value(&mut fields)?.0.map(detail).or(told.message);
                 }
-                "metadata" => told.upstream = fields.value::<Metadata<'de>>()?.0,
+                "metadata" => told.metadata = fields.value()?,
+                "details" => told.details = fields.value()?,
+                "retry_after" => told.retry_after = filled(&mut fields)?,
                 "code" => told.code = fields.value::<Text<'de>>()?.0,
                 "type" => told.kind = fields.value::<Text<'de>>()?.0,
                 "param" => told.param = filled(&mut fields)?,
                 "failed_generation" => told.failed_generation = filled(&mut fields)?,
                 "status" | "status_code" | "raw_status_code" => {
                     let status = fields.value::<Text<'de>>()?.0;
-                    told.status = status.as_deref().and_then(as_status).or(told.status);
+                    match status.as_deref().and_then(as_status) {
+                        Some(status) => told.status = Some(status),
+                        None => told.state = status.or(told.state),
+                    }
                 }
                 _ => _ = fields.skip()?,
             }
@@ -144,91 +169,30 @@ impl<'de> Shape<'de> for Told<'de> {
     }
 }
 
-/// The sentence of a `detail` field: a text, the message of an object, or whatever it is.
-fn detail(raw: &RawValue) -> Cow<'_, str> {
-    let Sentence(text) = read(raw.get()).unwrap_or_default();
-    text.unwrap_or(Cow::Borrowed(raw.get()))
-}
-
-#[derive(Default)]
-struct Sentence<'de>(Option<Cow<'de, str>>);
-
-impl<'de> Shape<'de> for Sentence<'de> {
-    fn text(text: Cow<'de, str>) -> Self {
-        Sentence(Some(text))
-    }
-
-    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
-        let mut sentence = Sentence(None);
-        while let Some(field) = fields.name()? {
-            match &*field {
-                "message" | "msg" => sentence = Sentence(fields.value::<Text<'de>>()?.0),
-                _ => _ = fields.skip()?,
-            }
-        }
-        Ok(sentence)
-    }
-}
-
-/// What a gateway adds: the answer of the provider behind it, a text or an error body of its own, often inside a text.
-#[derive(Default)]
-struct Metadata<'de>(Option<Cow<'de, str>>);
-
-impl<'de> Shape<'de> for Metadata<'de> {
-    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
-        let mut metadata = Metadata(None);
-        while let Some(field) = fields.name()? {
-            match &*field {
-                "raw" => metadata = Metadata(Raw::value(&mut fields)?.0.map(upstream)),
-                _ => _ = fields.skip()?,
-            }
-        }
-        Ok(metadata)
-    }
-}
-
-/// The sentence in the answer of the provider behind a gateway, or all of the answer.
-fn upstream(raw: &RawValue) -> Cow<'_, str> {
-    let Text(text) = read(raw.get()).unwrap_or_default();
-    let text = text.unwrap_or(Cow::Borrowed(raw.get()));
-    match read(&text) {
-        Ok(Answer(Some(sentence))) => Cow::Owned(sentence.into_owned()),
-        _ => text,
-    }
-}
-
-/// The sentence of an error body inside another one. What that holds inside in turn is not looked at.
-#[derive(Default)]
-struct Answer<'de>(Option<Cow<'de, str>>);
-
-impl<'de> Shape<'de> for Answer<'de> {
-    fn fields(mut fields: Object<'_, 'de>) -> Result<Self, Unread> {
-        let mut answer = Answer(None);
-        while let Some(field) = fields.name()? {
-            match &*field {
-                "error" | "message" | "detail" => {
-                    let Sentence(sentence) = fields.value()?;
-                    answer.0 = sentence.filter(|text| !text.is_empty()).or(answer.0);
-                }
-                _ => _ = fields.skip()?,
-            }
-        }
-        Ok(answer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(body: &str, message: &str, code: Option<&str>, status: Option<u16>) {
+        let found = error_in(body.as_bytes()).map(|error| ApiError { kinds: Vec::new(), ..error });
         let expected = ApiError {
             message: message.to_owned(),
             code: code.map(str::to_owned),
             status,
             ..ApiError::default()
         };
-        assert_eq!(error_in(body.as_bytes()), Some(expected), "{body}");
+        assert_eq!(found, Some(expected), "{body}");
+    }
+
+    #[test]
+    fn further_words_are_kept_the_most_exact_first() {
+        let body = r#"[{"error":{"code":400,"message":"no","type":"t","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"},{"x":1}]},"type":"outer","code":1}]"#;
+        let error = error_in(body.as_bytes()).unwrap();
+        assert_eq!(error.kinds, ["API_KEY_INVALID", "INVALID_ARGUMENT", "t", "outer"]);
+        assert_eq!((error.code.as_deref(), error.status), (Some("400"), Some(400)));
+        let body = r#"{"error":{"message":"no","type":"server_error","code":null}}"#;
+        let error = error_in(body.as_bytes()).unwrap();
+        assert!(error.kinds.is_empty(), "a type in the place of a code");
     }
 
     #[test]

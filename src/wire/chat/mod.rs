@@ -5,6 +5,7 @@
 
 pub(super) mod chunk;
 mod error_body;
+mod error_parts;
 mod message;
 mod reply;
 mod request;

@@ -34,11 +34,11 @@ fn decode_text(body: &str) -> Result<Reply, Error> {
         }
     };
     if let Some(error) = chunk.error {
-        return Err(Error::Api(error_beside(error, body)));
+        return Err(Error::Api(error_beside(error, body).into()));
     }
     let Some(choice) = chunk.choice else {
         return Err(match error_in_text(body) {
-            Some(error) => Error::Api(error),
+            Some(error) => Error::Api(error.into()),
             None => Error::malformed("expected a reply, got JSON without choices", body),
         });
     };

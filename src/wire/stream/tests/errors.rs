@@ -13,7 +13,7 @@ fn check_event(event: &str, expected: &ApiError) {
         let stream = format!("{start}{event}\n\n");
         let (_, result) = read(&stream);
         let Err(Error::Api(error)) = result else { panic!("{stream}: {result:?}") };
-        assert_eq!(error, *expected, "{stream}");
+        assert_eq!(*error, *expected, "{stream}");
         for size in [1, stream.len()] {
             let mut decoder = StreamDecoder::new();
             let fed = |piece| decoder.feed(piece, &mut Vec::new()).is_err();
@@ -30,7 +30,7 @@ fn check_error(body: &str, expected: &ApiError) {
     assert_eq!(error_in(body.as_bytes()).as_ref(), Some(expected), "{body}");
     for result in [decode_reply(body.as_bytes()), read(body).1] {
         let Err(Error::Api(error)) = result else { panic!("{body}: {result:?}") };
-        assert_eq!(error, *expected, "{body}");
+        assert_eq!(*error, *expected, "{body}");
     }
     check_event(&format!("data: {body}"), expected);
     check_event(&format!("event: error\ndata: {body}"), expected);
@@ -41,11 +41,16 @@ fn api(message: &str, code: Option<&str>, status: Option<u16>) -> ApiError {
     ApiError { message: message.to_owned(), code, status, ..ApiError::default() }
 }
 
+/// With further words.
+fn of_kind(kind: &str, error: ApiError) -> ApiError {
+    ApiError { kinds: vec![kind.to_owned()], ..error }
+}
+
 #[test]
 fn error_in_an_event_with_a_choice_that_says_error() {
     check_error(
         r#"{"id":"r","error":{"code":502,"message":"gone","metadata":{"error_type":"unavailable"}},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#,
-        &api("gone", Some("502"), Some(502)),
+        &of_kind("unavailable", api("gone", Some("502"), Some(502))),
     );
 }
 
@@ -65,7 +70,7 @@ fn error_in_the_choice() {
     let expected = api("gone", Some("502"), Some(502));
     check_event(&format!("data: {body}"), &expected);
     let Err(Error::Api(error)) = decode_reply(body.as_bytes()) else { panic!("no error") };
-    assert_eq!(error, expected);
+    assert_eq!(*error, expected);
 }
 
 #[test]
@@ -97,11 +102,14 @@ fn error_with_its_status_beside_it() {
 fn error_as_an_object_of_that_kind() {
     check_error(
         r#"{"object":"error","message":"too many tokens","type":"BadRequestError","param":null,"code":400}"#,
-        &api("too many tokens", Some("400"), Some(400)),
+        &of_kind("BadRequestError", api("too many tokens", Some("400"), Some(400))),
     );
     check_error(
         r#"{"object":"error","message":"id too long","type":"invalid_call","param":"id","code":"3280","raw_status_code":400}"#,
-        &ApiError { param: Some("id".to_owned()), ..api("id too long", Some("3280"), Some(400)) },
+        &ApiError {
+            param: Some("id".to_owned()),
+            ..of_kind("invalid_call", api("id too long", Some("3280"), Some(400)))
+        },
     );
 }
 
@@ -109,7 +117,7 @@ fn error_as_an_object_of_that_kind() {
 fn error_in_an_array() {
     check_error(
         r#"[{"error":{"code":429,"message":"quota","status":"RESOURCE_EXHAUSTED"}}]"#,
-        &api("quota", Some("429"), Some(429)),
+        &of_kind("RESOURCE_EXHAUSTED", api("quota", Some("429"), Some(429))),
     );
 }
 
@@ -135,7 +143,7 @@ fn error_as_a_text() {
 fn error_in_the_body_itself() {
     check_error(
         r#"{"code":400,"message":"too hot","type":"Bad Request"}"#,
-        &api("too hot", Some("400"), Some(400)),
+        &of_kind("Bad Request", api("too hot", Some("400"), Some(400))),
     );
     check_error(r#"{"message":"Forbidden"}"#, &api("Forbidden", None, None));
 }
@@ -154,7 +162,10 @@ fn error_of_a_field_the_provider_does_not_know() {
         r#"{"error":{"message":"not supported: 'parallel_tool_calls'","type":"invalid_request_error","param":"parallel_tool_calls","code":"unsupported_parameter"}}"#,
         &ApiError {
             param: Some("parallel_tool_calls".to_owned()),
-            ..api("not supported: 'parallel_tool_calls'", Some("unsupported_parameter"), None)
+            ..of_kind(
+                "invalid_request_error",
+                api("not supported: 'parallel_tool_calls'", Some("unsupported_parameter"), None),
+            )
         },
     );
 }
@@ -165,7 +176,10 @@ fn error_of_a_call_the_provider_refused_keeps_what_the_model_wrote() {
         r#"{"error":{"message":"could not call a function","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"<function=f>{\"x\": tru"},"status_code":400}"#,
         &ApiError {
             failed_generation: Some(r#"<function=f>{"x": tru"#.to_owned()),
-            ..api("could not call a function", Some("tool_use_failed"), Some(400))
+            ..of_kind(
+                "invalid_request_error",
+                api("could not call a function", Some("tool_use_failed"), Some(400)),
+            )
         },
     );
 }
