@@ -1,6 +1,5 @@
 //! A coordinator that panics is rebuilt from its record.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +18,7 @@ use callsheet::{
 use futures_util::Stream;
 use tokio::time::{sleep, timeout};
 
-use crate::support::journal::{Asked, Does, rigged};
+use crate::support::journal::{Asked, Does, faults, rigged};
 use crate::support::{hanger, limits, outcomes, seconds, sleeper};
 
 fn id() -> SessionId {
@@ -38,34 +37,6 @@ fn options(model: Arc<dyn Model>) -> SessionOptions {
 
 async fn records(journal: &MemoryStore) -> Vec<Record> {
     journal.read(&id(), 0).await.expect("memory can be read")
-}
-
-/// Says what is wrong with a record: gaps, and calls and turns without exactly one end.
-fn faults(records: &[Record]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut calls: HashMap<(u64, u32), (u32, u32)> = HashMap::new();
-    let mut turns: HashMap<u64, (u32, u32)> = HashMap::new();
-    for (place, record) in (1..).zip(records) {
-        if record.seq != place {
-            faults.push(format!("event {} at place {place}", record.seq));
-        }
-        match &record.event {
-            Event::CallStarted { round, ordinal, .. } => {
-                calls.entry((*round, *ordinal)).or_default().0 += 1;
-            }
-            Event::CallEnded { round, ordinal, .. } => {
-                calls.entry((*round, *ordinal)).or_default().1 += 1;
-            }
-            Event::TurnStarted { turn, .. } => turns.entry(*turn).or_default().0 += 1,
-            Event::TurnEnded { turn, .. } => turns.entry(*turn).or_default().1 += 1,
-            _ => {}
-        }
-    }
-    let odd = calls.iter().filter(|(_, counts)| **counts != (1, 1));
-    faults.extend(odd.map(|(call, counts)| format!("call {call:?}: {counts:?}")));
-    let odd = turns.iter().filter(|(_, counts)| **counts != (1, 1));
-    faults.extend(odd.map(|(turn, counts)| format!("turn {turn}: {counts:?}")));
-    faults
 }
 
 fn crashed(asked: Result<Answer, Error>) -> FailedTurn {

@@ -17,6 +17,7 @@ mod deadlines;
 #[cfg(feature = "cli")]
 mod doctor;
 mod early_dispatch;
+mod early_in_trouble;
 mod events;
 mod failing_tools;
 mod fuzzed_streams;

@@ -1,5 +1,6 @@
 //! A journal that does as a test says.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use callsheet::conversation::{Batch, Record};
 use callsheet::store::{Error, Journal, MemoryStore, Pending};
-use callsheet::{Runtime, SessionId};
+use callsheet::{Event, Runtime, SessionId};
 use tokio::time::sleep;
 
 /// What the journal is asked for.
@@ -23,6 +24,11 @@ pub enum Asked<'a> {
 pub enum Does {
     AsAsked,
     AsAskedAfter(Duration),
+    /// Never answers, and keeps nothing.
+    Hangs,
+    /// Cannot be reached.
+    Fails,
+    /// Another has the session.
     Refuses,
     Panics,
     /// Keeps what it is given, and panics.
@@ -83,6 +89,8 @@ impl Rigged {
                 sleep(delay).await;
                 act(&inner).await
             })),
+            Does::Hangs => Pending::Later(Box::pin(std::future::pending())),
+            Does::Fails => Pending::ready(Err(Error::Unavailable { reason: "as planned".into() })),
             Does::Refuses => Pending::ready(Err(Error::Fenced { session: session.clone() })),
             Does::Panics => panic!("the journal panics"),
             Does::PanicsAfterwards => {
@@ -128,4 +136,33 @@ impl Journal for Rigged {
     fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>> {
         self.inner.remove(session)
     }
+}
+
+/// Says what is wrong with a record: gaps, and calls and turns without exactly one end. A call that
+/// was refused has none.
+pub fn faults(records: &[Record]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut calls: HashMap<(u64, u32, u32), (u32, u32)> = HashMap::new();
+    let mut turns: HashMap<u64, (u32, u32)> = HashMap::new();
+    for (place, record) in (1..).zip(records) {
+        if record.seq != place {
+            faults.push(format!("event {} at place {place}", record.seq));
+        }
+        match &record.event {
+            Event::CallStarted { round, reply_attempt, ordinal, .. } => {
+                calls.entry((*round, *reply_attempt, *ordinal)).or_default().0 += 1;
+            }
+            Event::CallEnded { round, reply_attempt, ordinal, .. } => {
+                calls.entry((*round, *reply_attempt, *ordinal)).or_default().1 += 1;
+            }
+            Event::TurnStarted { turn, .. } => turns.entry(*turn).or_default().0 += 1,
+            Event::TurnEnded { turn, .. } => turns.entry(*turn).or_default().1 += 1,
+            _ => {}
+        }
+    }
+    let odd = calls.iter().filter(|(_, counts)| **counts != (1, 1));
+    faults.extend(odd.map(|(call, counts)| format!("call {call:?}: {counts:?}")));
+    let odd = turns.iter().filter(|(_, counts)| **counts != (1, 1));
+    faults.extend(odd.map(|(turn, counts)| format!("turn {turn}: {counts:?}")));
+    faults
 }
