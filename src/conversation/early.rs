@@ -90,8 +90,8 @@ impl EarlyCalls {
     }
 }
 
-/// Why a call ends that is not what it seemed when it began.
-pub const CHANGED: &str = "its arguments changed while the model wrote on";
+/// The code of the problem of a call that ended because it is not what it seemed when it began.
+pub const CHANGED: &str = "call_changed";
 
 impl EarlyCall {
     fn is(&self, tool: &str, arguments: &str) -> bool {
@@ -102,7 +102,7 @@ impl EarlyCall {
     /// It ended because it was not what it seemed.
     fn has_changed(&self) -> bool {
         let problem = self.outcome.as_ref().and_then(|outcome| outcome.problem.as_ref());
-        problem.is_some_and(|problem| problem.message == CHANGED)
+        problem.is_some_and(|problem| problem.code == CHANGED)
     }
 }
 
@@ -413,8 +413,10 @@ mod tests {
     fn what_changed_in_an_earlier_try_is_begun_again_unless_it_must_not_run_twice() {
         let args = r#"{"a":1}"#;
         let mut begun = early(&[(at(1, 0), "closed", args), (at(1, 1), "sealed", args)]);
+        let mut changed = Outcome::failed(OutcomeKind::Cancelled, "it is another");
+        changed.set_code(CHANGED);
         for place in [at(1, 0), at(1, 1)] {
-            begun.end(place, &Outcome::failed(OutcomeKind::Cancelled, CHANGED));
+            begun.end(place, &changed);
         }
         let decide = |name| decide(name, args, Certainty::Sealed, &Limits::default(), &begun);
         assert!(matches!(decide("closed"), Readiness::Begins { .. }));
@@ -423,6 +425,15 @@ mod tests {
         let calls = recognized(&[("closed", args), ("sealed", args)], &begun, false);
         let begun: Vec<_> = calls.iter().map(|call| call.begun).collect();
         assert_eq!(begun, [None, Some(at(1, 1))]);
+    }
+
+    #[test]
+    fn a_call_that_somebody_cancelled_has_not_changed_whatever_is_said_of_it() {
+        let args = r#"{"a":1}"#;
+        let mut begun = early(&[(at(1, 0), "closed", args)]);
+        begun.end(at(1, 0), &Outcome::failed(OutcomeKind::Cancelled, CHANGED));
+        let decided = decide("closed", args, Certainty::Sealed, &Limits::default(), &begun);
+        assert_eq!(decided, Readiness::HasBegun(Claim { by: at(2, 0), of: at(1, 0) }));
     }
 
     fn recognized(calls: &[(&str, &str)], early: &EarlyCalls, filter: bool) -> Vec<AskedCall> {

@@ -119,6 +119,13 @@ impl Outcome {
         }
     }
 
+    /// Gives the problem, if there is one, a `code` of its own.
+    pub fn set_code(&mut self, code: &'static str) {
+        if let Some(problem) = &mut self.problem {
+            problem.code = code.into();
+        }
+    }
+
     /// A call that had begun was broken off as `kind` says, because of `message`. The model is told
     /// in plain words when the call may have taken effect, so that it does not simply ask again.
     pub fn broken_off(kind: OutcomeKind, message: &str, effects: Effects, began: bool) -> Self {

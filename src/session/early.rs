@@ -36,7 +36,11 @@ impl Coordinator {
         let place = Place { reply_attempt: turn.attempt, ordinal };
         if self.state.early().is_some() && self.state.is_unanswered(place) {
             turn.flight.give_up(place);
-            let end = self.end_of_early(place, CHANGED);
+            let message = "its arguments changed while the model wrote on";
+            let mut end = self.end_of_early(place, message);
+            if let Event::CallEnded { outcome, .. } = &mut end {
+                outcome.set_code(CHANGED);
+            }
             self.record(vec![end]);
         }
     }

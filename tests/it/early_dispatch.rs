@@ -259,6 +259,8 @@ fn a_call_that_goes_on_after_its_brace_is_stopped_and_refused() {
         assert_eq!(begun.lock().unwrap().len(), 2, "and it is not run again");
         let [discarded] = &*round.discarded else { panic!("{round:?}") };
         assert_eq!(discarded.outcome, Some(OutcomeKind::Cancelled));
+        let code = discarded.error.as_ref().map(|problem| &*problem.code);
+        assert_eq!(code, Some("call_changed"), "the next try of the reply goes by it");
         assert_eq!(discarded.ran, seconds(2), "it stopped when it was contradicted");
         assert!(stage.told()[0].contains("changed after"), "{:?}", stage.told());
         assert_eq!(round.clock, seconds(4), "nobody waits for it");
