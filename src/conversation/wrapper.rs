@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{AskedCall, Catalogue, Outcome, OutcomeKind};
-use crate::wire::{Arguments, Call, Extra, WRAPPERS};
+use crate::wire::{Arguments, Call, Extra, MAX_CALLS, WRAPPERS};
 
 /// A call that is to be judged: one of the reply, or one from within a wrapper.
 pub(super) struct Unwrapped {
@@ -40,7 +40,8 @@ pub(super) fn is_wrapper(name: &str, catalogue: &dyn Catalogue) -> bool {
 }
 
 /// The `calls` of a reply, with the uses of each wrapper in its place. A wrapper that cannot be read,
-/// or has no uses, stays, and is refused; so is one within another.
+/// or has no uses, stays, and is refused; so is one within another, and one with more uses than a
+/// reply may hold calls, those of the other wrappers included.
 ///
 /// The uses have ids that no other call of the reply has: the wrapper's, a dot and a number.
 pub(super) fn unwrapped(calls: Vec<Call>, catalogue: &dyn Catalogue) -> Vec<Unwrapped> {
@@ -49,6 +50,7 @@ pub(super) fn unwrapped(calls: Vec<Call>, catalogue: &dyn Catalogue) -> Vec<Unwr
     if !calls.iter().any(|call| is_wrapper(&call.name)) {
         return calls.into_iter().map(whole).collect();
     }
+    let mut room = MAX_CALLS.saturating_sub(calls.len());
     let mut taken: HashSet<Arc<str>> = calls.iter().map(|call| Arc::clone(&call.id)).collect();
     let mut all = Vec::new();
     for call in calls {
@@ -56,7 +58,11 @@ pub(super) fn unwrapped(calls: Vec<Call>, catalogue: &dyn Catalogue) -> Vec<Unwr
         match uses {
             None => all.push(whole(call)),
             Some(Err(outcome)) => all.push(Unwrapped { refused: Some(outcome), ..whole(call) }),
+            Some(Ok(uses)) if uses.len() > room + 1 => {
+                all.push(Unwrapped { refused: Some(too_many()), ..whole(call) });
+            }
             Some(Ok(uses)) => {
+                room -= uses.len() - 1; // There is at least one.
                 let mut numbers = 1u32..;
                 for one in uses {
                     let ids = numbers.by_ref().map(|number| format!("{}.{number}", call.id).into());
@@ -86,6 +92,11 @@ fn uses(arguments: &str) -> Result<Vec<Use>, Outcome> {
         Ok(Wrapper { tool_uses }) => Ok(tool_uses),
         Err(error) => Err(bad(&error.to_string())),
     }
+}
+
+fn too_many() -> Outcome {
+    let message = format!("a reply may hold {MAX_CALLS} calls at most; none of these was run");
+    Outcome::failed(OutcomeKind::Denied, message)
 }
 
 fn nested() -> Outcome {
@@ -250,6 +261,37 @@ mod tests {
         }
         let expected = [format!("a {} [1] bad_arguments", WRAPPERS[0])];
         assert_eq!(planned(vec![call("a", WRAPPERS[0], "[1]")], &Tools(&[])), expected);
+    }
+
+    /// A wrapper with so many uses, all of the tool `t`.
+    fn many(id: &str, uses: usize) -> Call {
+        let uses = vec![r#"{"recipient_name":"t"}"#; uses].join(",");
+        call(id, WRAPPERS[0], &format!(r#"{{"tool_uses":[{uses}]}}"#))
+    }
+
+    #[test]
+    fn d30_a_wrapper_holds_no_more_calls_than_a_reply_may() {
+        let planned = |calls| plan(calls, &Tools(&[]), &Limits::default(), 1);
+        assert_eq!(planned(vec![many("a", MAX_CALLS)]).len(), MAX_CALLS);
+        let asked = planned(vec![many("a", MAX_CALLS + 1)]);
+        let [one] = &asked[..] else { panic!("{} calls", asked.len()) };
+        assert_eq!((&*one.id, &one.part_of), ("a", &None));
+        assert_eq!(one.refused.as_ref().map(|outcome| outcome.kind), Some(OutcomeKind::Denied));
+    }
+
+    #[test]
+    fn d30_the_uses_of_all_wrappers_count_together() {
+        let calls = vec![
+            many("a", MAX_CALLS - 6),
+            call("b", "t", "{}"),
+            many("c", 5),
+            many("d", 3),
+            call("e", "t", "{}"),
+        ];
+        let asked = plan(calls, &Tools(&[]), &Limits::default(), 1);
+        assert_eq!(asked.len(), MAX_CALLS);
+        let last: Vec<_> = asked.iter().rev().take(5).map(|call| &*call.id).collect();
+        assert_eq!(last, ["e", "d.3", "d.2", "d.1", "c"], "the second one is too many");
     }
 
     fn some_arguments() -> impl Strategy<Value = String> {

@@ -139,6 +139,17 @@ fn d30_the_calls_in_a_wrapper_count_among_those_of_the_reply() {
 }
 
 #[test]
+fn d30_a_wrapper_with_more_calls_than_a_reply_may_hold_is_answered_and_runs_none() {
+    testing::run(async {
+        let calls = reply().call(WRAPPER, &naps(&[1; 10_001])).call("sleep", r#"{"s": 1}"#);
+        let stage = stage([calls, reply().text("done")], [sleeper()]);
+        let answer = stage.ask().await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["denied", "ok"]);
+        assert!(stage.told()[0].contains("10000 calls at most"), "{:?}", stage.told());
+    });
+}
+
+#[test]
 fn d30_in_sequence_the_calls_in_a_wrapper_run_one_after_another() {
     testing::run(async {
         let calls = reply().call(WRAPPER, &naps(&[1, 2])).call("sleep", r#"{"s": 3}"#);
