@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use callsheet::conversation::{AskedCall, CallTimes, TurnEnd};
+use callsheet::conversation::{AskedCall, CallTimes, Place, TurnEnd};
 use callsheet::{Event, Mode, Outcome, OutcomeKind, Record};
 
 use super::behaviour::Behaviour;
+use super::world::SESSION;
 
 /// What is said of a try that was broken off by a limit of its own.
 pub const BROKEN_OFF_BY_A_TRY: [&str; 2] =
@@ -26,24 +27,45 @@ pub struct Ledger {
 pub struct Turn {
     pub began_at: u64,
     pub ended: Option<(u64, TurnEnd)>,
+    /// The tries of its replies.
+    pub asks: Vec<Ask>,
     pub rounds: Vec<Round>,
 }
 
-/// A reply with calls and what became of them.
+/// A model was asked for a reply.
+#[derive(Debug)]
+pub struct Ask {
+    pub round: u64,
+    pub attempt: u32,
+    pub at: u64,
+    /// Its configured name, where it is not the first.
+    pub model: Option<Arc<str>>,
+    /// Absent if its turn ended before.
+    pub ended_at: Option<u64>,
+    /// If it came to nothing, the code of the failure and the rest after it.
+    pub failed: Option<(String, u64)>,
+}
+
+/// A reply with calls, or one before whose end calls began, and what became of them.
 #[derive(Debug)]
 pub struct Round {
     pub number: u64,
     pub mode: Mode,
     pub asked_at: u64,
-    pub replied_at: u64,
+    /// Absent if no try of the reply came to its end.
+    pub replied_at: Option<u64>,
     pub ended_at: Option<u64>,
+    /// Those that the reply asks for.
     pub calls: Vec<Call>,
+    /// Those that began before, and that it does not ask for.
+    pub discarded: Vec<Call>,
 }
 
 #[derive(Debug)]
 pub struct Call {
     pub round: u64,
-    pub ordinal: u32,
+    /// What its key says besides.
+    pub place: Place,
     pub asked: AskedCall,
     pub behaviour: Behaviour,
     pub started_at: Vec<u64>,
@@ -120,42 +142,74 @@ impl Ledger {
             Event::ReasoningStreamed { .. } => {}
             Event::TurnStarted { .. } => {
                 let is_free = self.turns.last().is_none_or(|turn| turn.ended.is_some());
-                self.turns.push(Turn { began_at: at, ended: None, rounds: Vec::new() });
+                let (asks, rounds) = Default::default();
+                self.turns.push(Turn { began_at: at, ended: None, asks, rounds });
                 return is_free.then_some(());
             }
-            Event::ModelAsked { .. } => {
-                self.end_round(at)?;
-                *asked_at = at;
+            Event::ModelAsked { round, attempt, model } => {
+                if *attempt == 1 {
+                    self.end_round(at)?;
+                    *asked_at = at;
+                }
+                let (round, attempt, model) = (*round, *attempt, model.clone());
+                let ask = Ask { round, attempt, at, model, ended_at: None, failed: None };
+                self.open_turn()?.asks.push(ask);
             }
-            Event::Replied { round, calls, mode, .. } if !calls.is_empty() => {
-                let calls = calls.iter().zip(0..).map(|(call, ordinal)| Call {
-                    round: *round,
-                    ordinal,
-                    asked: call.clone(),
-                    behaviour: Behaviour::read(&call.tool, &call.arguments),
-                    started_at: Vec::new(),
-                    retries: Vec::new(),
-                    ends: Vec::new(),
-                    progress: Vec::new(),
-                });
-                let (number, mode, calls) = (*round, *mode, calls.collect());
-                let (asked_at, replied_at) = (*asked_at, at);
-                let round = Round { number, mode, asked_at, replied_at, ended_at: None, calls };
-                self.open_turn()?.rounds.push(round);
+            Event::ModelFailed { error, retry_in_us, .. } => {
+                let ask = self.end_ask(at)?;
+                ask.failed = Some((error.code.to_string(), *retry_in_us));
             }
-            Event::Replied { .. } => {}
-            Event::CallStarted { round, ordinal, .. } => {
-                let call = self.call(*round, *ordinal)?;
+            Event::Replied { round, attempt, calls, mode, .. } => {
+                self.end_ask(at)?;
+                let begun = self.open_round().filter(|open| open.number == *round);
+                if begun.is_none() && !calls.is_empty() {
+                    self.begin_round(*round, *asked_at)?;
+                }
+                let Some(open) = self.open_round() else { return Some(()) };
+                (open.replied_at, open.mode) = (Some(at), *mode);
+                for (call, ordinal) in calls.iter().zip(0..) {
+                    let own = Place { reply_attempt: *attempt, ordinal };
+                    let asked_for = match call.begun {
+                        Some(place) => {
+                            let begun = open.discarded.iter().position(|it| it.place == place)?;
+                            Call { asked: call.clone(), ..open.discarded.remove(begun) }
+                        }
+                        None => Call::new(*round, own, call.clone()),
+                    };
+                    open.calls.push(asked_for);
+                }
+            }
+            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                if let Some(arguments) = arguments {
+                    let begun = self.open_round().filter(|open| open.number == *round);
+                    if begun.is_none() {
+                        self.begin_round(*round, *asked_at)?;
+                    }
+                    let asked = AskedCall {
+                        id: Arc::clone(id),
+                        tool: Arc::clone(tool),
+                        arguments: Arc::clone(arguments),
+                        refused: None,
+                        begun: Some(place),
+                        part_of: None,
+                    };
+                    let open = self.open_round().filter(|open| open.replied_at.is_none())?;
+                    open.discarded.push(Call::new(*round, place, asked)); // Until the reply says else.
+                }
+                let call = self.call(*round, place)?;
                 call.started_at.push(at);
                 return call.ends.is_empty().then_some(());
             }
-            Event::CallProgressed { round, ordinal, message, .. } => {
-                let call = self.call(*round, *ordinal)?;
+            Event::CallProgressed { round, reply_attempt, ordinal, message, .. } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                let call = self.call(*round, place)?;
                 call.progress.push(message.clone());
                 return (call.ends.is_empty() && !call.started_at.is_empty()).then_some(());
             }
-            Event::CallEnded { round, ordinal, outcome, times, id, .. } => {
-                let call = self.call(*round, *ordinal)?;
+            Event::CallEnded { round, reply_attempt, ordinal, outcome, times, id, .. } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                let call = self.call(*round, place)?;
                 call.ends.push(End { at, outcome: outcome.clone(), times: *times });
                 return (call.asked.id == *id).then_some(());
             }
@@ -165,12 +219,22 @@ impl Ledger {
                 let place = self.losses.len();
                 self.losses.push(Loss { place, tool, failed_at: at, back_at, what });
             }
-            Event::CallQueued { round, ordinal, .. } => {
-                let call = self.call(*round, *ordinal)?;
+            Event::CallQueued { round, reply_attempt, ordinal, .. } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                let call = self.call(*round, place)?;
                 return call.ends.is_empty().then_some(());
             }
-            Event::CallRetried { round, ordinal, attempt, cause, backoff_us, .. } => {
-                let call = self.call(*round, *ordinal)?;
+            Event::CallRetried {
+                round,
+                reply_attempt,
+                ordinal,
+                attempt,
+                cause,
+                backoff_us,
+                ..
+            } => {
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                let call = self.call(*round, place)?;
                 let (number, cause, rest) = (*attempt, cause.clone(), *backoff_us);
                 call.retries.push(Retry { number, at, cause, rest });
                 return call.ends.is_empty().then_some(());
@@ -207,10 +271,29 @@ impl Ledger {
         Some(())
     }
 
+    /// The try of the reply that is under way ends.
+    fn end_ask(&mut self, at: u64) -> Option<&mut Ask> {
+        let ask = self.open_turn()?.asks.last_mut().filter(|ask| ask.ended_at.is_none())?;
+        ask.ended_at = Some(at);
+        Some(ask)
+    }
+
+    fn open_round(&mut self) -> Option<&mut Round> {
+        self.open_turn()?.rounds.last_mut().filter(|open| open.ended_at.is_none())
+    }
+
+    fn begin_round(&mut self, number: u64, asked_at: u64) -> Option<()> {
+        let (mode, calls, discarded) = Default::default();
+        let (replied_at, ended_at) = (None, None);
+        let round = Round { number, mode, asked_at, replied_at, ended_at, calls, discarded };
+        self.open_turn()?.rounds.push(round);
+        Some(())
+    }
+
     /// A call of the round that is under way.
-    fn call(&mut self, round: u64, ordinal: u32) -> Option<&mut Call> {
-        let open = self.open_turn()?.rounds.last_mut().filter(|open| open.ended_at.is_none());
-        open.filter(|open| open.number == round)?.calls.get_mut(ordinal as usize)
+    fn call(&mut self, round: u64, place: Place) -> Option<&mut Call> {
+        let open = self.open_round().filter(|open| open.number == round)?;
+        open.calls.iter_mut().chain(&mut open.discarded).find(|call| call.place == place)
     }
 
     /// All rounds, with their turns.
@@ -220,7 +303,7 @@ impl Ledger {
 
     /// All calls.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.rounds().flat_map(|(_, round)| &round.calls)
+        self.rounds().flat_map(|(_, round)| round.begun())
     }
 
     /// The losses of the worker of `tool`, in order.
@@ -232,7 +315,31 @@ impl Ledger {
     }
 }
 
+impl Round {
+    /// Its calls, and those that the reply does not ask for.
+    pub fn begun(&self) -> impl Iterator<Item = &Call> {
+        self.calls.iter().chain(&self.discarded)
+    }
+}
+
 impl Call {
+    fn new(round: u64, place: Place, asked: AskedCall) -> Self {
+        let behaviour = Behaviour::read(&asked.tool, &asked.arguments);
+        let (started_at, retries, ends, progress) = Default::default();
+        Self { round, place, asked, behaviour, started_at, retries, ends, progress }
+    }
+
+    /// As its tool saw it.
+    pub fn key(&self) -> String {
+        let Self { round, place: Place { reply_attempt, ordinal }, .. } = self;
+        format!("{SESSION}/{round}/{reply_attempt}/{ordinal}")
+    }
+
+    /// It began before its reply had ended.
+    pub fn is_early(&self) -> bool {
+        self.asked.begun.is_some()
+    }
+
     /// How it ended, once that is sure to have happened once.
     pub fn end(&self) -> Option<&End> {
         self.ends.first()
@@ -240,8 +347,8 @@ impl Call {
 
     /// The name of the call in a finding.
     pub fn name(&self) -> String {
-        let Self { round, ordinal, behaviour, asked, .. } = self;
-        format!("call {round}/{ordinal} of `{}` ({behaviour:?})", asked.tool)
+        let Self { behaviour, asked, .. } = self;
+        format!("call {} of `{}` ({behaviour:?})", self.key(), asked.tool)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Random sessions through the real actors, on the paused clock: what the runtime promises holds of
 //! each of them, or the seed is shown. The same seed is the same session for ever. Of every two
 //! sessions one is calm, and one troubled: its tools are withdrawn, its calls are tried again, wait
-//! for their turn and come with arguments that crash.
+//! for their turn and come with arguments that crash. Of every three of each kind one is streamed: its
+//! calls begin while the model writes, and its replies break off, fail, and are asked for again.
 //!
 //! `CALLSHEET_SIM_SEED=7` runs that session alone, `CALLSHEET_SIM_SESSIONS=10000` as many as that,
 //! and both together as many from that one on.
@@ -16,10 +17,11 @@ mod world;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use callsheet::OutcomeKind;
 use callsheet::testing::Sabotage;
 
 use crate::support::seeds::{self, Course, silence_scripted_panics};
-use ledger::{Becomes, End, Ledger, Loss};
+use ledger::{Becomes, Call, End, Ledger, Loss, Round};
 use oracle::Promise;
 use scenario::Scenario;
 use world::Run;
@@ -41,6 +43,7 @@ const COURSE: Course<Promise> = Course {
 /// What was simulated so far.
 static ROUNDS: AtomicU64 = AtomicU64::new(0);
 static CALLS: AtomicU64 = AtomicU64::new(0);
+static EARLY: AtomicU64 = AtomicU64::new(0);
 
 /// Runs the session of `seed` twice, and says which promises it broke.
 fn try_out(seed: u64) -> Vec<Violation> {
@@ -53,6 +56,8 @@ fn try_out(seed: u64) -> Vec<Violation> {
     ROUNDS.fetch_add(rounds().count() as u64, Ordering::Relaxed);
     let calls: usize = rounds().map(|round| round.calls.len()).sum();
     CALLS.fetch_add(calls as u64, Ordering::Relaxed);
+    let begun = rounds().flat_map(|round| round.calls.iter().chain(&round.discarded));
+    EARLY.fetch_add(begun.filter(|call| call.early).count() as u64, Ordering::Relaxed);
     let mut found = oracle::judge(&scenario, &first);
     found.extend(oracle::compare(&first, &second));
     found
@@ -62,9 +67,10 @@ fn try_out(seed: u64) -> Vec<Violation> {
 fn every_promise_holds_in_every_session() {
     let seeds = COURSE.seeds(SESSIONS);
     COURSE.run(seeds.clone());
-    let [rounds, calls] = [&ROUNDS, &CALLS].map(|count| count.load(Ordering::Relaxed));
+    let counts = [&ROUNDS, &CALLS, &EARLY];
+    let [rounds, calls, early] = counts.map(|count| count.load(Ordering::Relaxed));
     let all = seeds.end - seeds.start;
-    println!("{all} sessions, {rounds} rounds, {calls} calls, each run twice");
+    println!("{all} sessions, {rounds} rounds, {calls} calls, {early} early, each run twice");
 }
 
 /// What sessions came to, counted under what a test calls it.
@@ -91,6 +97,15 @@ impl Tally {
                 self.take_in_end(end);
             }
         }
+        ledger.rounds().for_each(|(_, round)| self.take_in_early(round));
+        for ask in ledger.turns.iter().flat_map(|turn| &turn.asks) {
+            if ask.failed.is_some() {
+                self.count("a reply that is asked for again");
+            }
+            if ask.model.is_some() {
+                self.count("a reply of the second model");
+            }
+        }
         ledger.losses.iter().for_each(|loss| self.take_in_loss(&ledger, loss));
         ledger.closings.iter().for_each(|_| self.count("a probe that closed a circuit"));
     }
@@ -108,6 +123,29 @@ impl Tally {
             ("too long a try", says("within the time limit of one try")),
         ];
         facts.iter().filter(|(_, holds)| *holds).for_each(|(what, _)| self.count(*what));
+    }
+
+    fn take_in_early(&mut self, round: &Round) {
+        let attempt = |call: &&Call| call.place.reply_attempt;
+        let last =
+            round.calls.iter().filter(|call| !call.is_early()).map(|call| attempt(&call)).max();
+        for call in round.begun().filter(|call| call.is_early()) {
+            self.count("early");
+            let effects = ["put", "pay"].contains(&&*call.asked.tool);
+            let end = call.end().map(|end| end.outcome.kind);
+            let facts = [
+                ("early with effects", effects),
+                ("early: panicked", end == Some(OutcomeKind::Panicked)),
+                ("early: timed_out", end == Some(OutcomeKind::TimedOut)),
+                ("early: unavailable", end == Some(OutcomeKind::Unavailable)),
+                ("early of an earlier try", last.is_some_and(|last| attempt(&call) < last)),
+            ];
+            facts.iter().filter(|(_, holds)| *holds).for_each(|(what, _)| self.count(*what));
+        }
+        for call in &round.discarded {
+            let is_stopped = call.end().is_some_and(|end| Some(end.at) == round.replied_at);
+            self.count(if is_stopped { "stopped by the reply" } else { "discarded" });
+        }
     }
 
     fn take_in_loss(&mut self, ledger: &Ledger, loss: &Loss) {
@@ -166,6 +204,16 @@ fn sessions_come_to_every_kind_of_end() {
         ("unavailable: circuit", 50),
         ("unavailable: probe", 5),
         ("unavailable: poison", 5),
+        ("early", 250),
+        ("early with effects", 80),
+        ("early of an earlier try", 50),
+        ("early: panicked", 30),
+        ("early: timed_out", 60),
+        ("early: unavailable", 20),
+        ("discarded", 40),
+        ("stopped by the reply", 8),
+        ("a reply that is asked for again", 50),
+        ("a reply of the second model", 20),
     ] {
         let count = tally.0.get(what).copied().unwrap_or_default();
         assert!(count >= at_least, "{what}: {count} of at least {at_least}");
@@ -200,4 +248,24 @@ fn permits_that_are_kept_are_found_out() {
 #[test]
 fn a_circuit_that_never_closes_is_found_out() {
     println!("{}", COURSE.found_out(Sabotage::CircuitNeverCloses, Promise::WhatFailsIsReplaced));
+}
+
+#[test]
+fn effects_that_begin_early_are_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::EffectsBeginEarly, Promise::EarlyButSound));
+}
+
+#[test]
+fn a_try_that_runs_again_what_the_last_one_began_is_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::TwinsForgotten, Promise::NothingIsLostOrRunAgain));
+}
+
+#[test]
+fn a_key_that_is_used_again_is_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::BegunForgotten, Promise::OneCallOneAnswer));
+}
+
+#[test]
+fn discarded_calls_that_never_end_are_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::DiscardedForgotten, Promise::OneCallOneAnswer));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callsheet::supervision::{Backoff, RestartLimits};
-use callsheet::{Effects, Limits, Mode};
+use callsheet::{Effects, Limits, Mode, ModelRetries};
 
 use super::behaviour::{Behaviour, Fault, UNKNOWN_TOOL};
 use crate::support::dice::Dice;
@@ -16,6 +16,9 @@ pub struct Scenario {
     /// So many calls of the session at a time.
     pub max_concurrency: Option<usize>,
     pub supervision: RestartLimits,
+    pub model_retries: ModelRetries,
+    /// Where the first model fails for good, another one is asked.
+    pub has_fallback: bool,
     pub turns: Vec<TurnPlan>,
 }
 
@@ -33,11 +36,13 @@ pub struct ToolPlan {
     pub max_queue: Option<usize>,
     /// So many times it cannot be made, before it can.
     pub failed_makes: u32,
+    /// Whether it says itself if its calls begin before their reply has ended.
+    pub early: Option<bool>,
 }
 
 #[derive(Clone, Debug)]
 pub struct TurnPlan {
-    /// The last one has no calls, unless the turn is to fail.
+    /// What the models say, try after try. The last one has no calls, unless the turn is to fail.
     pub replies: Vec<ReplyPlan>,
     /// In the order of time.
     pub meddling: Vec<Meddling>,
@@ -47,14 +52,29 @@ pub struct TurnPlan {
 pub struct ReplyPlan {
     pub delay: Duration,
     pub says: Says,
+    /// Set if it is streamed.
+    pub pace: Option<Pace>,
+}
+
+/// How calls are streamed: two chunks for each, and one that ends the reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Before each chunk.
+    pub pause: Duration,
+    /// The model's closing braces cannot be trusted.
+    pub doubtful: bool,
+    /// The reply breaks off after so many chunks.
+    pub broken_off_after: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Says {
     Calls(Vec<CallPlan>),
     Text,
-    /// The model's request fails.
+    /// The model's request fails, in a way that may pass.
     Failure,
+    /// The model refuses, for good.
+    Refusal,
     /// The model never answers.
     Silence,
 }
@@ -89,12 +109,17 @@ const TOOLS: [(&str, Effects); 4] = [
 
 impl Scenario {
     /// The session of `seed`: of every two seeds one is calm, its workers are always rebuilt and its
-    /// calls are tried once; one is troubled.
+    /// calls are tried once; one is troubled. Of every three of each kind one is streamed.
     pub fn new(seed: u64) -> Self {
-        match seed % 2 {
-            0 => Self::calm(&mut Dice::new(seed)),
-            _ => Self::troubled(&mut Dice::new(seed)),
+        let dice = &mut Dice::new(seed);
+        let mut scenario = match seed % 2 {
+            0 => Self::calm(dice),
+            _ => Self::troubled(dice),
+        };
+        if seed / 2 % 3 == 1 {
+            scenario.stream(dice);
         }
+        scenario
     }
 
     /// The tool `name`.
@@ -124,8 +149,35 @@ impl Scenario {
             backoff,
             ..RestartLimits::default()
         };
-        let (tools, max_concurrency) = (tools.into(), None);
-        Self { tools, limits, max_concurrency, supervision, turns }
+        Self {
+            tools: tools.into(),
+            limits,
+            max_concurrency: None,
+            supervision,
+            model_retries: ModelRetries::none(),
+            has_fallback: false,
+            turns,
+        }
+    }
+
+    /// Has replies streamed, so that calls begin while they are written, and some of them break off or
+    /// fail before, and are asked for again.
+    fn stream(&mut self, dice: &mut Dice) {
+        self.limits.early_dispatch = dice.percent(95);
+        let min = millis(dice, 10, 100);
+        let backoff = Backoff { min, max: min + millis(dice, 0, 200) };
+        self.model_retries = ModelRetries { retries: dice.one_of(&[0, 1, 2, 2, 3]), backoff };
+        self.has_fallback = dice.percent(40);
+        for tool in &mut self.tools {
+            tool.early = match tool.effects {
+                Effects::None => dice.percent(10).then(|| dice.percent(50)),
+                Effects::Idempotent | Effects::Once => dice.percent(50).then_some(true),
+            };
+        }
+        for turn in &mut self.turns {
+            let replies = std::mem::take(&mut turn.replies).into_iter();
+            turn.replies = replies.flat_map(|reply| reply.streamed(dice)).collect();
+        }
     }
 
     fn troubled(dice: &mut Dice) -> Self {
@@ -181,7 +233,7 @@ impl TurnPlan {
             _ => Says::Text,
         };
         let longest = if again.is_empty() { 400 } else { 1_500 }; // Cool-downs pass meanwhile.
-        let reply = |says| ReplyPlan { delay: millis(dice, 0, longest), says };
+        let reply = |says| ReplyPlan { delay: millis(dice, 0, longest), says, pace: None };
         let replies = says.into_iter().chain([last]).map(reply).collect();
         let mut meddling: Vec<_> = (0..dice.between(0, 4))
             .map(|_| Meddling { after: millis(dice, 0, 6_000), what: Meddle::AskForStatus })
@@ -193,6 +245,78 @@ impl TurnPlan {
         meddling.sort_by_key(|meddling| meddling.after);
         Self { replies, meddling }
     }
+}
+
+impl ReplyPlan {
+    /// The tries that it takes: those that come to nothing, and it, streamed.
+    fn streamed(mut self, dice: &mut Dice) -> Vec<Self> {
+        let Says::Calls(calls) = &self.says else { return vec![self] };
+        let mut tries = Vec::new();
+        while dice.percent(35) && tries.len() < 4 {
+            let (delay, mut says) = (millis(dice, 0, 300), Says::Calls(varied(dice, calls)));
+            let calls = calls.len() as u64;
+            let at_least = if dice.percent(80) { calls } else { 0 };
+            let chunks = dice.between(at_least, 2 * calls) as usize;
+            let mut pace = Some(Pace::new(dice, Some(chunks)));
+            if dice.percent(20) {
+                pace = None;
+                says = if dice.percent(70) { Says::Failure } else { Says::Refusal };
+            }
+            tries.push(Self { delay, says, pace });
+        }
+        self.pace = dice.percent(85).then(|| Pace::new(dice, None));
+        tries.push(self);
+        tries
+    }
+
+    /// The model will not say anything else if it is asked again.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.says, Says::Refusal)
+    }
+
+    /// It comes to nothing.
+    pub fn fails(&self) -> bool {
+        let is_broken_off = self.pace.is_some_and(|pace| pace.broken_off_after.is_some());
+        is_broken_off || matches!(self.says, Says::Failure | Says::Refusal)
+    }
+
+    /// How long it takes to say what it says; `None` if it never ends.
+    pub fn takes(&self) -> Option<Duration> {
+        let chunks = match &self.says {
+            Says::Silence => return None,
+            Says::Calls(calls) => 2 * calls.len() + 1,
+            Says::Text | Says::Failure | Says::Refusal => 0,
+        };
+        let writes = |Pace { pause, broken_off_after, .. }: Pace| {
+            pause * broken_off_after.map_or(chunks, |after| chunks.min(after)) as u32
+        };
+        Some(self.delay + self.pace.map_or(Duration::ZERO, writes))
+    }
+}
+
+impl Pace {
+    fn new(dice: &mut Dice, broken_off_after: Option<usize>) -> Self {
+        let (pause, doubtful) = (millis(dice, 0, 80), dice.percent(30));
+        Self { pause, doubtful, broken_off_after }
+    }
+}
+
+/// What another try of a reply asks for: much the same.
+fn varied(dice: &mut Dice, calls: &[CallPlan]) -> Vec<CallPlan> {
+    let mut varied: Vec<_> = calls.to_vec();
+    let place = |dice: &mut Dice| dice.between(0, calls.len() as u64 - 1) as usize;
+    if dice.percent(30) {
+        let (one, other) = (place(dice), place(dice));
+        varied.swap(one, other);
+    }
+    for _ in 0..dice.between(0, 3) {
+        let place = place(dice);
+        varied[place] = match dice.percent(50) {
+            true => CallPlan::of(dice, "look", Behaviour::Succeed { ms: 1_500 }),
+            false => CallPlan::new(dice),
+        };
+    }
+    varied
 }
 
 fn calls(dice: &mut Dice, again: &[CallPlan]) -> Says {

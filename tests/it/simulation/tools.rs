@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use callsheet::session::Clock;
 use callsheet::tools::{self, Tool, ToolFuture};
-use callsheet::{CallContext, CallKey, ToolSet, ToolType};
+use callsheet::{CallContext, ToolSet, ToolType};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
@@ -35,8 +35,6 @@ pub struct FailedMake {
 /// A try of a call that a tool was given. Times as in the record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {
-    pub round: u64,
-    pub ordinal: u32,
     pub key: String,
     /// Which try of the call it says it is.
     pub number: u32,
@@ -77,10 +75,9 @@ impl Witness {
 
     fn see(self: &Arc<Self>, context: &CallContext) -> Seen {
         let mut sightings = self.locked();
-        let CallKey { round, ordinal, .. } = *context.key();
         let (key, number) = (context.key().to_string(), context.attempt());
         let began_at = self.clock.micros_at(Instant::now());
-        sightings.push(Sighting { round, ordinal, key, number, began_at, gone_at: None });
+        sightings.push(Sighting { key, number, began_at, gone_at: None });
         Seen { witness: Arc::clone(self), place: sightings.len() - 1 }
     }
 
@@ -136,6 +133,7 @@ impl ToolPlan {
         let tool = set(tool, self.silence_limit, ToolType::silence_limit);
         let tool = set(tool, self.max_concurrency, ToolType::max_concurrency);
         let tool = set(tool, self.max_queue, ToolType::max_queue);
+        let tool = set(tool, self.early, ToolType::early);
         let tool = tool.retries(self.retries);
         if self.exclusive { tool.exclusive() } else { tool }
     }
@@ -181,17 +179,17 @@ impl Drop for Work {
 }
 
 /// What an answer to the call says.
-pub fn answer(round: u64, ordinal: u32) -> String {
-    format!("answer to {round}/{ordinal}")
+pub fn answer(key: &str) -> String {
+    format!("answer to {key}")
 }
 
 /// What a failed call says.
-pub fn failure(round: u64, ordinal: u32) -> String {
-    format!("no luck with {round}/{ordinal}")
+pub fn failure(key: &str) -> String {
+    format!("no luck with {key}")
 }
 
 async fn act(behaviour: Behaviour, context: CallContext) -> Result<String, tools::Error> {
-    let CallKey { round, ordinal, .. } = *context.key();
+    let key = context.key().to_string();
     match behaviour {
         Behaviour::Succeed { ms } | Behaviour::PanicInDrop { ms } => rest(ms).await,
         Behaviour::Report { ms, steps } => {
@@ -202,7 +200,7 @@ async fn act(behaviour: Behaviour, context: CallContext) -> Result<String, tools
         }
         Behaviour::Fail { ms } => {
             rest(ms).await;
-            return Err(tools::Error::new(failure(round, ordinal)));
+            return Err(tools::Error::new(failure(&key)));
         }
         Behaviour::PanicAtOnce => panic!("{SCRIPTED}"),
         Behaviour::PanicLate { ms } => {
@@ -225,7 +223,7 @@ async fn act(behaviour: Behaviour, context: CallContext) -> Result<String, tools
         | Behaviour::Malformed
         | Behaviour::Truncated => unreachable!("{behaviour:?} was to be dealt with"),
     }
-    Ok(answer(round, ordinal))
+    Ok(answer(&key))
 }
 
 async fn rest(ms: u64) {

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callsheet::model::Error;
+use callsheet::model::{Error, Events, Model, Request};
 use callsheet::session::{Clock, Status};
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
 use callsheet::wire::chat::Message;
-use callsheet::{ModelRetries, Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
+use callsheet::{Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::behaviour::{Behaviour, DEAF_MS};
-use super::scenario::{Meddle, Meddling, ReplyPlan, Says, Scenario, TurnPlan};
+use super::scenario::{Meddle, Meddling, Pace, ReplyPlan, Says, Scenario, TurnPlan};
 use super::tools::{FailedMake, Sighting, Witness, tool_set};
+
+/// The name of the session.
+pub const SESSION: &str = "simulated";
+
+/// The name of the model that is asked where the first one fails for good.
+pub const SECOND: &str = "second";
 
 /// Longer than any session takes that does not hang.
 const FOR_EVER: Duration = Duration::from_secs(10 * 3600);
@@ -83,9 +89,32 @@ fn scripted(plan: &ReplyPlan) -> Scripted {
         }
         Says::Text => reply().text("done"),
         Says::Failure => failure(Error::Cut { url: "x".into(), reason: "as planned".into() }),
+        Says::Refusal => {
+            failure(Error::KeyRefused { url: "x".into(), message: "as planned".into() })
+        }
         Says::Silence => silence(),
     };
-    said.after(plan.delay)
+    let said = said.after(plan.delay);
+    let Some(Pace { pause, doubtful, broken_off_after }) = plan.pace else { return said };
+    let said = said.paced(pause);
+    let said = if doubtful { said.with_doubtful_braces() } else { said };
+    match broken_off_after {
+        Some(chunks) => said.broken_off_after(chunks),
+        None => said,
+    }
+}
+
+/// The model that is asked where the first one fails for good. It goes on with the same script.
+struct Second(Arc<ScriptedModel>);
+
+impl Model for Second {
+    fn name(&self) -> &str {
+        SECOND
+    }
+
+    fn ask(&self, request: Request<'_>) -> Events {
+        self.0.ask(request)
+    }
 }
 
 async fn live(scenario: &Scenario) -> Run {
@@ -98,12 +127,16 @@ async fn live(scenario: &Scenario) -> Run {
 
     let (witness, model) = (Witness::new(clock), ScriptedModel::new([]));
     let tools = Arc::new(tool_set(&scenario.tools, &witness));
-    let name: Arc<str> = "simulated".into();
+    let name: Arc<str> = SESSION.into();
     let id = SessionId::new(Arc::clone(&name));
     let options = SessionOptions::new(model.clone(), Arc::clone(&tools));
     let options = options.id(id.clone()).limits(scenario.limits.clone());
     let options = options.supervision(scenario.supervision.clone());
-    let options = options.model_retries(ModelRetries::none());
+    let options = options.model_retries(scenario.model_retries);
+    let options = match scenario.has_fallback {
+        true => options.fallback(Arc::new(Second(Arc::clone(&model)))),
+        false => options,
+    };
     let options = match scenario.max_concurrency {
         Some(calls) => options.max_concurrency(calls),
         None => options,

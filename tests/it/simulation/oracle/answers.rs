@@ -1,5 +1,7 @@
 //! Every call has one answer: in the record, in what the model sees, and in what tools did.
 
+use std::collections::HashSet;
+
 use callsheet::{Effects, Mode, OutcomeKind};
 
 use super::Case;
@@ -22,10 +24,11 @@ pub fn every_event_has_its_place(case: &Case<'_>) -> Vec<String> {
 pub fn every_call_ends_once(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (_, round) in case.ledger.rounds() {
-        for call in &round.calls {
+        for call in round.begun() {
             let (starts, ends) = (call.started_at.len(), call.ends.len());
             let is_right = match (&call.asked.refused, round.mode) {
                 (Some(_), _) => (starts, ends) == (0, 0),
+                (None, _) if call.is_early() => (starts, ends) == (1, 1),
                 (None, Mode::Parallel) => (starts, ends) == (1, 1),
                 (None, Mode::Sequential) => starts <= 1 && ends == 1,
             };
@@ -44,9 +47,9 @@ pub fn what_may_not_run_is_refused(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for turn in &case.ledger.turns {
         for (round, earlier) in turn.rounds.iter().zip(0..) {
-            for call in &round.calls {
+            for (call, ordinal) in round.calls.iter().zip(0..) {
                 let is_beyond =
-                    earlier >= limits.max_rounds || call.ordinal >= limits.max_calls_per_round;
+                    earlier >= limits.max_rounds || ordinal >= limits.max_calls_per_round;
                 let denied = is_beyond.then_some(OutcomeKind::Denied);
                 let due = call.behaviour.refusal().or(denied);
                 let came = call.asked.refused.as_ref().map(|outcome| outcome.kind);
@@ -71,14 +74,23 @@ pub fn the_model_saw_whole_histories(case: &Case<'_>) -> Vec<String> {
         .history
         .iter()
         .filter_map(|message| Some((message.tool_call_id.as_deref()?, message.text.as_str())));
-    let due = case.ledger.calls().map(|call| {
+    let asked = case.ledger.rounds().flat_map(|(_, round)| &round.calls);
+    let due = asked.map(|call| {
         let refused = call.asked.refused.as_ref();
         let outcome = refused.or(call.end().map(|end| &end.outcome));
         (&*call.asked.id, outcome.map_or("", |outcome| &outcome.content))
     });
     let (answers, due): (Vec<_>, Vec<_>) = (answers.collect(), due.collect());
-    if answers != due {
-        let differs = answers.iter().zip(&due).find(|(came, due)| came != due);
+    let mut ids = HashSet::new();
+    let differs = answers.iter().zip(&due).find(|((id, text), (due_id, due_text))| {
+        // An id that came before may have another end for a model that did not write it.
+        let is_again = !ids.insert(*due_id);
+        let is_its = id
+            .strip_prefix(due_id)
+            .is_some_and(|end| end.is_empty() || (is_again && end.starts_with('_')));
+        !is_its || text != due_text
+    });
+    if differs.is_some() || answers.len() != due.len() {
         let (came, due) = (answers.len(), due.len());
         found.push(format!("the model was told {came} answers, due were {due}: {differs:?}"));
     }
@@ -91,8 +103,8 @@ pub fn an_answer_belongs_to_its_call(case: &Case<'_>) -> Vec<String> {
     for call in case.ledger.calls() {
         let Some(end) = call.end() else { continue };
         let due = match end.outcome.kind {
-            OutcomeKind::Ok => answer(call.round, call.ordinal),
-            OutcomeKind::ToolError => format!("error: {}", failure(call.round, call.ordinal)),
+            OutcomeKind::Ok => answer(&call.key()),
+            OutcomeKind::ToolError => format!("error: {}", failure(&call.key())),
             _ => continue,
         };
         if *end.outcome.content != *due {

@@ -29,8 +29,13 @@ struct Situation<'a> {
 
 /// The table of what may become of a call: of all ways that are open to it the first one counts,
 /// and of several at the same moment any.
-const WAYS: [fn(&Situation<'_>) -> Option<Way>; 4] =
-    [by_its_own_limit, by_the_limit_of_the_round, by_the_limit_of_the_turn, by_a_cancel];
+const WAYS: [fn(&Situation<'_>) -> Option<Way>; 5] = [
+    by_its_own_limit,
+    by_the_limit_of_the_round,
+    by_the_limit_of_the_turn,
+    by_the_end_of_the_turn,
+    by_the_reply,
+];
 
 /// And of one try of it.
 const WAYS_OF_A_TRY: [fn(&Try<'_>) -> Option<Way>; 3] =
@@ -39,7 +44,7 @@ const WAYS_OF_A_TRY: [fn(&Try<'_>) -> Option<Way>; 3] =
 pub fn every_call_takes_its_course(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for (turn, round) in case.ledger.rounds() {
-        for call in &round.calls {
+        for call in round.begun() {
             let Some(end) = call.end() else { continue };
             let situation = Situation { case, turn, round, call, end };
             let ways: Vec<Way> = WAYS.iter().filter_map(|way| way(&situation)).collect();
@@ -117,19 +122,36 @@ fn by_its_own_limit(Situation { case, call, end, .. }: &Situation<'_>) -> Option
     Some(timed_out(end.dispatched_at()?, tool.time_limit.unwrap_or(limits.call_time_limit)))
 }
 
-fn by_the_limit_of_the_round(Situation { case, round, .. }: &Situation<'_>) -> Option<Way> {
+/// It counts from the end of the reply where calls of it had begun before, and from the first
+/// dispatch where none had.
+fn by_the_limit_of_the_round(Situation { case, round, call, .. }: &Situation<'_>) -> Option<Way> {
     let ends = round.calls.iter().filter_map(Call::end);
-    let first = ends.filter_map(End::dispatched_at).min()?;
-    Some(timed_out(first, case.scenario.limits.round_time_limit))
+    let from = match round.calls.iter().any(Call::is_early) {
+        true => round.replied_at?,
+        false => ends.filter_map(End::dispatched_at).min()?,
+    };
+    is_asked_for(round, call).then(|| timed_out(from, case.scenario.limits.round_time_limit))
 }
 
 fn by_the_limit_of_the_turn(Situation { case, turn, .. }: &Situation<'_>) -> Option<Way> {
     Some(timed_out(turn.began_at, case.scenario.limits.turn_time_limit))
 }
 
-fn by_a_cancel(Situation { turn, .. }: &Situation<'_>) -> Option<Way> {
+/// Somebody cancelled it, or the model failed for good.
+fn by_the_end_of_the_turn(Situation { turn, .. }: &Situation<'_>) -> Option<Way> {
     let (at, end) = turn.ended.as_ref()?;
-    (*end == TurnEnd::Cancelled).then_some(Way { kind: OutcomeKind::Cancelled, at: *at })
+    let is_broken_off = matches!(end, TurnEnd::Cancelled | TurnEnd::Failed { .. });
+    is_broken_off.then_some(Way { kind: OutcomeKind::Cancelled, at: *at })
+}
+
+/// The finished reply does not ask for it.
+fn by_the_reply(Situation { round, call, .. }: &Situation<'_>) -> Option<Way> {
+    let at = round.replied_at.filter(|_| !is_asked_for(round, call))?;
+    Some(Way { kind: OutcomeKind::Cancelled, at })
+}
+
+fn is_asked_for(round: &Round, call: &Call) -> bool {
+    round.calls.iter().any(|asked| std::ptr::eq(asked, call))
 }
 
 fn timed_out(from: u64, limit: Duration) -> Way {

@@ -4,6 +4,7 @@
 mod answers;
 mod circuits;
 mod course;
+mod early;
 mod ends;
 mod rebuilds;
 mod reports;
@@ -31,6 +32,8 @@ pub enum Promise {
     WhatFailsIsReplaced,
     /// 6.
     TruncatedNeverRuns,
+    /// 7.
+    EarlyButSound,
     /// 8.
     EveryMillisecondHasAnOwner,
     NothingLeaks,
@@ -53,17 +56,17 @@ impl<'a> Case<'a> {
 
     /// The tries of `call`, in order.
     fn tries_of(&self, call: &Call) -> &[Try<'a>] {
-        let place = |one: &Try<'_>| (one.call.round, one.call.ordinal);
-        let from = self.tries.partition_point(|one| place(one) < (call.round, call.ordinal));
+        let place = |one: &Try<'_>| (one.call.round, one.call.place);
+        let from = self.tries.partition_point(|one| place(one) < (call.round, call.place));
         let tries = &self.tries[from..];
-        &tries[..tries.partition_point(|one| place(one) == (call.round, call.ordinal))]
+        &tries[..tries.partition_point(|one| place(one) == (call.round, call.place))]
     }
 }
 
 /// Says what is wrong in a session.
 type Rule = fn(&Case<'_>) -> Vec<String>;
 
-const RULES: [(Promise, Rule); 29] = [
+const RULES: [(Promise, Rule); 31] = [
     (Promise::OneCallOneAnswer, answers::every_event_has_its_place),
     (Promise::OneCallOneAnswer, answers::every_call_ends_once),
     (Promise::OneCallOneAnswer, answers::the_model_saw_whole_histories),
@@ -75,12 +78,13 @@ const RULES: [(Promise, Rule); 29] = [
     (Promise::SiblingsAreStrangers, room::a_call_waits_only_while_there_is_no_room),
     (Promise::NothingIsLostOrRunAgain, answers::the_journal_has_what_was_heard),
     (Promise::NothingIsLostOrRunAgain, tries::calls_ran_as_the_record_says),
-    (Promise::NothingIsLostOrRunAgain, tries::a_call_has_one_key),
+    (Promise::NothingIsLostOrRunAgain, early::a_call_that_has_begun_is_not_begun_by_the_next_try),
     (Promise::NothingIsLostOrRunAgain, tries::a_failed_try_is_followed_by_another_if_it_may_be),
     (Promise::NothingIsLostOrRunAgain, answers::what_may_have_happened_is_said),
     (Promise::EverythingEnds, ends::every_turn_ends_by_its_limit),
     (Promise::EverythingEnds, ends::a_cancel_ends_the_turn_at_once),
     (Promise::EverythingEnds, ends::the_model_is_asked_at_once),
+    (Promise::EverythingEnds, ends::a_failed_reply_is_asked_for_again_as_often_as_it_may_be),
     (Promise::EverythingEnds, ends::a_question_about_the_status_is_answered_at_once),
     (Promise::WhatFailsIsReplaced, rebuilds::a_call_is_served_by_the_generation_of_its_time),
     (Promise::WhatFailsIsReplaced, rebuilds::every_crash_takes_a_worker_down),
@@ -91,6 +95,7 @@ const RULES: [(Promise, Rule); 29] = [
     (Promise::WhatFailsIsReplaced, circuits::a_call_is_refused_at_once),
     (Promise::WhatFailsIsReplaced, tries::poison_is_not_run_again),
     (Promise::TruncatedNeverRuns, answers::what_may_not_run_is_refused),
+    (Promise::EarlyButSound, early::a_call_begins_early_when_it_may_and_not_before),
     (Promise::EveryMillisecondHasAnOwner, reports::the_times_of_a_round_add_up),
     (Promise::NothingLeaks, ends::nothing_is_left),
 ];

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use callsheet::supervision::Backoff;
 use callsheet::{Effects, OutcomeKind};
 
 use super::Case;
@@ -38,13 +39,12 @@ impl<'a> Try<'a> {
             .calls()
             .filter_map(|call| Some((call, scenario.tool(&call.asked.tool)?)))
             .flat_map(|(call, plan)| {
-                let seen = sightings
-                    .iter()
-                    .filter(|seen| (seen.round, seen.ordinal) == (call.round, call.ordinal));
+                let key = call.key();
+                let seen = sightings.iter().filter(move |seen| seen.key == key);
                 seen.map(move |seen| Self::new(call, plan, seen))
             })
             .collect();
-        tries.sort_by_key(|one| (one.call.round, one.call.ordinal)); // Stable.
+        tries.sort_by_key(|one| (one.call.round, one.call.place)); // Stable.
         tries
     }
 
@@ -151,23 +151,13 @@ pub fn calls_ran_as_the_record_says(case: &Case<'_>) -> Vec<String> {
     found
 }
 
-/// All tries of a call have the key of the call.
-pub fn a_call_has_one_key(case: &Case<'_>) -> Vec<String> {
-    let key = |seen: &Sighting| (seen.round, seen.ordinal, seen.key.clone());
-    let mut keys: Vec<_> = case.run.sightings.iter().map(key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let twice = keys.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
-    twice.map(|pair| format!("one call had the keys {pair:?}")).collect()
-}
-
 /// A try is followed by another where there is one left, running it again harms nobody, and there is
 /// time for it; and nowhere else. It rests before.
 pub fn a_failed_try_is_followed_by_another_if_it_may_be(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for one in &case.tries {
         let allowed = one.number <= one.plan.retries && one.plan.effects != Effects::Once;
-        let (least, most) = rest(case, one.number);
+        let (least, most) = rest(&case.scenario.supervision.backoff, one.number);
         let is_right = match one.retry() {
             Some(retry) => {
                 let again = retry.at + retry.rest;
@@ -210,9 +200,8 @@ fn is_poison(one: &Try<'_>, others: usize) -> bool {
     one.kind == Some(OutcomeKind::Panicked) && others > 0
 }
 
-/// How long a call rests after the try of this number, at least and at most.
-fn rest(case: &Case<'_>, number: u32) -> (u64, u64) {
-    let backoff = &case.scenario.supervision.backoff;
+/// How long to rest after the try of this number, at least and at most.
+pub fn rest(backoff: &Backoff, number: u32) -> (u64, u64) {
     let rest = (backoff.min * (1 << (number - 1))).min(backoff.max).as_micros() as u64;
     ((rest * 4 / 5).saturating_sub(1_000), rest * 6 / 5)
 }
