@@ -20,7 +20,7 @@ use super::spec::Work;
 use super::threads::Ticket;
 use super::worker::{Assignment, waits};
 use super::{CallContext, News, later};
-use crate::conversation::{Effects, Outcome, OutcomeKind};
+use crate::conversation::{Effects, Outcome, OutcomeKind, Place};
 use crate::tools::failure::fingerprint;
 
 /// The state of a call that needs care.
@@ -53,13 +53,13 @@ enum Stage {
 /// It stands in line.
 struct Entering {
     turn: LocalBoxFuture<'static, Admitted>,
-    place: Option<Place>,
+    place: Option<InLine>,
 }
 
 /// A place among those that wait for their turn.
-struct Place(Arc<Shared>);
+struct InLine(Arc<Shared>);
 
-impl Drop for Place {
+impl Drop for InLine {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
@@ -96,10 +96,10 @@ impl Care {
         })
     }
 
-    /// Its round and its ordinal.
-    fn number(&self) -> (u64, u32) {
+    /// Its round, and its place there.
+    fn number(&self) -> (u64, Place) {
         let key = self.context.key();
-        (key.round, key.ordinal)
+        (key.round, key.place())
     }
 
     fn wait_for_change(&mut self, post: &Assignment, cx: &Context<'_>) {
@@ -352,7 +352,7 @@ impl Care {
         if entering.place.is_none() {
             let (shared, max) = (&tool_type.shared, tool_type.limits.max_queue);
             let waiting = shared.waiting.fetch_add(1, Ordering::AcqRel);
-            entering.place = Some(Place(Arc::clone(shared)));
+            entering.place = Some(InLine(Arc::clone(shared)));
             if waiting >= max {
                 self.stage = Stage::Entering(None);
                 let message = format!(

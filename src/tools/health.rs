@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::circuit::{Circuit, Probed, Trip, Verdict};
 use super::failure_rate::FailureRate;
 use super::{Failure, MaxFailureRate};
+use crate::conversation::Place;
 
 /// The same arguments crash so often, without an answer in between, and are not tried again.
 const POISON: u32 = 2;
@@ -65,8 +66,8 @@ struct Trouble {
     rate: FailureRate,
     /// Arguments that crashed, and how often.
     crashes: Vec<(u64, u32)>,
-    /// Calls that wait to begin, by round and ordinal.
-    waiters: BTreeMap<(u64, u32), Waker>,
+    /// Calls that wait to begin, by round and place: tries of one reply have calls of the same ordinal.
+    waiters: BTreeMap<(u64, Place), Waker>,
 }
 
 impl Health {
@@ -92,12 +93,12 @@ impl Health {
 
     /// Has `waker` woken when the worker is back, or its circuit opens, on behalf of `call`, until
     /// that stops waiting.
-    pub fn wait_for_change(&self, call: (u64, u32), waker: &Waker) {
+    pub fn wait_for_change(&self, call: (u64, Place), waker: &Waker) {
         self.with_trouble(|trouble| trouble.waiters.insert(call, waker.clone()));
     }
 
     /// The call waits no longer.
-    pub fn stop_waiting(&self, call: (u64, u32)) {
+    pub fn stop_waiting(&self, call: (u64, Place)) {
         if let Some(trouble) = &mut *self.trouble.borrow_mut() {
             trouble.waiters.remove(&call);
         }
@@ -338,10 +339,11 @@ mod tests {
     fn calls_that_waited_leave_nothing_behind() {
         let health = Health::default();
         for ordinal in 0..1000 {
-            health.wait_for_change((1, ordinal), Waker::noop());
-            health.wait_for_change((1, ordinal), Waker::noop());
+            let call = (1, Place { reply_attempt: 1, ordinal });
+            health.wait_for_change(call, Waker::noop());
+            health.wait_for_change(call, Waker::noop());
             assert!(health.is_troubled());
-            health.stop_waiting((1, ordinal));
+            health.stop_waiting(call);
         }
         assert!(!health.is_troubled());
         assert!(health.trouble.borrow().is_none());

@@ -499,3 +499,30 @@ fn a_failure_of_the_model_before_it_said_anything_changes_nothing() {
         assert_eq!(begins(&answer.report.rounds[0]), [2, 4]);
     });
 }
+
+#[test]
+fn calls_of_two_attempts_that_stand_at_the_same_place_both_wait_for_their_worker() {
+    testing::run(async {
+        let parameters = json!({"type": "object", "properties": {"s": {"type": "integer"}}});
+        let tool = dynamic("read", parameters, |arguments, _| async move {
+            let s = arguments["s"].as_u64().unwrap_or_default();
+            tokio::time::sleep(seconds(s)).await;
+            assert!(s < 20, "boom");
+            Ok(format!("slept {s}"))
+        });
+        // One at a time: the others stand in line when it takes the worker down.
+        let tool = tool.effects(Effects::None).max_concurrency(1);
+        let first = reply().call("read", r#"{"s": 20}"#).call("read", r#"{"s": 1}"#);
+        let second = reply()
+            .call("read", r#"{"s": 20}"#)
+            .call("read", r#"{"s": 2}"#)
+            .call("read", r#"{"s": 1}"#);
+        let script =
+            [first.paced(seconds(1)).broken_off_after(4), second.paced(seconds(1)), done()];
+        let stage = stage_that_retries(script, [tool], 1);
+        let answer = stage.ask().await;
+        let round = &answer.report.rounds[0];
+        assert_eq!(outcomes(round), ["panicked", "ok", "ok"]);
+        assert_eq!(answer.report.elapsed.as_secs(), 25, "none of them was forgotten");
+    });
+}
