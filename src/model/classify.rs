@@ -1,6 +1,6 @@
-//! What an error of a provider means, from all that is known of it: the status, the code that its
-//! body gives, and its words. One table, for a refused request and for an error in the middle of a
-//! reply alike.
+//! What an error of a provider means, from all that is known of it: the status, and the words of its
+//! body that say what kind it is. One table, for a refused request and for an error in the middle of
+//! a reply alike.
 
 use crate::wire::ApiError;
 
@@ -19,9 +19,9 @@ pub(super) enum Meaning {
     Redirected,
 }
 
-/// Codes and types of errors that say more than the status they come with, by the part of the word
-/// that tells. The first one counts.
-const WORDS: [(&str, Meaning); 26] = [
+/// Reasons, codes and types of errors that say more than the status they come with, by the part of
+/// the word that tells. The first one counts. How a word is divided does not.
+const WORDS: [(&str, Meaning); 29] = [
     ("tool_use_failed", Meaning::BadCall),
     ("invalid_api_key", Meaning::KeyRefused),
     ("api_key_invalid", Meaning::KeyRefused),
@@ -46,20 +46,22 @@ const WORDS: [(&str, Meaning); 26] = [
     ("server_error", Meaning::Failed),
     ("timeout", Meaning::Failed),
     ("deadline_exceeded", Meaning::Failed),
-    ("invalid_request", Meaning::Refused),
     ("context_length", Meaning::Refused),
+    ("invalid_request", Meaning::Refused),
+    ("invalid_argument", Meaning::Refused),
+    ("bad_request", Meaning::Refused),
+    ("failed_precondition", Meaning::Refused),
 ];
+
+/// How a message begins that refuses the key where no word of the body does, in lower case.
+const KEY_REFUSALS: [&str; 3] = ["incorrect api key", "invalid api key", "api key not valid"];
 
 /// The meaning of `said`, that came with `status`, 200 if in the body of a good response or in the
 /// middle of a reply; there the status of the body counts, if it names one.
 pub(super) fn meaning(status: u16, said: Option<&ApiError>) -> Meaning {
     let in_body = said.and_then(|error| error.status);
     let status = if status < 300 { in_body.unwrap_or(0) } else { status };
-    let by_word = said.and_then(|error| {
-        let words = error.code.iter().chain(&error.kinds);
-        words.filter_map(|word| by_word(word)).next()
-    });
-    match (status, by_word) {
+    match (status, said.and_then(told)) {
         (300..400, _) => Meaning::Redirected,
         // What has a status of its own is that, unless the word is more exact.
         (401, _) => Meaning::KeyRefused,
@@ -81,14 +83,38 @@ pub(super) fn meaning(status: u16, said: Option<&ApiError>) -> Meaning {
     }
 }
 
-fn by_word(code: &str) -> Option<Meaning> {
-    let code = code.to_ascii_lowercase();
-    WORDS.iter().find(|(word, _)| code.contains(word)).map(|(_, meaning)| *meaning)
+/// What the words of an error tell. A provider may say of any error that the request was invalid: that
+/// counts if nothing else is said.
+fn told(error: &ApiError) -> Option<Meaning> {
+    let words = error.code.iter().chain(&error.kinds);
+    let meanings: Vec<_> = words.filter_map(|word| by_word(word)).collect();
+    match meanings.iter().find(|meaning| **meaning != Meaning::Refused) {
+        Some(telling) => Some(*telling),
+        None if refuses_key(&error.message) => Some(Meaning::KeyRefused),
+        None => meanings.first().copied(),
+    }
+}
+
+fn by_word(said: &str) -> Option<Meaning> {
+    let said = undivided(said);
+    WORDS.iter().find(|(word, _)| said.contains(&undivided(word))).map(|(_, meaning)| *meaning)
+}
+
+/// `RateLimitError`, `rate_limit_error` and `Rate limit error` are the same.
+fn undivided(word: &str) -> String {
+    let letters = word.chars().filter(char::is_ascii_alphanumeric);
+    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+}
+
+fn refuses_key(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    KEY_REFUSALS.iter().any(|beginning| message.starts_with(beginning))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::chat::error_in;
 
     fn check(status: u16, code: &str, in_body: Option<u16>, expected: Meaning) {
         let code = Some(code.to_owned()).filter(|code| !code.is_empty());
@@ -132,53 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn where_the_code_is_a_number_other_words_of_the_body_tell() {
-        for (status, body, expected) in [
-            (
-                400,
-                r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"x","reason":"API_KEY_INVALID","domain":"d"},{"@type":"y","locale":"en"}]}}]"#,
-                Meaning::KeyRefused,
-            ),
-            (
-                400,
-                r#"{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}"#,
-                Meaning::Refused,
-            ),
-            (
-                429,
-                r#"{"error":{"code":429,"message":"no","status":"RESOURCE_EXHAUSTED"}}"#,
-                Meaning::RateLimited,
-            ),
-            (
-                429,
-                r#"{"error":{"code":"429","message":"no","type":"insufficient_quota"}}"#,
-                Meaning::NoCredit,
-            ),
-            (
-                429,
-                r#"{"error":{"message":"no","type":"exceeded_current_quota_error"}}"#,
-                Meaning::NoCredit,
-            ),
-            (200, r#"{"error":{"message":"no","status":"UNAVAILABLE"}}"#, Meaning::Failed),
-            (200, r#"{"error":{"message":"no","status":"UNAUTHENTICATED"}}"#, Meaning::KeyRefused),
-            (
-                200,
-                r#"{"error":{"message":"no","code":1,"metadata":{"error_type":"rate_limit_exceeded"}}}"#,
-                Meaning::RateLimited,
-            ),
-            // The code is more exact than the type.
-            (
-                429,
-                r#"{"error":{"message":"no","code":"rate_limit_exceeded","type":"billing"}}"#,
-                Meaning::RateLimited,
-            ),
-        ] {
-            let said = crate::wire::chat::error_in(body.as_bytes());
-            assert_eq!(meaning(status, said.as_ref()), expected, "{status} {body}");
-        }
-    }
-
-    #[test]
     fn within_a_reply_the_bodys_own_status_counts_then_its_word_then_it_is_a_failure() {
         check(200, "", Some(429), Meaning::RateLimited);
         check(200, "429", Some(429), Meaning::RateLimited);
@@ -189,5 +168,74 @@ mod tests {
         check(200, "tool_use_failed", Some(400), Meaning::BadCall);
         check(200, "what is this", None, Meaning::Failed);
         check(200, "", None, Meaning::Failed);
+    }
+
+    #[track_caller]
+    fn check_body(status: u16, body: &str, expected: Meaning) {
+        let said = error_in(body.as_bytes());
+        assert_eq!(meaning(status, said.as_ref()), expected, "{status} {body}");
+    }
+
+    #[test]
+    fn a_code_that_is_a_number_does_not_hide_the_words_beside_it() {
+        let google = |status: &str, reason: &str| {
+            format!(
+                r#"[{{"error":{{"code":400,"message":"no","status":"{status}","details":[{{"@type":"type.googleapis.com/google.rpc.Help"}},{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{reason}"}}]}}}}]"#
+            )
+        };
+        check_body(400, &google("INVALID_ARGUMENT", "API_KEY_INVALID"), Meaning::KeyRefused);
+        check_body(400, &google("INVALID_ARGUMENT", "OTHER"), Meaning::Refused);
+        check_body(400, &google("UNAUTHENTICATED", "OTHER"), Meaning::KeyRefused);
+        check_body(400, &google("RESOURCE_EXHAUSTED", "OTHER"), Meaning::RateLimited);
+        check_body(403, &google("PERMISSION_DENIED", "BILLING_DISABLED"), Meaning::NoCredit);
+        check_body(200, &google("INVALID_ARGUMENT", "API_KEY_INVALID"), Meaning::KeyRefused);
+        let plain = |kind: &str| format!(r#"{{"error":{{"code":7,"message":"no","{kind}"}}}}"#);
+        check_body(400, &plain(r#"type":"authentication_error"#), Meaning::KeyRefused);
+        check_body(500, &plain(r#"type":"RateLimitError"#), Meaning::RateLimited);
+        check_body(200, &plain(r#"status":"INVALID_ARGUMENT"#), Meaning::Refused);
+        check_body(200, &plain(r#"status":"UNAVAILABLE"#), Meaning::Failed);
+    }
+
+    #[test]
+    fn every_word_of_a_body_counts_and_the_most_exact_most() {
+        let both = |code: &str, kind: &str| {
+            format!(r#"{{"error":{{"message":"no","code":"{code}","type":"{kind}"}}}}"#)
+        };
+        let check_both = |code, kind, expected| check_body(400, &both(code, kind), expected);
+        check_both("invalid_api_key", "invalid_request_error", Meaning::KeyRefused);
+        check_both("invalid_request_error", "authentication_error", Meaning::KeyRefused);
+        check_both("rate_limit_exceeded", "insufficient_quota", Meaning::RateLimited);
+        check_both("what_is_this", "model_not_found", Meaning::UnknownModel);
+        check_body(200, &both("what_is_this", "invalid_request_error"), Meaning::Refused);
+        check_body(
+            400,
+            r#"{"error":{"message":"no"},"type":"permission_error"}"#,
+            Meaning::KeyRefused,
+        );
+        check_body(
+            429,
+            r#"{"error":{"message":"no","type":"exceeded_current_quota_error"}}"#,
+            Meaning::NoCredit,
+        );
+        check_body(
+            200,
+            r#"{"error":{"message":"no","metadata":{"error_type":"rate_limit_exceeded"}}}"#,
+            Meaning::RateLimited,
+        );
+        check_body(
+            400,
+            r#"{"error":{"message":"no","errors":[{"reason":"rateLimitExceeded"}]}}"#,
+            Meaning::RateLimited,
+        );
+    }
+
+    #[test]
+    fn a_message_may_refuse_the_key_where_no_word_does() {
+        let said = |message: &str| {
+            format!(r#"{{"code":"Client specified an invalid argument","error":"{message}"}}"#)
+        };
+        check_body(400, &said("Incorrect API key provided: sk***."), Meaning::KeyRefused);
+        check_body(400, &said("no model knows an invalid api key"), Meaning::Refused);
+        check_body(500, &said("Incorrect API key provided: sk***."), Meaning::Failed);
     }
 }
