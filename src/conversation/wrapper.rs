@@ -5,14 +5,14 @@
 //! Each of its uses becomes a call of its own. The history holds the wrapper as it was asked for, and
 //! one answer to it: a list, in order, of what became of each use.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{AskedCall, Catalogue, Outcome, OutcomeKind};
-use crate::wire::{Arguments, Call, Extra, MAX_CALLS, WRAPPERS};
+use crate::wire::{Arguments, Call, Extra, MAX_CALLS, names};
 
 /// A call that is to be judged: one of the reply, or one from within a wrapper.
 pub(super) struct Unwrapped {
@@ -29,14 +29,41 @@ struct Wrapper {
 }
 
 #[derive(Deserialize)]
+#[serde(try_from = "HashMap<String, Box<RawValue>>")]
 struct Use {
     recipient_name: String,
     parameters: Option<Box<RawValue>>,
 }
 
+impl TryFrom<HashMap<String, Box<RawValue>>> for Use {
+    type Error = &'static str;
+
+    /// Parameters may be called arguments. Where they may stand under a name that nobody knows, the use
+    /// is not read: it would run without them.
+    fn try_from(mut fields: HashMap<String, Box<RawValue>>) -> Result<Self, Self::Error> {
+        let name = fields.remove("recipient_name").ok_or("`recipient_name` is missing")?;
+        let recipient_name =
+            serde_json::from_str(name.get()).map_err(|_| "`recipient_name` is no text")?;
+        let [parameters, arguments] = ["parameters", "arguments"]
+            .map(|name| fields.remove(name).filter(|value| value.get() != "null"));
+        let may_be_some = |value: &RawValue| {
+            value.get().trim_start_matches(|c: char| c == '"' || c.is_whitespace()).starts_with('{')
+        };
+        match (parameters, arguments) {
+            (Some(_), Some(_)) => Err("`parameters` and `arguments` are the same"),
+            (None, None) if fields.values().any(|value| may_be_some(value)) => {
+                Err("the arguments belong into `parameters`")
+            }
+            (parameters, arguments) => {
+                Ok(Self { recipient_name, parameters: parameters.or(arguments) })
+            }
+        }
+    }
+}
+
 /// Says whether a call of `name` is none of a tool, but holds calls.
 pub(super) fn is_wrapper(name: &str, catalogue: &dyn Catalogue) -> bool {
-    WRAPPERS.contains(&name) && catalogue.own_name(name).is_none()
+    names::is_wrapper(name) && catalogue.own_name(name).is_none()
 }
 
 /// The `calls` of a reply, with the uses of each wrapper in its place. A wrapper that cannot be read,
@@ -161,6 +188,8 @@ mod tests {
     use crate::conversation::Limits;
     use crate::wire::Certainty;
 
+    const WRAPPERS: [&str; 2] = ["multi_tool_use.parallel", "functions.multi_tool_use/parallel"];
+
     /// Tools that take anything: `t` and what is in it.
     struct Tools(&'static [&'static str]);
 
@@ -203,6 +232,20 @@ mod tests {
 
     const TWO: &str = r#"{"tool_uses": [{"recipient_name": "t", "parameters": {"a" : 1}, "x": 0},
         {"recipient_name": "t"}]}"#;
+
+    #[test]
+    fn d30_a_use_may_call_its_parameters_arguments_and_nothing_else() {
+        let planned = |one: &str| {
+            let uses = format!(r#"{{"tool_uses":[{{"recipient_name":"t",{one}}}]}}"#);
+            planned(vec![call("a", WRAPPERS[0], &uses)], &Tools(&[]))
+        };
+        assert_eq!(planned(r#""arguments":{"a":1}"#), [r#"a.1 t {"a":1} runs"#]);
+        assert_eq!(planned(r#""parameters":null,"x":0"#), ["a.1 t {} runs"]);
+        for unclear in [r#""input":{"a":1}"#, r#""args":"{\"a\":1}""#] {
+            let [one] = &planned(unclear)[..] else { panic!("{unclear}") };
+            assert!(one.ends_with(" bad_arguments"), "{one}");
+        }
+    }
 
     #[test]
     fn d30_each_use_is_a_call_in_the_place_of_its_wrapper() {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use super::{Dialect, Event};
 use crate::sabotage::{self, Sabotage};
+use crate::wire::names::{is_wrapper, may_become_wrapper};
 use crate::wire::{
     self, Arguments, Call, CallView, Certainty, Extra, Finish, Reply, StreamDecoder, StreamEvent,
 };
@@ -153,9 +154,11 @@ impl Decoding {
     }
 }
 
-/// It may turn out to be more than one call: it packs several into one, or its name is still to come.
+/// It may turn out to be more than one call: it packs several into one, or the rest of its name is still
+/// to come.
 fn may_be_several(call: CallView<'_>) -> bool {
-    call.name.is_empty() || wire::WRAPPERS.contains(&call.name)
+    let is_open = call.arguments.is_empty() && may_become_wrapper(call.name);
+    call.name.is_empty() || is_open || is_wrapper(call.name)
 }
 
 /// It will stay one call: a name does not change any more once there are arguments.
@@ -261,13 +264,33 @@ mod tests {
 
     #[test]
     fn d30_behind_what_may_hold_several_calls_none_is_ready() {
-        for name in ["multi_tool_use.parallel", "multi_tool_use_parallel", ""] {
+        for name in [
+            "multi_tool_use.parallel",
+            "multi_tool_use/parallel",
+            "functions.multi_tool_use.parallel",
+            "",
+        ] {
             // It is not ready itself: its arguments are not all there, or are a text within a text.
             let open = OPEN.replace(r#""name":"f""#, &format!(r#""name":"{name}""#));
             let next = NEXT.replace(r#""arguments":"""#, r#""arguments":"{\"x\":1}""#);
             let third = next.replace(r#""index":1"#, r#""index":2"#);
             assert_eq!(said(&[&open, &next, &third], true), ["began"], "{name}");
         }
+    }
+
+    #[test]
+    fn d30_a_name_that_may_go_on_to_hold_several_calls_holds_up_those_behind_it() {
+        let open = |name: &str| {
+            format!(r#"{{"tool_calls":[{{"index":0,"id":"a","function":{{"name":"{name}"}}}}]}}"#)
+        };
+        let next = NEXT.replace(r#""arguments":"""#, r#""arguments":"{\"x\":1}""#);
+        let third = next.replace(r#""index":1"#, r#""index":2"#).replace(r#""b""#, r#""c""#);
+        let ready = r#"1 Sealed b g {"x":1}"#;
+        assert_eq!(said(&[&open("multi_tool_use"), &next, &third], false), ["began"]);
+        assert_eq!(said(&[&open("multiply"), &next, &third], false), ["began", ready]);
+        let arguments = r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\""}}]}"#;
+        let said = said(&[&open("multi_tool_use"), arguments, &next, &third], false);
+        assert_eq!(said, ["began", ready], "a name does not change once there are arguments");
     }
 
     #[test]

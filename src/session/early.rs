@@ -34,6 +34,7 @@ impl Coordinator {
     pub(super) fn on_call_changed(&mut self, ordinal: u32) {
         let Some(turn) = &mut self.turn else { return };
         let place = Place { reply_attempt: turn.attempt, ordinal };
+        turn.claims.retain(|claim| claim.by != place); // It is not that call after all.
         if self.state.early().is_some() && self.state.is_unanswered(place) {
             turn.flight.give_up(place);
             let message = "its arguments changed while the model wrote on";

@@ -20,6 +20,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::wire::names::NAMESPACES;
+
 /// The longest name that every provider takes.
 const MAX_LENGTH: usize = 64;
 
@@ -28,13 +30,6 @@ const SUFFIX_LENGTH: usize = 9;
 
 /// So few names are found faster one by one than by their hash.
 const FEW: usize = 8;
-
-/// What models put before a name that they know without it: the namespaces in which models of OpenAI
-/// (`functions`) and Google (`default_api`) are shown their tools while they are trained, and near
-/// misses of them. No more than these: a guess that is wrong runs a tool nobody asked for, while an
-/// unknown name costs one more round.
-const PREFIXES: [&str; 6] =
-    ["functions.", "functions:", "function.", "tools.", "default_api.", "default_api:"];
 
 /// The names of a set's tools on the wire, and which tool a written name means.
 #[derive(Debug, Default)]
@@ -82,7 +77,7 @@ impl Names {
     /// its own; else the one of that name without a prefix that models are known to invent; else the
     /// one that either of them would travel as.
     pub fn find(&self, written: &str) -> Option<usize> {
-        let bare = PREFIXES.iter().find_map(|prefix| written.strip_prefix(prefix));
+        let bare = NAMESPACES.iter().find_map(|prefix| written.strip_prefix(prefix));
         self.exact(written)
             .or_else(|| self.exact(bare?))
             .or_else(|| self.mapped(written))

@@ -16,9 +16,11 @@ pub mod chat;
 mod closing;
 mod error;
 mod extra;
+mod finish;
 mod gather;
 mod ids;
 pub(crate) mod json;
+pub(crate) mod names;
 mod reasoning;
 mod reply;
 mod shape;
@@ -29,7 +31,8 @@ pub use arguments::Arguments;
 pub use assembler::CallView;
 pub use error::{ApiError, Error};
 pub use extra::Extra;
-pub use reply::{Call, Finish, Reply, Usage, WRAPPERS};
+pub use finish::Finish;
+pub use reply::{Call, Reply, Usage};
 pub use stream::{Certainty, StreamDecoder, StreamEvent};
 
 /// How many calls one reply may hold: more than a model can mean, and few enough to hold.

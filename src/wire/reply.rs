@@ -1,16 +1,11 @@
 //! A model's reply: text, calls, and why it ended.
 
-use std::borrow::Cow;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arguments, Extra};
-
-/// The names of what is no tool, but packs several calls into one: as models write it, and as it
-/// stands in a history, from where they repeat it.
-pub const WRAPPERS: [&str; 2] = ["multi_tool_use.parallel", "multi_tool_use_parallel"];
+use super::{Arguments, Extra, Finish};
 
 /// One tool call as the model asked for it.
 #[derive(Clone, Debug)]
@@ -25,69 +20,6 @@ pub struct Call {
     pub extra: Extra,
     /// Unknown fields of the call's `function` object.
     pub function_extra: Extra,
-}
-
-/// Why the model stopped. It never says whether there are calls: look at [`Reply::calls`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The model was done. Some providers say so with calls, too.
-    Stop,
-    /// The model waits for its calls.
-    ToolCalls,
-    /// The limit of output tokens was reached.
-    Length,
-    /// The provider's filter cut the reply off.
-    ContentFilter,
-    /// The provider failed in the middle of the reply.
-    Error,
-    /// A reason we do not know, in the provider's word.
-    Other(String),
-}
-
-impl Finish {
-    /// Reads the provider's word, in capitals or not; `None` for the ways of saying nothing yet: empty, and a written `null`.
-    pub(super) fn parse(word: &str) -> Option<Self> {
-        Some(match &*word.to_ascii_lowercase() {
-            "" | "null" => return None,
-            "stop" | "end_turn" | "end" | "eos" | "stop_sequence" | "completed" => Finish::Stop,
-            "tool_calls" | "tool_use" | "function_call" => Finish::ToolCalls,
-            "length" | "max_tokens" | "max_output_tokens" | "model_length" | "incomplete" => {
-                Finish::Length
-            }
-            "content_filter" | "refusal" | "safety" | "recitation" | "prohibited_content" => {
-                Finish::ContentFilter
-            }
-            "error" => Finish::Error,
-            _ => Finish::Other(word.to_owned()),
-        })
-    }
-
-    /// The word of Chat Completions for it.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Finish::Other(word) => word,
-            known => known.known_word().unwrap_or_default(),
-        }
-    }
-
-    /// As [`Finish::as_str`], to keep.
-    pub fn into_word(self) -> Cow<'static, str> {
-        match self {
-            Finish::Other(word) => Cow::Owned(word),
-            known => Cow::Borrowed(known.known_word().unwrap_or_default()),
-        }
-    }
-
-    fn known_word(&self) -> Option<&'static str> {
-        Some(match self {
-            Finish::Stop => "stop",
-            Finish::ToolCalls => "tool_calls",
-            Finish::Length => "length",
-            Finish::ContentFilter => "content_filter",
-            Finish::Error => "error",
-            Finish::Other(_) => return None,
-        })
-    }
 }
 
 /// What the provider counted for one reply, or for several added up.
@@ -252,7 +184,7 @@ mod tests {
             assert_eq!(ending.finish(true), Finish::Stop, "{word}");
             assert!(!ending.cuts_arguments(), "{word}");
         }
-        for word in ["tool_calls", "tool_use", "function_call"] {
+        for word in ["tool_calls", "tool_call", "tool_use", "function_call"] {
             let ending = ending(word, None);
             assert_eq!(ending.finish(true), Finish::ToolCalls, "{word}");
             assert!(!ending.cuts_arguments(), "{word}");
@@ -261,7 +193,14 @@ mod tests {
 
     #[test]
     fn every_way_of_saying_too_long_truncates() {
-        let lengths = ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"];
+        let lengths = [
+            "length",
+            "max_tokens",
+            "MAX_TOKENS",
+            "max_output_tokens",
+            "model_length",
+            "model_context_window_exceeded",
+        ];
         for word in lengths {
             let ending = ending(word, None);
             assert!(ending.truncated(), "{word}");
@@ -276,7 +215,15 @@ mod tests {
 
     #[test]
     fn a_filter_cuts_and_is_no_length_limit() {
-        for word in ["content_filter", "SAFETY", "refusal", "RECITATION"] {
+        for word in [
+            "content_filter",
+            "SAFETY",
+            "refusal",
+            "RECITATION",
+            "sensitive",
+            "BLOCKLIST",
+            "guardrail_intervened",
+        ] {
             for ending in [ending(word, None), ending("tool_calls", Some(word))] {
                 assert_eq!(ending.finish(true), Finish::ContentFilter, "{word}");
                 assert!(ending.cuts_arguments() && !ending.truncated(), "{word}");
@@ -286,16 +233,24 @@ mod tests {
 
     #[test]
     fn a_failure_cuts_also_behind_a_gateway() {
-        for ending in [ending("error", None), ending("tool_calls", Some("error"))] {
-            assert_eq!(ending.finish(true), Finish::Error);
-            assert!(ending.truncated());
+        for word in [
+            "error",
+            "network_error",
+            "insufficient_system_resource",
+            "abort",
+            "function_call_filter: MALFORMED_FUNCTION_CALL",
+        ] {
+            for ending in [ending(word, None), ending("tool_calls", Some(word))] {
+                assert_eq!(ending.finish(true), Finish::Error, "{word}");
+                assert!(ending.truncated() && ending.fails());
+            }
         }
     }
 
     #[test]
     fn a_reason_nobody_knows_may_have_cut_the_arguments() {
-        let unknown = ending("Abort", None);
-        assert_eq!(unknown.finish(true), Finish::Other("Abort".to_owned()));
+        let unknown = ending("Whatever", None);
+        assert_eq!(unknown.finish(true), Finish::Other("Whatever".to_owned()));
         assert!(unknown.cuts_arguments() && !unknown.truncated());
         assert!(!ending("tool_calls", Some("whatever")).cuts_arguments());
     }
@@ -334,7 +289,7 @@ mod tests {
 
     #[test]
     fn words_survive_the_round_trip() {
-        for word in ["stop", "tool_calls", "length", "content_filter", "error", "Abort"] {
+        for word in ["stop", "tool_calls", "length", "content_filter", "error", "Whatever"] {
             assert_eq!(Finish::parse(word).unwrap().as_str(), word);
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::assembler::Assembler;
 use super::chat::chunk::{Choice, Chunk, Delta, REASONING};
-use super::chat::{decode_reply, error_beside, error_in_text};
+use super::chat::{decode_reply, error_beside, error_in_text, usage_in};
 use super::extra::Fields;
 use super::gather::Gather;
 use super::json::{Reader, Unread, explain};
@@ -73,6 +73,8 @@ enum Framing {
     Events(sse::Parser),
     /// JSON or HTML: nothing can be said before the end.
     Body(Vec<u8>),
+    /// Such a body, at its end.
+    Decoded(Result<Box<Reply>, Error>),
 }
 
 impl Default for StreamDecoder {
@@ -88,8 +90,8 @@ impl StreamDecoder {
         Self::with_limits(sse::DEFAULT_MAX_EVENT, MAX_REPLY_BYTES)
     }
 
-    /// A decoder that accepts events, and a body without events, of up to `max_event` bytes, and
-    /// `max_reply` bytes of text, reasoning, calls and unknown fields in all events.
+    /// A decoder that accepts events of up to `max_event` bytes, and `max_reply` bytes of text, reasoning,
+    /// calls and unknown fields in all events, or of a body without events.
     pub fn with_limits(max_event: usize, max_reply: usize) -> Self {
         let (framing, draft) = (Framing::Unknown, Draft::default());
         StreamDecoder { max_event, max_reply, framing, draft }
@@ -126,14 +128,14 @@ impl StreamDecoder {
             Framing::Events(parser) => {
                 parser.feed(bytes, |event| self.draft.take_event(&event, self.max_reply, events))
             }
-            Framing::Body(body) if body.len() + bytes.len() > self.max_event => {
-                Err(Error::TooLarge { limit: self.max_event })
+            Framing::Body(body) if body.len() + bytes.len() > self.max_reply => {
+                Err(Error::ReplyTooLarge { limit: self.max_reply })
             }
             Framing::Body(body) => {
                 body.extend_from_slice(bytes);
                 Ok(())
             }
-            Framing::Unknown => Ok(()),
+            Framing::Unknown | Framing::Decoded(_) => Ok(()),
         }
     }
 
@@ -172,7 +174,17 @@ impl StreamDecoder {
                 self.draft.failed = result.is_err();
                 result
             }
-            Framing::Events(_) | Framing::Unknown | Framing::Body(_) => Ok(()),
+            Framing::Body(body) if !self.draft.failed => {
+                let reply = decode_reply(body).map(Box::new);
+                // What a reply that came to nothing has cost.
+                let counted = if reply.is_err() { usage_in(body) } else { None };
+                events.extend(counted.map(StreamEvent::Counted));
+                self.framing = Framing::Decoded(reply);
+                Ok(())
+            }
+            Framing::Events(_) | Framing::Unknown | Framing::Body(_) | Framing::Decoded(_) => {
+                Ok(())
+            }
         }
     }
 
@@ -184,7 +196,7 @@ impl StreamDecoder {
     pub fn finish(mut self) -> Result<Reply, Error> {
         self.end(&mut Vec::new())?;
         match self.framing {
-            Framing::Body(body) if !self.draft.failed => decode_reply(&body),
+            Framing::Decoded(reply) => reply.map(|reply| *reply),
             Framing::Events(_) | Framing::Unknown | Framing::Body(_) => self.draft.finish(),
         }
     }
@@ -206,7 +218,7 @@ struct Draft {
     pieces: u64,
     /// How much of the reply has come, in bytes.
     bytes: usize,
-    /// A finish reason with nothing else came behind the last piece of a call.
+    /// A finish reason with nothing else, or a count of tokens, came behind the last piece of a call.
     calls_settled: bool,
     done: bool,
     failed: bool,
@@ -265,8 +277,11 @@ impl Draft {
     fn take_chunk(&mut self, chunk: Chunk<'_>, events: &mut Vec<StreamEvent>) -> Result<(), Error> {
         set_once(&mut self.id, chunk.id);
         set_once(&mut self.model, chunk.model);
+        let is_counted = chunk.usage.is_some_and(|usage| usage.output_tokens > 0);
         let Some(Choice { delta, message, finish_reason, native_finish_reason, .. }) = chunk.choice
         else {
+            // Tokens are counted at the end, where there are no choices any more.
+            self.calls_settled |= is_counted && self.ending.finish.is_some();
             return Ok(());
         };
         let Delta { content, tool_calls, function_call, extra } =

@@ -209,20 +209,31 @@ fn end(finish: &str) -> (Duration, String) {
 
 #[test]
 fn behind_a_list_of_calls_nothing_begins_early() {
-    testing::run(async {
+    for name in [
+        "multi_tool_use.parallel",
+        "multi_tool_use/parallel",
+        "functions.multi_tool_use.parallel",
+        "functions_multi_tool_use_parallel",
+    ] {
+        check_behind_a_list(name);
+    }
+}
+
+fn check_behind_a_list(name: &'static str) {
+    testing::run(async move {
         let (tool, begun) = noted("read", Effects::None);
         let uses = r#"{"tool_uses": [{"recipient_name": "functions.read", "parameters": {"s": 1}},
             {"recipient_name": "functions.read", "parameters": {"s": 2}}]}"#;
         let script = reply()
             .call("read", r#"{"s": 0}"#)
-            .call("multi_tool_use.parallel", uses)
+            .call(name, uses)
             .call("read", r#"{"s": 3}"#)
             .paced(seconds(1));
         let stage = stage_with([script, done()], [tool], limits());
         let answer = stage.ask().await;
         let early: Vec<_> = answer.report.rounds[0].calls.iter().map(|call| call.early).collect();
         assert_eq!(early, [true, false, false, false]);
-        assert_eq!(begun.lock().expect("no panic holds it")[3], r#"1/1/3 {"s":3}"#);
+        assert_eq!(begun.lock().expect("no panic holds it")[3..], [r#"1/1/3 {"s":3}"#], "{name}");
         assert_eq!(stage.told()[2], "slept 3");
     });
 }
@@ -327,6 +338,29 @@ fn what_an_attempt_that_broke_off_had_begun_answers_the_same_call_of_the_next() 
         let [retry] = &*round.retries else { panic!("{round:?}") };
         assert_eq!((&*retry.model, &*retry.error.code), ("scripted", "stream_cut"));
         assert_eq!((retry.failed, round.dispatched), (seconds(3), Some(seconds(2))));
+    });
+}
+
+/// The call that it would have answered turned out to be another: the next one that is the same has it.
+#[test]
+fn what_an_earlier_attempt_began_is_still_there_when_the_call_it_answers_changes() {
+    testing::run(async {
+        let (tool, begun) = noted("pay", Effects::Once);
+        let one = r#"{"s":1}"#;
+        let script = [
+            streamed([piece(0, Some("pay"), one), piece(1, Some("pay"), "")]).broken_off_after(2),
+            streamed([
+                piece(0, Some("pay"), one),
+                piece(1, Some("pay"), one),
+                piece(0, None, ", 2}"),
+                end("tool_calls"),
+            ]),
+            done(),
+        ];
+        let stage = stage_that_retries(script, [tool.early(true)], 1);
+        let answer = stage.ask().await;
+        assert_eq!(*begun.lock().unwrap(), [r#"1/1/0 {"s":1}"#], "it is never run twice");
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["bad_arguments", "ok"]);
     });
 }
 

@@ -196,7 +196,8 @@ impl Writer {
         // Tokens are counted of what has come to its end.
         if (finish.is_some() || done) && dice.percent(40) {
             let usage = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}"#;
-            self.event(None, &[(usage.into(), Vec::new())]);
+            let note = Note { behind: usage.len(), news: News::Closes };
+            self.event(None, &[(usage.into(), vec![note])]);
         }
         if done {
             let note = Note { behind: "[DONE]".len(), news: News::Done };

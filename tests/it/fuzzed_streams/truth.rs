@@ -14,7 +14,7 @@ pub enum News {
     GoesOn(usize),
     /// The reply ended for this reason.
     Finish(&'static str),
-    /// It gave its reason after the last piece of a call.
+    /// It gave its reason, or counted its tokens, after the last piece of a call.
     Closes,
     /// It was too long, whatever the reason is.
     NativeLength,

@@ -12,7 +12,12 @@ pub const UNKNOWN: &str = "nobody";
 pub const STRICT: &str = "move";
 
 /// What a model writes that packs several calls into one.
-const WRAPPERS: [&str; 2] = ["multi_tool_use.parallel", "multi_tool_use_parallel"];
+const WRAPPERS: [&str; 4] = [
+    "multi_tool_use.parallel",
+    "multi_tool_use_parallel",
+    "multi_tool_use/parallel",
+    "functions.multi_tool_use.parallel",
+];
 
 /// The names of the tools.
 pub const NAMES: [&str; 6] = ["read", "scan", "put", STRICT, "pay", "send"];

@@ -129,17 +129,16 @@ impl<P: Copy + PartialEq + fmt::Debug + Send + Sync> Course<P> {
         }
     }
 
-    /// How a runtime that is broken in one way is found out. It must be soon, and the promise that it
-    /// breaks be named.
+    /// How a runtime that is broken in one way is found out: soon a seed names the promise that is broken.
     pub fn found_out(&self, sabotage: Sabotage, promise: P) -> String {
         let broken = Broken::by(sabotage);
-        let mut tried = (0..SEEDS_TO_FIND_OUT).map(|seed| (seed, (self.try_out)(seed)));
-        let found = tried.find(|(_, violations)| !violations.is_empty());
+        let mut tried = (0..SEEDS_TO_FIND_OUT).flat_map(|seed| {
+            (self.try_out)(seed).into_iter().map(move |violation| (seed, violation))
+        });
+        let found = tried.find(|(_, violation)| violation.promise == promise);
         drop(broken);
-        let (seed, violations) = found.expect("a broken runtime is found out");
-        let named = violations.iter().find(|violation| violation.promise == promise);
-        let Some(Violation { what, .. }) = named else {
-            panic!("{sabotage:?} is to break {promise:?}: {violations:?}");
+        let Some((seed, Violation { what, .. })) = found else {
+            panic!("no seed shows that {sabotage:?} breaks {promise:?}");
         };
         format!("{sabotage:?} breaks {promise:?} at seed {seed}: {what}")
     }

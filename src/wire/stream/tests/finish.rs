@@ -47,6 +47,11 @@ fn f6_f8_without_done_a_finish_reason_of_every_chunk_does_not_say_that_the_argum
         (said.clone() + &chunk(r#"{"content":"so"}"#, "\"stop\""), "a f truncated"),
         (said.clone() + &chunk(r#"{"content":null}"#, "\"\""), "a f truncated"),
         (said.clone() + usage, "a f truncated"),
+        (said.clone() + &usage.replace("prompt", "completion"), "a f {}"),
+        (
+            said.clone() + &usage.replace("prompt", "completion") + &chunk(&rest, "\"stop\""),
+            r#"a f {"x":1}"#,
+        ),
         (said.clone() + &chunk(&rest, "\"stop\""), r#"a f {"x":1}"#),
         (chunk(&open, "null") + &chunk("{}", "\"stop\""), "a f {}"),
     ] {
@@ -70,7 +75,7 @@ fn finish_every_word_is_known() {
     for word in ["stop", "end_turn", "end", "STOP", "eos", "stop_sequence", "completed"] {
         check_word(&format!("\"{word}\""), Finish::Stop, false);
     }
-    for word in ["tool_calls", "tool_use", "function_call"] {
+    for word in ["tool_calls", "tool_call", "tool_use", "function_call"] {
         check_word(&format!("\"{word}\""), Finish::ToolCalls, false);
     }
     for word in ["length", "max_tokens", "MAX_TOKENS", "max_output_tokens", "model_length"] {
