@@ -102,7 +102,24 @@ pub enum Error {
         /// How long the provider asks to wait.
         retry_after: Option<Duration>,
     },
-    /// What arrived is no Chat Completions reply.
+    /// The endpoint is somewhere else (3xx). A key does not travel on, so it is not followed.
+    #[error("{url} redirects ({status})")]
+    Redirected {
+        /// Where.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The reply is larger than a reply may be. Asking the same again is useless.
+    #[error("the reply of {url} is too large: {reason}")]
+    TooLarge {
+        /// Where.
+        url: String,
+        /// Which limit it passed.
+        reason: String,
+    },
+    /// What arrived is no Chat Completions reply: the page of a proxy that is in trouble, a damaged
+    /// stream. Asking again is safe, and in vain if the endpoint is none of Chat Completions.
     #[error("the reply of {url} is malformed: {reason}")]
     Malformed {
         /// Where.
@@ -151,6 +168,8 @@ impl Error {
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused { .. } => "request_refused",
             Self::Failed { .. } => "model_failed",
+            Self::Redirected { .. } => "redirected",
+            Self::TooLarge { .. } => "reply_too_large",
             Self::Malformed { .. } => "malformed_reply",
             Self::Cut { .. } => "stream_cut",
             Self::TimedOut { .. } => "model_timed_out",
@@ -170,6 +189,8 @@ impl Error {
             | Self::BadCall { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
+            | Self::Redirected { .. }
+            | Self::TooLarge { .. }
             | Self::Malformed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. } => None,
@@ -184,13 +205,15 @@ impl Error {
             | Self::BadCall { .. }
             | Self::RateLimited { .. }
             | Self::Failed { .. }
+            | Self::Malformed { .. }
             | Self::Cut { .. }
             | Self::TimedOut { .. } => true,
             Self::KeyRefused { .. }
             | Self::NoCredit { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
-            | Self::Malformed { .. } => false,
+            | Self::Redirected { .. }
+            | Self::TooLarge { .. } => false,
         }
     }
 
@@ -206,6 +229,8 @@ impl Error {
             Self::RateLimited { .. } => "wait, or use another key or model",
             Self::Refused { .. } => "the message says what the provider does not take",
             Self::Failed { .. } | Self::Cut { .. } => "ask again; nothing was lost",
+            Self::TooLarge { .. } => "limit the reply with model.max_tokens",
+            Self::Redirected { .. } => "set model.base_url to where the endpoint is now",
             Self::Malformed { .. } => {
                 "check that model.base_url is a Chat Completions endpoint (it often ends in /v1)"
             }

@@ -67,9 +67,8 @@ impl Exchange {
         said: Option<ApiError>,
         body: &str,
     ) -> Error {
-        let hint = || retry_after::hint(headers, said.as_ref(), body, SystemTime::now());
-        let retry_after = retry_after::applies_to(status.as_u16()).then(hint).flatten();
         let meaning = meaning(status.as_u16(), said.as_ref());
+        let retry_after = retry_after::hint(headers, said.as_ref(), body, SystemTime::now());
         let message = match said {
             Some(error) => error.message,
             None if body.is_empty() => status.to_string(),
@@ -96,9 +95,7 @@ impl Exchange {
             Meaning::BadCall => Error::BadCall { url, message },
             Meaning::Refused => Error::Refused { url, status, message },
             Meaning::Failed => Error::Failed { url, status, message, retry_after },
-            Meaning::Redirected => {
-                Error::Malformed { url, reason: format!("it redirects ({status})") }
-            }
+            Meaning::Redirected => Error::Redirected { url, status },
         }
     }
 
@@ -114,9 +111,10 @@ impl Exchange {
             wire::Error::Cut { .. } => {
                 Error::Cut { url, reason: "it ended before the model had finished".into() }
             }
-            error @ (wire::Error::Malformed { .. }
-            | wire::Error::TooLarge { .. }
-            | wire::Error::ReplyTooLarge { .. }) => {
+            error @ (wire::Error::TooLarge { .. } | wire::Error::ReplyTooLarge { .. }) => {
+                Error::TooLarge { url, reason: error.to_string() }
+            }
+            error @ wire::Error::Malformed { .. } => {
                 Error::Malformed { url, reason: self.without_secrets(error.to_string()) }
             }
         }

@@ -203,7 +203,7 @@ async fn whole(exchange: Arc<Exchange>, sending: Sending) -> Vec<Result<Event, E
             // The connection's task has its turn to give the connection back: a request that follows
             // at once would open another.
             tokio::task::yield_now().await;
-            whole::said(&body, &exchange).collect()
+            whole::said(&body, &exchange)
         }
         Err(error) => vec![Err(error)],
     }

@@ -14,8 +14,10 @@ const MOST: Duration = Duration::from_secs(24 * 3600);
 const EPOCH: f64 = 1e9;
 
 /// What stands before a time in a sentence, in lower case.
-const LEADS: [&str; 7] = [
+const LEADS: [&str; 9] = [
     "try again in ",
+    "try again after ",
+    "please wait ",
     "retry in ",
     "retry after ",
     "retry_after\":",
@@ -23,12 +25,6 @@ const LEADS: [&str; 7] = [
     "retry_after\\\":",
     "retrydelay\\\":",
 ];
-
-/// Whether a response of this status speaks of when to ask again. Some providers send `Retry-After`
-/// with a good reply, too.
-pub(super) fn applies_to(status: u16) -> bool {
-    matches!(status, 408 | 409 | 429 | 500..=599)
-}
 
 /// The longest wait that a response asks for: in `Retry-After-Ms`, in `Retry-After` as seconds or as
 /// a date, in the reset of a limit that is used up, in what its body has `said` besides its words, or in
@@ -45,16 +41,22 @@ pub(super) fn hint(
     let in_ms = text("retry-after-ms").and_then(number).and_then(|ms| seconds(ms / 1e3));
     let after = text("retry-after").and_then(|after| {
         let until = || httpdate::parse_http_date(after).ok()?.duration_since(now).ok();
-        number(after).and_then(seconds).or_else(until)
+        number(after).and_then(seconds).or_else(until).or_else(|| span(after))
     });
     let in_body = said.and_then(|error| wait_until(error.retry_after.as_deref()?.trim(), now));
-    let resets = ["", "-requests", "-tokens", "-input-tokens", "-output-tokens"].map(|limit| {
-        let left = text(&format!("x-ratelimit-remaining{limit}")).and_then(number);
-        let reset = text(&format!("x-ratelimit-reset{limit}"))?;
+    let resets = headers.iter().filter_map(|(name, reset)| {
+        let (family, limit) = name.as_str().split_once("ratelimit-reset")?;
+        if !matches!(family, "" | "x-") {
+            return None;
+        }
+        let left = text(&format!("{family}ratelimit-remaining{limit}")).and_then(number);
         // A limit that is not used up is not why.
-        if left.is_some_and(|left| left > 0.0) { None } else { wait_until(reset, now) }
+        if left.is_some_and(|left| left > 0.0) {
+            return None;
+        }
+        wait_until(reset.to_str().ok()?.trim(), now)
     });
-    let hints = [in_ms, after, in_body, in_words(words)].into_iter().chain(resets).flatten();
+    let hints = [in_ms, after, in_body, in_words(words)].into_iter().flatten().chain(resets);
     hints.max().map(|wait| wait.min(MOST))
 }
 
@@ -168,6 +170,7 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         assert_eq!(wait(&[("retry-after", "7")], ""), Some(7_000));
         assert_eq!(wait(&[("retry-after", " 1.5 ")], ""), Some(1_500));
+        assert_eq!(wait(&[("retry-after", "7s")], ""), Some(7_000));
         let date = "Thu, 01 Jan 2026 00:00:42 GMT";
         assert_eq!(wait(&[("retry-after", date)], ""), Some(42_000));
         let past = "Wed, 31 Dec 2025 23:00:00 GMT";
@@ -199,6 +202,16 @@ mod tests {
         assert_eq!(reset("0", "1h2m3.5s"), Some(3_723_500));
         assert_eq!(reset("12", "6m0s"), None);
         assert_eq!(wait(&[("x-ratelimit-reset-requests", "12")], ""), Some(12_000));
+        let minute = [
+            ("x-ratelimit-remaining-tokens-minute", "0"),
+            ("x-ratelimit-reset-tokens-minute", "21.5"),
+        ];
+        assert_eq!(wait(&minute, ""), Some(21_500));
+        assert_eq!(
+            wait(&[("ratelimit-remaining", "0"), ("ratelimit-reset", "50")], ""),
+            Some(50_000)
+        );
+        assert_eq!(wait(&[("ratelimit-remaining", "1"), ("ratelimit-reset", "50")], ""), None);
         assert_eq!(wait(&[("x-ratelimit-reset", "1767225630")], ""), Some(30_000));
         assert_eq!(wait(&[("x-ratelimit-reset", "1767225630500")], ""), Some(30_500));
     }
@@ -208,6 +221,8 @@ mod tests {
         for (body, ms) in [
             ("Rate limit reached. Please try again in 6m0s. Visit", 360_000),
             ("Please try again in 20s.", 20_000),
+            ("max RPM: 3, please try again after 1 seconds", 1_000),
+            ("Please wait 25 seconds before retrying", 25_000),
             ("please try again in 1.898s", 1_898),
             ("Try again in 35 seconds.", 35_000),
             ("Please retry after 2 minutes", 120_000),
@@ -244,11 +259,5 @@ mod tests {
             assert_eq!(alone.map(|wait| wait.as_millis()), Some(ms), "{body}");
             assert_eq!(wait(&[], body), Some(ms), "{body}");
         }
-    }
-
-    #[test]
-    fn a_good_reply_asks_for_nothing() {
-        assert!([408, 409, 429, 500, 503, 529].into_iter().all(applies_to));
-        assert!(![200, 400, 401, 404].into_iter().any(applies_to));
     }
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::decoding::Decoding;
 use super::exchange::{Exchange, Sending};
-use super::{Error, Event, Events, Stage, whole};
+use super::{Error, Event, Events, Stage};
 
 /// How long a rest of a reply may take to arrive once it is complete, before its connection is
 /// given up.
@@ -25,12 +24,6 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: Sending) -> Events {
     let begin = async move {
         let deadline = Instant::now() + exchange.time_limits.first_token;
         let response = exchange.send(sending, deadline).await?;
-        if is_json(&response) {
-            let late = |_| exchange.late(Stage::FirstToken);
-            let body = whole::body(response, &exchange);
-            let body = timeout_at(deadline, body).await.map_err(late)??;
-            return Ok(stream::iter(whole::said(&body, &exchange)).left_stream());
-        }
         let reading = Reading {
             decoder: Some(Decoding::new(exchange.dialect)),
             exchange,
@@ -40,7 +33,7 @@ pub(super) fn streamed(exchange: Arc<Exchange>, sending: Sending) -> Events {
             deadline,
             pieces: 0,
         };
-        Ok(stream::unfold(reading, Reading::next).right_stream())
+        Ok(stream::unfold(reading, Reading::next))
     };
     stream::once(begin)
         .flat_map(|begun| match begun {
@@ -140,9 +133,4 @@ async fn keep_alive(mut response: Response) {
         let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
         drop(timeout(TAIL_TIME_LIMIT, rest).await);
     });
-}
-
-fn is_json(response: &Response) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    kind.is_some_and(|kind| kind.starts_with(b"application/json"))
 }

@@ -1,12 +1,12 @@
-//! A reply that comes whole, from a server that does not stream, asked to or not.
+//! A reply that is read whole, from a server that is not asked to stream.
 
 use reqwest::Response;
 
 use super::Event;
-use super::decoding::meant;
+use super::decoding::Decoding;
 use super::error::Error;
 use super::exchange::Exchange;
-use crate::wire::{self, MAX_REPLY_BYTES, chat};
+use crate::wire::{self, MAX_REPLY_BYTES};
 
 /// The body of a reply, up to [`MAX_REPLY_BYTES`] of it.
 pub(super) async fn body(mut response: Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
@@ -20,13 +20,13 @@ pub(super) async fn body(mut response: Response, exchange: &Exchange) -> Result<
     Ok(body)
 }
 
-/// What the body says: a reply, or an error and what it cost.
-pub(super) fn said(
-    body: &[u8],
-    exchange: &Exchange,
-) -> impl Iterator<Item = Result<Event, Error>> + use<> {
-    let reply = chat::decode_reply(body).map_err(|error| exchange.wire_error(error));
-    let counted = if reply.is_err() { chat::usage_in(body) } else { None };
-    let reply = reply.map(|reply| Event::Reply(Box::new(meant(reply, &exchange.dialect))));
-    counted.map(|usage| Ok(Event::Counted(usage))).into_iter().chain([reply])
+/// What the body says: a reply, or an error and what it cost. Some servers stream although they were
+/// not asked to.
+pub(super) fn said(body: &[u8], exchange: &Exchange) -> Vec<Result<Event, Error>> {
+    let mut decoding = Decoding::new(exchange.dialect);
+    let mut said = Vec::new();
+    let read = decoding.feed(body, &mut said).and_then(|()| decoding.end(&mut said));
+    let reply = read.and_then(|()| decoding.finish()).map(|reply| Event::Reply(Box::new(reply)));
+    let reply = reply.map_err(|error| exchange.wire_error(error));
+    said.into_iter().map(Ok).chain([reply]).collect()
 }

@@ -389,7 +389,8 @@ mod bad_input {
         for stream in ["true", "false"] {
             let server = OneReply::start("text/html", page);
             let stream = format!("model.stream={stream}");
-            let ended = place().run(&["ask", "hi", "--set", &server.setting(), "--set", &stream]);
+            let once = ["--set", &server.setting(), "--set", "model.retries=0"];
+            let ended = place().run(&[&["ask", "hi", "--set", &stream], &once[..]].concat());
             ended.complains(1, &["malformed"]);
         }
     }

@@ -384,13 +384,29 @@ async fn a_web_page_is_no_reply_and_the_error_says_so() {
         "{error}"
     );
     assert!(error.advice().contains("/v1"));
+    assert!(error.is_transient(), "it may be the page of a proxy in trouble");
+}
+
+/// Whatever the header says of the body, and whether it was asked to stream or not.
+#[tokio::test]
+async fn a_reply_is_read_as_what_it_is() {
+    let delta = r#"{"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}"#;
+    let events = format!("data: {delta}\n\ndata: [DONE]\n\n");
+    for stream in [true, false] {
+        for kind in ["application/json", "text/event-stream", "text/plain"] {
+            for body in [REPLY, &events] {
+                let peer = Peer::start([vec![response("200 OK", kind, "", body)]]);
+                let reply = ask_well(&model(&peer, stream)).await;
+                assert!(!reply.text.is_empty(), "{stream} {kind} {body}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn an_empty_body_is_no_reply() {
     let error = error_of("200 OK", "application/json", "", "").await;
-    let Error::Malformed { reason, .. } = &error else { panic!("{error:?}") };
-    assert!(reason.starts_with("expected a reply, got an empty body"), "{reason}");
+    assert!(matches!(error, Error::Cut { .. }), "{error:?}");
     let peer = Peer::start([vec![stream_head(), Step::Send(LAST_CHUNK.to_owned())]]);
     let error = ask_in_vain(&model(&peer, true)).await;
     assert!(matches!(error, Error::Cut { .. }), "{error:?}");
@@ -517,8 +533,9 @@ async fn a_redirect_is_not_followed() {
     for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let headers = format!("location: {}/chat/completions\r\n", other.base_url());
         let error = error_of(status, "text/html", &headers, "").await;
-        let Error::Malformed { reason, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(*reason, format!("it redirects ({})", &status[..3]));
+        let Error::Redirected { status: told, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(told.to_string(), status[..3]);
+        assert!(!error.is_transient());
     }
     assert!(other.heard().is_empty());
 }
