@@ -9,7 +9,7 @@ use crate::wire::chat::{self, Fields};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub field: String,
-    /// What it is called instead; `None` = it is left out.
+    /// What it is called instead, unless that is set itself; `None` = it is left out.
     pub to: Option<&'static str>,
 }
 
@@ -17,7 +17,7 @@ impl Change {
     /// Makes the change; false if there is no such field.
     pub fn on(&self, fields: &mut Fields) -> bool {
         let Some(value) = fields.remove(&self.field) else { return false };
-        if let Some(name) = self.to {
+        if let Some(name) = self.to.filter(|to| fields.names().all(|name| name != *to)) {
             fields.set(name, value);
         }
         true
@@ -217,6 +217,28 @@ mod tests {
         let expected = json!({"temperature": 1, "stream_options": {}, "tool_choice": "auto",
             "parallel_tool_calls": 7});
         check(settings, FIRST, expected);
+    }
+
+    #[test]
+    fn a_limit_of_tokens_in_the_extra_body_is_the_only_one_under_whatever_name() {
+        let extra = |extra_body: serde_json::Value| RequestSettings {
+            max_tokens: Some(9),
+            extra_body: extra_body.as_object().cloned().unwrap(),
+            ..RequestSettings::default()
+        };
+        for name in ["max_tokens", "max_completion_tokens"] {
+            check(extra(json!({name: 7})), FIRST, json!({name: 7}));
+            let dialect = Dialect::named("openai").unwrap();
+            let openai = Endpoint { dialect, ..endpoint(extra(json!({name: 7}))) };
+            assert_eq!(body(&Template::new(&openai, "m\""), FIRST), json!({name: 7}));
+        }
+        // Whoever sets both is taken at their word; no new name takes the place of what is set.
+        let both = extra(json!({"max_tokens": 1, "max_completion_tokens": 2}));
+        let template = Template::new(&endpoint(both), "m\"");
+        assert_eq!(body(&template, FIRST), json!({"max_tokens": 1, "max_completion_tokens": 2}));
+        let to = Some("max_completion_tokens");
+        template.learn(&[Change { field: "max_tokens".to_owned(), to }]);
+        assert_eq!(body(&template, FIRST), json!({"max_completion_tokens": 2}));
     }
 
     #[test]

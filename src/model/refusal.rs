@@ -6,9 +6,12 @@ use crate::wire::ApiError;
 /// How far from a field's name the words may stand that refuse it.
 const REACH: usize = 6;
 
+/// What names stand in.
+const QUOTES: [char; 7] = ['\'', '"', '`', '‘', '’', '“', '”'];
+
 /// Finds the field among those `sent` that the provider refuses: by the error's code, or because its
-/// words, else the text of the body, say so next to the name. Only a field that a request can do
-/// without is ever found.
+/// words, else the text of the body, say so next to the name. A name that may be a common word, such as
+/// `user`, counts only where it cannot be one. Only a field that a request can do without is ever found.
 pub(super) fn refused_field<'a>(
     status: u16,
     error: Option<&ApiError>,
@@ -23,16 +26,26 @@ pub(super) fn refused_field<'a>(
             .iter()
             .any(|word| code.contains(word))
     };
-    let by_code = error.filter(|error| error.code.as_ref().is_some_and(is_code));
-    let named = by_code.and_then(|error| error.param.as_deref());
+    let is_by_code = error.is_some_and(|error| error.code.as_ref().is_some_and(is_code));
+    let param = error.and_then(|error| error.param.as_deref());
+    let param = param.and_then(|path| path.split(['.', '[']).next());
     let words = words(error.map_or(body, |error| &error.message));
     sent.find(|field| {
-        !OURS.contains(field)
-            && match named {
-                Some(param) => param.split(['.', '[']).next() == Some(field),
-                None => (0..words.len()).any(|at| words[at].is(field) && is_refused(&words, at)),
-            }
+        let is_param = param == Some(field);
+        let is_meant = |at: usize| is_param || !may_be_a_word(field) || is_name(&words, at);
+        let is_said = |at: usize| words[at].is(field) && is_meant(at) && is_refused(&words, at);
+        let is_found = match is_by_code && param.is_some() {
+            true => is_param,
+            false => (0..words.len()).any(is_said),
+        };
+        is_found && !OURS.contains(field)
     })
+}
+
+/// Says whether `field` may stand in a sentence and mean something else, such as `user`. Nothing else
+/// is called `top_k`, `topK` or `temperature`.
+fn may_be_a_word(field: &str) -> bool {
+    field != "temperature" && field.chars().skip(1).all(|letter| letter.is_ascii_lowercase())
 }
 
 /// A word of an error's text.
@@ -41,12 +54,16 @@ struct Word {
     text: String,
     /// It stands within a path, such as `strict` in `tools[0].strict`, and not at its beginning.
     is_inner: bool,
+    /// It stands in quotes, alone or at the beginning of a path.
+    is_quoted: bool,
+    /// It stands right behind a word such as `parameter`, with a colon or without.
+    is_labelled: bool,
 }
 
 impl Word {
     /// Some write our names in camel case.
     fn is(&self, field: &str) -> bool {
-        self.text.replace('_', "") == field.replace('_', "")
+        self.text.replace('_', "") == field.replace('_', "").to_ascii_lowercase()
     }
 }
 
@@ -61,10 +78,35 @@ fn words(text: &str) -> Vec<Word> {
         let goes_on = matches!(before, "." | "]." | "[");
         let outermost = words.last().is_none_or(|word| word.text == "body");
         let is_inner = goes_on && !outermost;
-        words.push(Word { text: rest[begin..end].to_ascii_lowercase(), is_inner });
+        let text = rest[begin..end].to_ascii_lowercase();
+        let is_labelled = matches!(before.trim(), "" | ":") && ends_in_label(&words);
         rest = &rest[end..];
+        let is_quoted = before.ends_with(QUOTES)
+            && rest.starts_with(|next: char| QUOTES.contains(&next) || "\\.[".contains(next));
+        words.push(Word { text, is_inner, is_quoted, is_labelled });
     }
     words
+}
+
+/// Says whether what follows `words` is the name of a field.
+fn ends_in_label(words: &[Word]) -> bool {
+    let is_label = |word: &Word| {
+        let text = word.text.strip_suffix('s').unwrap_or(&word.text);
+        matches!(text, "argument" | "parameter" | "param" | "field" | "option")
+    };
+    match words {
+        [.., label, supplied] if supplied.text == "supplied" => is_label(label),
+        [.., label] => is_label(label),
+        [] => false,
+    }
+}
+
+/// Says whether the word at `at` can only be the name of a field.
+fn is_name(words: &[Word], at: usize) -> bool {
+    let is_next = |at: usize, text: &str| words.get(at).is_some_and(|word| word.text == text);
+    // Such as `user: Extra inputs are not permitted`.
+    let is_extra = is_next(at + 1, "extra") && is_next(at + 2, "inputs");
+    words[at].is_quoted || words[at].is_labelled || is_extra
 }
 
 /// Says whether the words beside the one at `at` refuse it.
@@ -133,6 +175,10 @@ mod tests {
     use crate::wire::chat::error_in;
 
     const SENT: &[&str] = &[
+        "provider",
+        "user",
+        "metadata",
+        "topK",
         "model",
         "stream",
         "stream_options",
@@ -206,6 +252,44 @@ mod tests {
         ] {
             check(&said(message), expected);
         }
+    }
+
+    #[test]
+    fn a_field_that_is_called_like_a_common_word_must_be_named_to_be_refused() {
+        for (message, expected) in [
+            ("The provider returned an error: tools not supported", None),
+            ("The user is not allowed to use this model", None),
+            ("user not allowed", None),
+            ("Unknown user", None),
+            ("unknown provider", None),
+            ("Unknown parameter. User is not allowed", None),
+            ("The provider's field is not supported", None),
+            ("provider: not supported", None),
+            ("'user' is not supported", Some("user")),
+            ("Unsupported parameter: `metadata`", Some("metadata")),
+            (r#"json: unknown field "provider""#, Some("provider")),
+            ("Unknown parameter: 'metadata.trace'.", Some("metadata")),
+            ("Unrecognized request argument supplied: user", Some("user")),
+            ("Unrecognized request arguments supplied: top_p, user", None),
+            ("unsupported parameter: provider", Some("provider")),
+            ("unknown field: metadata", Some("metadata")),
+            ("This model does not support the parameter user", Some("user")),
+            ("provider: Extra inputs are not permitted", Some("provider")),
+            ("The provider says: Extra inputs are not permitted", None),
+            ("topK is not supported", Some("topK")),
+        ] {
+            check(&said(message), expected);
+        }
+        let with_param = |message: &str, param: &str| {
+            serde_json::json!({"error": {"message": message, "param": param}}).to_string()
+        };
+        check(&with_param("user is not allowed", "user"), Some("user"));
+        check(&with_param("user is not allowed", "model"), None);
+        check(&with_param("the user is unhappy", "user"), None);
+        check("user not allowed", None);
+        check("unknown field `user`", Some("user"));
+        let loc = r#"{"detail":[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs are not permitted"}]}"#;
+        check(loc, Some("user"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{ApiKey, Dialect};
+use super::{ApiKey, Dialect, TokenLimitField};
 use crate::wire::chat::Fields;
 
 /// The fields that a request is about, and no setting may be.
@@ -24,8 +24,9 @@ pub struct RequestSettings {
     pub response_format: Option<Map<String, Value>>,
     /// How long a model thinks, in the provider's words, such as `low`.
     pub reasoning_effort: Option<String>,
-    /// Further fields of the body. One that is also set otherwise counts here; `model`, `messages`,
-    /// `stream` and `tools` are left out.
+    /// Further fields of the body. One that is also set otherwise counts here, and a limit of tokens
+    /// under either name goes before [`RequestSettings::max_tokens`]; `model`, `messages`, `stream` and
+    /// `tools` are left out.
     pub extra_body: Map<String, Value>,
 }
 
@@ -66,7 +67,9 @@ impl RequestSettings {
             }
         };
         set("temperature", self.temperature.map(Value::from));
-        set(dialect.token_limit_field.as_str(), self.max_tokens.map(Value::from));
+        let names_limit = |name: &TokenLimitField| self.extra_body.contains_key(name.as_str());
+        let limit = self.max_tokens.filter(|_| !TokenLimitField::ALL.iter().any(names_limit));
+        set(dialect.token_limit_field.as_str(), limit.map(Value::from));
         set("response_format", self.response_format.clone().map(Value::Object));
         set("reasoning_effort", self.reasoning_effort.clone().map(Value::String));
         set("tool_choice", self.tool_choice.as_ref().map(ToolChoice::json));
