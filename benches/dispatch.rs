@@ -115,8 +115,13 @@ async fn by_hand(model: &Arc<Scripted>) -> Result<(), AnyError> {
     let mut history = Vec::new();
     chat::write_user(&mut history, "go");
     loop {
-        let mut events =
-            model.ask(Request { messages: &history, tools: b"", may_call: true, first: true });
+        let mut events = model.ask(Request {
+            messages: &history,
+            tools: b"",
+            names: &[],
+            may_call: true,
+            first: true,
+        });
         let reply = loop {
             if let Event::Reply(reply) = events.next().await.ok_or("no reply")?? {
                 break reply;

@@ -193,6 +193,9 @@ pub(super) fn dialect(input: &Input<'_>) -> Parsed<Option<Dialect>> {
     }
 }
 
+/// What says whether tools are called.
+pub(super) const TOOL_CHOICE: &str = "\"auto\", \"none\", \"required\" or the name of a tool";
+
 /// A word about calls, or the name of a tool.
 pub(super) fn tool_choice(input: &Input<'_>) -> Parsed<ToolChoice> {
     match input.string() {
@@ -200,7 +203,7 @@ pub(super) fn tool_choice(input: &Input<'_>) -> Parsed<ToolChoice> {
         Some("none") => Ok(ToolChoice::None),
         Some("required") => Ok(ToolChoice::Required),
         Some(name) if !name.trim().is_empty() => Ok(ToolChoice::Tool(name.to_owned())),
-        _ => Err("\"auto\", \"none\", \"required\" or the name of a tool".to_owned()),
+        _ => Err(TOOL_CHOICE.to_owned()),
     }
 }
 

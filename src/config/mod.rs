@@ -173,11 +173,16 @@ impl Config {
         let turn = root.table("turn", Turn::read)?;
         let session = root.table("session", Session::read)?;
         let supervision = root.table("supervision", Supervision::read)?;
+        let runtime = root.table("runtime", Runtime::read)?;
+        let store = root.table("store", Store::read)?;
+        let log = root.table("log", Log::read)?;
+        let tools = Tool::read_all(root, &turn, &supervision)?;
+        model.check_choice(root, &tools)?;
         Ok(Config {
-            runtime: root.table("runtime", Runtime::read)?,
-            store: root.table("store", Store::read)?,
-            log: root.table("log", Log::read)?,
-            tools: Tool::read_all(root, &turn, &supervision)?,
+            runtime,
+            store,
+            log,
+            tools,
             model,
             turn,
             session,

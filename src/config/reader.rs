@@ -29,7 +29,8 @@ impl Reader {
         reader.unknown.sort_by(|(left, _), (right, _)| left.cmp(right));
         match reader.unknown.into_iter().next() {
             Some((key, origin)) => {
-                let nearest = nearest(&key, &reader.known);
+                let known = reader.known.iter().map(String::as_str);
+                let nearest = nearest(&key, known).unwrap_or_default().to_owned();
                 Err(Error::UnknownKey { key, origin, nearest })
             }
             None => Ok((settings, reader.rows)),
@@ -229,8 +230,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// Finds the known key with the fewest letters to change, the first of several.
-fn nearest(key: &str, known: &[String]) -> String {
-    let distance = |known: &&String| strsim::damerau_levenshtein(key, known);
-    known.iter().min_by_key(distance).cloned().unwrap_or_default()
+/// Finds the known name with the fewest letters to change, the first of several.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.min_by_key(|known| strsim::damerau_levenshtein(name, known))
 }

@@ -8,9 +8,10 @@ use super::endpoint::BaseUrl;
 use super::error::Error;
 use super::header::ExtraHeader;
 use super::kind;
-use super::reader::Section;
+use super::reader::{Section, nearest};
+use super::tool::Tool;
 use crate::conversation::Mode;
-use crate::model::{Dialect, Price, Quirks, RequestSettings};
+use crate::model::{Dialect, Price, Quirks, RequestSettings, ToolChoice};
 
 /// The variable of the provider that is asked by default.
 const DEFAULT_KEY_VARIABLE: &str = "OPENROUTER_API_KEY";
@@ -173,6 +174,20 @@ impl Model {
             return Err(section.misfit("retry_min_ms", expected));
         }
         Ok(model)
+    }
+
+    /// Checks that the tool to be called is one of `tools`.
+    pub(super) fn check_choice(&self, root: &Section<'_>, tools: &[Tool]) -> Result<(), Error> {
+        let Some(ToolChoice::Tool(name)) = &self.request.tool_choice else { return Ok(()) };
+        let names = || tools.iter().map(|tool| tool.name.as_str());
+        if names().any(|known| known == name) {
+            return Ok(());
+        }
+        let known = match nearest(name, names()) {
+            Some(nearest) => format!(" (nearest: {})", kind::quoted(nearest)),
+            None => ", of which there are none".to_owned(),
+        };
+        Err(root.misfit("model.tool_choice", format!("{}{known}", kind::TOOL_CHOICE)))
     }
 
     /// Returns the dialect spoken to the endpoint: the one that is set, else that of its host, with

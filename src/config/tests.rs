@@ -183,7 +183,7 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
 #[test]
 fn the_rows_load_again_to_the_same_settings() {
     let file = "model.parallel_tool_calls = \"unset\"\n\
-                model.fallbacks = [\"a\", \"b\"]\nmodel.temperature = 1\nmodel.tool_choice = \"f\"\n\
+                model.fallbacks = [\"a\", \"b\"]\nmodel.temperature = 1\nmodel.tool_choice = \"x\"\n\
                 model.response_format = \"json_object\"\nmodel.dialect = \"openai\"\n\
                 model.extra_body = { a = { \"b c\" = [1, 2.5, true] } }\nmodel.quirks.max_tools = 0\n\
                 model.extra_headers = { x-title = \"a \\\"b\\\"\", api-key = \"${env:K}\" }\n\
@@ -612,6 +612,25 @@ fn every_request_setting_is_read() {
     assert_eq!((model.retries, model.retry_max), (0, Duration::from_millis(2)));
     let price = Price { input: 1.0, output: 2.5, cached_input: Some(0.1) };
     assert_eq!(model.price, Some(price));
+}
+
+#[test]
+fn a_choice_must_name_a_tool_that_there_is() {
+    let expected = "expected \"auto\", \"none\", \"required\" or the name of a tool";
+    let typo = format!(
+        "`model.tool_choice` in my.toml:2: {expected} (nearest: \"get_weather\"), found \"get_wether\""
+    );
+    check_error("[model]\ntool_choice = \"get_wether\"", &[], &[], &typo);
+    let nobody = format!(
+        "`model.tool_choice` in --set: {expected}, of which there are none, found \"get_weather\""
+    );
+    check_error("tools = []", &[], &["model.tool_choice=get_weather"], &nobody);
+    let own = "tools = [{ name = \"x\", kind = \"demo\" }]";
+    let other =
+        format!("`model.tool_choice` in --set: {expected} (nearest: \"x\"), found \"get_weather\"");
+    check_error(own, &[], &["model.tool_choice=get_weather"], &other);
+    load(own, &[], &["model.tool_choice=x"]).unwrap();
+    load("tools = []", &[], &["model.tool_choice=required"]).unwrap();
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The body of a request: what of it is the same every time is written once.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Endpoint, Request};
+use super::{Endpoint, Request, ToolChoice, ToolName};
 use crate::wire::chat::{self, Fields};
 
 /// A field that the provider does not take.
@@ -41,9 +42,17 @@ struct Known {
 struct Parts {
     always: Vec<u8>,
     /// Beside tools, by whether they must, may or must not be called.
-    first: Vec<u8>,
+    first: First,
     later: Vec<u8>,
     barred: Vec<u8>,
+}
+
+/// What stands beside the tools of the first request of a turn.
+enum First {
+    /// The same whatever the tools are.
+    Fixed(Vec<u8>),
+    /// The choice of the tool of this name, beside what stands in later requests.
+    Names(String),
 }
 
 impl Template {
@@ -69,12 +78,14 @@ impl Template {
     /// The body of `request`.
     pub fn write(&self, request: Request<'_>) -> Vec<u8> {
         let parts = Arc::clone(&self.known.lock().unwrap_or_else(PoisonError::into_inner).parts);
-        let tool_fields = match request {
-            Request { may_call: false, .. } => &parts.barred,
-            Request { first: true, .. } => &parts.first,
-            Request { .. } => &parts.later,
+        let tool_fields = match (request, &parts.first) {
+            (Request { may_call: false, .. }, _) => Cow::Borrowed(&*parts.barred),
+            (Request { first: true, .. }, First::Fixed(fields)) => Cow::Borrowed(&**fields),
+            (Request { first: true, names, .. }, First::Names(tool)) => parts.naming(tool, names),
+            (Request { .. }, _) => Cow::Borrowed(&*parts.later),
         };
         let Request { tools, messages, .. } = request;
+        let tool_fields = &*tool_fields;
         chat::Request { fields: &parts.always, tools, tool_fields, messages }.write()
     }
 
@@ -111,13 +122,35 @@ impl Parts {
             fields.join()
         };
         let lasting = choice.as_deref().filter(|word| matches!(*word, r#""auto""# | r#""none""#));
+        let named = choice.as_deref().and_then(named_tool).filter(|_| !refuses_choice);
         Self {
             always: fields.join(),
-            first: beside_tools(choice.as_deref()),
+            first: match named {
+                Some(tool) => First::Names(tool),
+                None => First::Fixed(beside_tools(choice.as_deref())),
+            },
             later: beside_tools(lasting),
             barred: beside_tools(Some(r#""none""#)),
         }
     }
+
+    /// The fields beside tools of these `names`, of which `tool` is to be called. If it is not among
+    /// them no choice is said: providers refuse the name of a tool that is not listed.
+    fn naming(&self, tool: &str, names: &[ToolName]) -> Cow<'_, [u8]> {
+        let is_it = |name: &&ToolName| *name.own == *tool || *name.on_the_wire == *tool;
+        let Some(name) = names.iter().find(is_it) else { return Cow::Borrowed(&self.later) };
+        let choice = ToolChoice::Tool(name.on_the_wire.to_string()).json();
+        let mut fields = Fields::default();
+        fields.set("tool_choice", choice.to_string());
+        let comma: &[u8] = if self.later.is_empty() { b"" } else { b"," };
+        Cow::Owned([&*self.later, comma, &fields.join()].concat())
+    }
+}
+
+/// The tool that a choice names.
+fn named_tool(choice: &str) -> Option<String> {
+    let choice: serde_json::Value = serde_json::from_str(choice).ok()?;
+    Some(choice.get("function")?.get("name")?.as_str()?.to_owned())
 }
 
 #[cfg(test)]
@@ -130,9 +163,14 @@ mod tests {
     const FIRST: Request<'static> = Request {
         messages: br#"{"role":"user","content":"hi"}"#,
         tools: br#"[{"x":1}]"#,
+        names: &[],
         may_call: true,
         first: true,
     };
+
+    fn name(own: &str, on_the_wire: &str) -> ToolName {
+        ToolName { own: own.into(), on_the_wire: on_the_wire.into() }
+    }
 
     fn endpoint(settings: RequestSettings) -> Endpoint {
         let parallel_tool_calls = None;
@@ -183,14 +221,59 @@ mod tests {
     #[test]
     fn a_choice_that_forces_a_call_is_for_the_first_request_of_a_turn() {
         let settings = |choice| RequestSettings { tool_choice: Some(choice), ..Default::default() };
-        let later = Request { first: false, ..FIRST };
+        let names = [name("f", "f")];
+        let first = Request { names: &names, ..FIRST };
+        let later = Request { first: false, ..first };
         let named = json!({"tool_choice": {"type": "function", "function": {"name": "f"}}});
-        check(settings(ToolChoice::Tool("f".into())), FIRST, named);
+        check(settings(ToolChoice::Tool("f".into())), first, named);
         check(settings(ToolChoice::Tool("f".into())), later, json!({}));
         check(settings(ToolChoice::Required), FIRST, json!({"tool_choice": "required"}));
         check(settings(ToolChoice::Required), later, json!({}));
         check(settings(ToolChoice::Auto), later, json!({"tool_choice": "auto"}));
         check(settings(ToolChoice::None), later, json!({"tool_choice": "none"}));
+    }
+
+    #[test]
+    fn a_tool_is_named_as_the_request_lists_it_or_not_at_all() {
+        let names = [name("math.sum", "math_sum"), name("f", "f")];
+        let listed = Request { names: &names, ..FIRST };
+        let chosen = |tool: &str| json!({"type": "function", "function": {"name": tool}});
+        let settings = |extra_body: serde_json::Value| RequestSettings {
+            extra_body: extra_body.as_object().cloned().unwrap(),
+            ..RequestSettings::default()
+        };
+        for (tool, expected) in [
+            ("f", json!({"tool_choice": chosen("f")})),
+            ("math.sum", json!({"tool_choice": chosen("math_sum")})),
+            ("math_sum", json!({"tool_choice": chosen("math_sum")})),
+            ("g", json!({})),
+        ] {
+            let tool_choice = Some(ToolChoice::Tool(tool.to_owned()));
+            let set = RequestSettings { tool_choice, ..RequestSettings::default() };
+            let extra = settings(json!({"tool_choice": chosen(tool)}));
+            for settings in [set, extra] {
+                check(settings.clone(), listed, expected.clone());
+                check(settings.clone(), FIRST, json!({})); // It is out of service.
+                check(settings, Request { tools: b"", ..FIRST }, json!({}));
+            }
+        }
+        let beside = json!({"tool_choice": chosen("f"), "parallel_tool_calls": false});
+        check(settings(beside.clone()), listed, beside);
+        let without = json!({"parallel_tool_calls": false});
+        let beside = json!({"tool_choice": chosen("g"), "parallel_tool_calls": false});
+        check(settings(beside), listed, without);
+        let required = settings(json!({"tool_choice": "required"}));
+        check(required, Request { tools: b"", ..listed }, json!({}));
+    }
+
+    #[test]
+    fn a_choice_that_the_provider_refuses_is_not_made_of_a_name_either() {
+        let tool_choice = Some(ToolChoice::Tool("f".to_owned()));
+        let settings = RequestSettings { tool_choice, ..RequestSettings::default() };
+        let template = Template::new(&endpoint(settings), "m\"");
+        template.learn(&[Change { field: "tool_choice".to_owned(), to: None }]);
+        let names = [name("f", "f")];
+        assert_eq!(body(&template, Request { names: &names, ..FIRST }), json!({}));
     }
 
     #[test]

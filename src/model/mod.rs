@@ -22,6 +22,8 @@ mod settings;
 mod streamed;
 mod whole;
 
+use std::sync::Arc;
+
 use futures_util::stream::LocalBoxStream;
 
 #[cfg(feature = "testing")]
@@ -48,11 +50,22 @@ pub struct Request<'a> {
     pub messages: &'a [u8],
     /// The JSON array of the tools; empty when there are none.
     pub tools: &'a [u8],
+    /// The names of these tools. A choice that names another is not sent.
+    pub names: &'a [ToolName],
     /// Whether the model may call them. False: they are listed because the history holds calls, and
     /// some endpoints refuse such a history without tools.
     pub may_call: bool,
     /// Whether it is the first request of a turn: what forces a call is for this one alone.
     pub first: bool,
+}
+
+/// What a tool is called. No two tools of a request share a name of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolName {
+    /// Its own name, which may be any.
+    pub own: Arc<str>,
+    /// The one that requests and replies have in its place.
+    pub on_the_wire: Arc<str>,
 }
 
 /// What comes of a reply, in order. [`Event::Reply`] is the last. There will be more kinds.

@@ -18,7 +18,7 @@ pub struct RequestSettings {
     pub temperature: Option<f64>,
     /// The most tokens of a reply. A call that is cut by it is never run.
     pub max_tokens: Option<u32>,
-    /// Whether tools are called.
+    /// Whether tools are called. Not said in a request without tools.
     pub tool_choice: Option<ToolChoice>,
     /// The value of `response_format`, such as `{"type": "json_object"}`.
     pub response_format: Option<Map<String, Value>>,
@@ -39,12 +39,13 @@ pub enum ToolChoice {
     None,
     /// At least one is. Said in the first request of a turn only: the model would call for ever.
     Required,
-    /// This one is. Said in the first request of a turn only.
+    /// The one of this name is, its own or the one on the wire. Said in the first request of a turn
+    /// only, and not if that does not list it, such as while it is out of service.
     Tool(String),
 }
 
 impl ToolChoice {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         match self {
             Self::Auto => "auto".into(),
             Self::None => "none".into(),

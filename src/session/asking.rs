@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Cause;
 use super::coordinator::Coordinator;
 use crate::conversation::Event;
-use crate::model::{self, History, Request, is_plain};
+use crate::model::{self, History, Request, ToolName, is_plain};
 use crate::supervision::Crew;
 use crate::tools::{ToolSet, ToolType, message_of};
 use crate::wire::Finish;
@@ -18,7 +18,7 @@ use crate::wire::Finish;
 /// The tools that a request lists.
 struct Offer<'a> {
     tools: Cow<'a, [u8]>,
-    count: usize,
+    names: Cow<'a, [ToolName]>,
     may_call: bool,
 }
 
@@ -30,18 +30,20 @@ fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<
         crew.withdraws(place, now) || tool.shared().withdraws(now)
     };
     let all = |may_call| {
-        let tools_on_the_wire = Cow::Borrowed(tools.on_the_wire());
-        Offer { tools: tools_on_the_wire, count: tools.len(), may_call }
+        let names = Cow::Borrowed(tools.names());
+        Offer { tools: Cow::Borrowed(tools.on_the_wire()), names, may_call }
     };
     let withdrawn: Vec<bool> = match tools.iter().enumerate().any(is_withdrawn) {
         false => return all(true),
         true => tools.iter().enumerate().map(is_withdrawn).collect(),
     };
-    let count = withdrawn.iter().filter(|withdrawn| !**withdrawn).count();
-    if count == 0 && history_has_calls {
+    let in_service = tools.names().iter().zip(&withdrawn).filter(|(_, withdrawn)| !**withdrawn);
+    let names: Vec<_> = in_service.map(|(name, _)| name.clone()).collect();
+    if names.is_empty() && history_has_calls {
         return all(false);
     }
-    Offer { tools: Cow::Owned(tools.without(&withdrawn)), count, may_call: true }
+    let tools = Cow::Owned(tools.without(&withdrawn));
+    Offer { tools, names: Cow::Owned(names), may_call: true }
 }
 
 impl Coordinator {
@@ -50,8 +52,9 @@ impl Coordinator {
         (turn.first_token, turn.counted) = (None, None);
         let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
         let model = &self.options.models[turn.model_index];
-        if let Some(most) = model.dialect().max_tools.filter(|most| offer.count > *most as usize) {
-            let message = format!("{} tools, it takes {most} at most; not sent", offer.count);
+        let count = offer.names.len();
+        if let Some(most) = model.dialect().max_tools.filter(|most| count > *most as usize) {
+            let message = format!("{count} tools, it takes {most} at most; not sent");
             let (url, status) = (model.name().to_owned(), 400);
             return self.on_model_error(model::Error::Refused { url, status, message });
         }
@@ -67,7 +70,8 @@ impl Coordinator {
             }
         };
         let first = self.state.rounds_left() == self.options.limits.max_rounds;
-        let request = Request { messages, tools: &offer.tools, may_call: offer.may_call, first };
+        let Offer { tools, names, may_call } = &offer;
+        let request = Request { messages, tools, names, may_call: *may_call, first };
         match catch_unwind(AssertUnwindSafe(|| model.ask(request))) {
             Ok(events) => turn.model = Some(events),
             Err(panic) => self.on_model_panic(panic),

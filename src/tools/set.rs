@@ -11,6 +11,7 @@ use super::ToolType;
 use super::names::{Names, wire_form};
 use super::quick_check::QuickCheck;
 use crate::conversation::{Catalogue, Effects, Refusal};
+use crate::model::ToolName;
 use crate::wire::{Certainty, chat};
 
 /// How many characters of the reason for a refusal the model is told.
@@ -29,6 +30,8 @@ const MOST: usize = 128;
 pub struct ToolSet {
     tools: Vec<Entry>,
     names: Names,
+    /// Those of each tool, in the same order.
+    tool_names: Vec<ToolName>,
     on_the_wire: Vec<u8>,
 }
 
@@ -111,6 +114,9 @@ impl ToolSet {
             own.push(name);
         }
         set.names = Names::new(&own);
+        let wire = set.names.all_on_the_wire().iter().map(Arc::clone);
+        let named = own.into_iter().zip(wire);
+        set.tool_names = named.map(|(own, on_the_wire)| ToolName { own, on_the_wire }).collect();
         set.on_the_wire = set.describe(&[])?;
         Ok(set)
     }
@@ -164,6 +170,12 @@ impl ToolSet {
     #[must_use]
     pub fn on_the_wire(&self) -> &[u8] {
         &self.on_the_wire
+    }
+
+    /// What each tool is called, in the order they were given.
+    #[must_use]
+    pub fn names(&self) -> &[ToolName] {
+        &self.tool_names
     }
 
     /// As [`ToolSet::on_the_wire`], without the tools at the places that `left_out` says of.

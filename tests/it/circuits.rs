@@ -219,6 +219,10 @@ impl Model for Listening {
 
     fn ask(&self, request: Request<'_>) -> Events {
         let tools = String::from_utf8_lossy(request.tools).into_owned();
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&tools).unwrap_or_default();
+        let listed = listed.iter().map(|tool| tool["function"]["name"].as_str());
+        let names = request.names.iter().map(|name| Some(&*name.on_the_wire));
+        assert!(listed.eq(names), "{:?} are the names of {tools}", request.names);
         self.offers.lock().expect("nobody panics with it").push((tools, request.may_call));
         self.model.ask(request)
     }

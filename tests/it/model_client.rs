@@ -49,7 +49,8 @@ fn hasty(peer: &Peer, change: impl FnOnce(&mut TimeLimits)) -> HttpModel {
 /// Asks once. Gives the names of the events before the end, and the end.
 async fn ask(model: &HttpModel) -> (Vec<String>, Result<Reply, Error>) {
     let messages = br#"{"role":"user","content":"hi"}"#;
-    let mut events = model.ask(Request { messages, tools: b"", may_call: true, first: true });
+    let mut events =
+        model.ask(Request { messages, tools: b"", names: &[], may_call: true, first: true });
     let mut heard = Vec::new();
     loop {
         match events.next().await.expect("a reply or an error is the last event") {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callsheet::model::{Error, Event, Header, Price, Request, RequestSettings, ToolChoice};
+use callsheet::model::{
+    Error, Event, Header, Price, Request, RequestSettings, ToolChoice, ToolName,
+};
+use callsheet::tools::{Demo, Simulation};
 use callsheet::wire::Usage;
 use callsheet::{
     ApiKey, Endpoint, HttpModel, Model, ModelRetries, Runtime, SessionOptions, ToolSet,
@@ -31,8 +34,9 @@ fn model(peer: &Peer, settings: RequestSettings) -> HttpModel {
 
 async fn ask(model: &HttpModel) -> Result<Option<Usage>, Error> {
     let messages = br#"{"role":"user","content":"hi"}"#;
-    let request =
-        Request { messages, tools: br#"[{"type":"function"}]"#, may_call: true, first: true };
+    let names = &[ToolName { own: "f".into(), on_the_wire: "f".into() }];
+    let tools = br#"[{"type":"function"}]"#;
+    let request = Request { messages, tools, names, may_call: true, first: true };
     let mut last = Err(Error::Malformed { url: String::new(), reason: "no event".into() });
     let mut events = model.ask(request);
     while let Some(event) = events.next().await {
@@ -99,6 +103,32 @@ async fn settings_and_headers_travel_with_every_request() {
         assert!(heard.head.contains("authorization: Key k\r\n"), "{heard:?}");
         assert!(!heard.head.contains("other"), "{heard:?}");
     }
+}
+
+#[tokio::test]
+async fn a_session_names_a_tool_as_it_lists_it_and_none_that_it_does_not() {
+    let peer = Peer::start([answers(), answers(), answers()]);
+    let runtime = Runtime::builder().start().unwrap();
+    let dotted = || Demo::named("math.sum").tool_type("math.sum", Simulation::default());
+    let choose = |tool: &str| RequestSettings {
+        tool_choice: Some(ToolChoice::Tool(tool.into())),
+        ..RequestSettings::default()
+    };
+    for (tool, tools) in
+        [("math.sum", vec![dotted()]), ("math.product", vec![dotted()]), ("math.sum", vec![])]
+    {
+        let tools = Arc::new(ToolSet::new(tools).unwrap());
+        let options = SessionOptions::new(Arc::new(model(&peer, choose(tool))), tools);
+        runtime.session(options).ask("go").await.unwrap();
+    }
+    runtime.shutdown(Duration::from_secs(5)).await;
+    let bodies = peer.heard().into_iter().map(|heard| heard.body);
+    let bodies = bodies.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    let said: Vec<_> = bodies
+        .map(|body| (body.get("tool_choice").cloned(), body.get("tools").is_some()))
+        .collect();
+    let named = json!({"type": "function", "function": {"name": "math_sum"}});
+    assert_eq!(said, [(Some(named), true), (None, true), (None, false)]);
 }
 
 #[tokio::test]
