@@ -100,8 +100,18 @@ fn stand_in(config: &Config, base_url: &str) -> Endpoint {
     }
 }
 
-/// The tools of the settings, or those of them that `only` names.
+/// The tools that the model is offered: those of the settings, or those of them that `only` names.
 pub(super) fn tools(config: &Config, only: Option<&[String]>) -> anyhow::Result<Arc<ToolSet>> {
+    let tools = chosen_tools(config, only)?;
+    config.check_tool_count(tools.len())?;
+    Ok(tools)
+}
+
+/// The same for no model, which might take fewer.
+pub(super) fn chosen_tools(
+    config: &Config,
+    only: Option<&[String]>,
+) -> anyhow::Result<Arc<ToolSet>> {
     let named = |name: &str| config.tools.iter().any(|tool| tool.name == name);
     if let Some(unknown) = only.into_iter().flatten().find(|name| !named(name)) {
         let known: Vec<_> = config.tools.iter().map(|tool| &*tool.name).collect();
@@ -109,7 +119,8 @@ pub(super) fn tools(config: &Config, only: Option<&[String]>) -> anyhow::Result<
         return Err(UsageError(format!("no tool named `{unknown}`; the tools are: {known}")).into());
     }
     let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
-    Ok(Arc::new(ToolSet::new(config.tools.iter().filter(wanted).map(demo_tool))?))
+    let tools = config.tools.iter().filter(wanted).map(demo_tool);
+    Ok(Arc::new(ToolSet::with_most(tools, usize::MAX)?))
 }
 
 fn demo_tool(tool: &config::Tool) -> ToolType {

@@ -80,13 +80,26 @@ pub enum Error {
     /// The endpoint needs a key and there is none.
     #[error(
         "no key for {endpoint}: set the environment variable `{variable}` or `model.api_key_file`, \
-         or work without a network: --set model.provider=offline"
+         give it in `model.extra_headers`, or work without a network: --set model.provider=offline"
     )]
     NoKey {
         /// The endpoint, masked.
         endpoint: String,
         /// The variable that was looked at.
         variable: String,
+    },
+    /// The model would refuse a request that lists all tools.
+    #[error(
+        "{count} tools, and one request may list {most} ({whose}): offer fewer, or set \
+         `model.quirks.max_tools`"
+    )]
+    TooManyTools {
+        /// How many there are.
+        count: usize,
+        /// How many there may be.
+        most: u32,
+        /// Where that limit comes from.
+        whose: String,
     },
     /// A value refers to a variable that is missing or empty.
     #[error("`{key}` needs the environment variable `{variable}`, which is not set")]

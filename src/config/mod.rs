@@ -33,7 +33,7 @@ pub use tool::{Rate, Simulate, Tool};
 use layer::Layer;
 use reader::{Reader, Section};
 
-use crate::model::{self, ApiKey};
+use crate::model::{self, ApiKey, Dialect};
 
 /// The settings every program starts with.
 const SHIPPED: &str = include_str!("../../config.toml");
@@ -145,6 +145,31 @@ impl Config {
                 })
             }
         }
+    }
+
+    /// Checks that one request may list `count` tools.
+    ///
+    /// # Errors
+    /// [`Error::TooManyTools`] with the limit of the dialect, or the one that is set in its place.
+    pub fn check_tool_count(&self, count: usize) -> Result<(), Error> {
+        let Model { base_url, dialect: set, quirks, .. } = &self.model;
+        let is_offline = matches!(self.resolved_provider(), Ok(ResolvedProvider::Offline));
+        let dialect = match is_offline {
+            true => quirks.on(set.unwrap_or_else(Dialect::generic)),
+            false => self.model.resolved_dialect(),
+        };
+        let most = dialect.max_tools.filter(|most| count > usize::try_from(*most).unwrap_or(count));
+        let Some(most) = most else { return Ok(()) };
+        let place = |key: &str| {
+            let row = self.rows.iter().find(|row| row.key == key);
+            row.map_or_else(String::new, |row| format!("`{key}` in {}", row.source))
+        };
+        let whose = match (quirks.max_tools, set) {
+            (Some(_), _) => place("model.quirks.max_tools"),
+            (None, Some(_)) => format!("dialect `{}`, of {}", dialect.name, place("model.dialect")),
+            (None, None) => format!("dialect `{}`, that of {base_url}", dialect.name),
+        };
+        Err(Error::TooManyTools { count, most, whose })
     }
 
     /// Says whether one of the further headers is a key, such as `api-key`.

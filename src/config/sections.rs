@@ -44,7 +44,7 @@ pub struct Model {
     pub extra_headers: Vec<ExtraHeader>,
     /// To connect to the endpoint.
     pub connect_time_limit: Duration,
-    /// From the request to the first piece of the reply.
+    /// From the request to the first piece of the reply; if it is not streamed, to its end.
     pub first_token_time_limit: Duration,
     /// Between two pieces of the reply.
     pub silence_time_limit: Duration,

@@ -509,7 +509,7 @@ fn auto_asks_an_endpoint_only_if_it_can() {
     assert_eq!(
         error.to_string(),
         "no key for https://[secret]@a.b/v1: set the environment variable `OPENROUTER_API_KEY` or \
-         `model.api_key_file`, or work without a network: --set model.provider=offline"
+         `model.api_key_file`, give it in `model.extra_headers`, or work without a network: --set model.provider=offline"
     );
 }
 
@@ -698,6 +698,37 @@ fn the_dialect_is_that_of_the_host_unless_one_is_named_and_each_flag_can_be_set(
         ..Dialect::named("openai").unwrap()
     };
     assert_eq!(load(file, &[], &[]).unwrap().model.resolved_dialect(), expected);
+}
+
+#[test]
+fn the_number_of_tools_is_limited_by_the_dialect_or_the_flag_in_its_place() {
+    let check = |count: usize, file: &str, set: &[&str], whose: Option<&str>| {
+        let env = [("OPENROUTER_API_KEY", "sk-1"), ("GEMINI_API_KEY", "sk-1")];
+        let error = load(file, &env, set).unwrap().check_tool_count(count).err();
+        let expected = whose.map(|whose| {
+            format!("{count} tools, and one request may list {whose}: offer fewer, or set `model.quirks.max_tools`")
+        });
+        assert_eq!(error.map(|error| error.to_string()), expected, "{count} {file} {set:?}");
+    };
+    let openrouter = "128 (dialect `openrouter`, that of https://openrouter.ai/api/v1)";
+    check(128, "", &[], None);
+    check(129, "", &[], Some(openrouter));
+    let gemini = "model.base_url=https://generativelanguage.googleapis.com/v1beta/openai";
+    check(512, "", &[gemini], None);
+    let of_gemini = "512 (dialect `gemini`, that of \
+        https://generativelanguage.googleapis.com/v1beta/openai)";
+    check(513, "", &[gemini], Some(of_gemini));
+    let named = "128 (dialect `openai`, of `model.dialect` in --set)";
+    check(129, "", &["model.dialect=openai"], Some(named));
+    let few = "[model.quirks]\nmax_tools = 2";
+    check(2, few, &[], None);
+    check(3, few, &[], Some("2 (`model.quirks.max_tools` in my.toml:2)"));
+    check(300, "", &["model.quirks.max_tools=300"], None);
+    check(1_000, "", &["model.quirks.max_tools=0"], None);
+    // Whoever has no row has no limit that is known, and the stand-in has none.
+    check(1_000, "", &["model.base_url=http://localhost:8080/v1"], None);
+    check(1_000, "", &["model.provider=offline"], None);
+    check(3, few, &["model.provider=offline"], Some("2 (`model.quirks.max_tools` in my.toml:2)"));
 }
 
 #[test]

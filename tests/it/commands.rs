@@ -414,6 +414,29 @@ mod bad_input {
     }
 
     #[test]
+    fn more_tools_than_the_model_takes_are_refused_before_it_is_asked() {
+        let tool = |number| format!("[[tools]]\nname = \"t{number}\"\nkind = \"demo\"\n");
+        let tools: String = (0..130).map(tool).collect();
+        let place = Place::new().file("config.toml", &tools).variable("OPENROUTER_API_KEY", "sk-x");
+        let words = ["130 tools", "128", "dialect `openrouter`", "`model.quirks.max_tools`"];
+        for arguments in [&["config", "check"][..], &["ask", "hi"]] {
+            place.run(arguments).complains(2, &words);
+        }
+        let more = ["config", "check", "--set", "model.quirks.max_tools=130"];
+        assert!(place.run(&more).with(0).stdout.ends_with("with 130 tools\n"));
+        let few = ["config", "check", "--set", "model.quirks.max_tools=3"];
+        place.run(&few).complains(2, &["130 tools", "list 3 (`model.quirks.max_tools` in --set)"]);
+        let offline = ["ask", "hi", "--set", "model.provider=offline"];
+        place.run(&offline).with(0);
+        let few = ["--set", "model.quirks.max_tools=2", "--tools", "t0,t129"];
+        place.run(&[&offline[..], &few].concat()).with(0);
+        assert_eq!(
+            place.run(&["tools", "list", "--json"]).with(0).json().as_array().unwrap().len(),
+            130
+        );
+    }
+
+    #[test]
     fn a_name_that_no_provider_takes_is_refused() {
         for name in ["get weather", "", "wetter.heute", "früh", &"x".repeat(65)] {
             let tool = format!("[[tools]]\nname = \"{name}\"\nkind = \"demo\"\n");

@@ -26,7 +26,7 @@ pub(in crate::cli) fn run(
 ) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
-    let tools = setup::tools(&config, None)?;
+    let tools = setup::chosen_tools(&config, None)?;
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
         ToolsCommand::Describe { name } => describe(find(&tools, &name)?, screen)?,
