@@ -57,7 +57,7 @@ pub(super) fn answerer(
             let server = Server::start(options)?;
             screen.note(&format!(
                 "offline: a rule-based stand-in answers; for a model set {} or model.base_url",
-                model.key_variable()
+                config.key_place()
             ));
             let model = HttpModel::new(stand_in(config, &server.base_url()), "offline-stand-in")?;
             let fallbacks = Vec::new();

@@ -79,14 +79,18 @@ pub enum Error {
     Merge(#[from] ::config::ConfigError),
     /// The endpoint needs a key and there is none.
     #[error(
-        "no key for {endpoint}: set the environment variable `{variable}` or `model.api_key_file`, \
-         give it in `model.extra_headers`, or work without a network: --set model.provider=offline"
+        "no key for {endpoint}: {} or `model.api_key_file`, give it in `model.extra_headers`, or work \
+         without a network: --set model.provider=offline",
+        match variable {
+            Some(variable) => format!("set the environment variable `{variable}`"),
+            None => "set `model.api_key_env` to the environment variable that holds it,".to_owned(),
+        }
     )]
     NoKey {
         /// The endpoint, masked.
         endpoint: String,
-        /// The variable that was looked at.
-        variable: String,
+        /// The variable that was looked at; `None` = nobody knows which.
+        variable: Option<String>,
     },
     /// The model would refuse a request that lists all tools.
     #[error(

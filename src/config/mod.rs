@@ -7,6 +7,7 @@ mod choice;
 mod endpoint;
 mod error;
 mod header;
+mod key;
 mod kind;
 mod layer;
 mod origin;
@@ -33,7 +34,7 @@ pub use tool::{Rate, Simulate, Tool};
 use layer::Layer;
 use reader::{Reader, Section};
 
-use crate::model::{self, ApiKey, Dialect};
+use crate::model::{self, Dialect};
 
 /// The settings every program starts with.
 const SHIPPED: &str = include_str!("../../config.toml");
@@ -90,29 +91,15 @@ impl Config {
         &self.rows
     }
 
+    /// Returns where the value of `key` came from.
+    fn source(&self, key: &str) -> &Source {
+        let row = self.rows.iter().find(|row| row.key == key);
+        row.map_or(&Source::Default, |row| &row.source)
+    }
+
     /// Returns the environment the settings were read from, `.env` included.
     pub fn variables(&self) -> &Variables {
         &self.variables
-    }
-
-    /// Looks up the key: in the file if one is set, else in the variable; blanks around it are dropped.
-    ///
-    /// # Errors
-    /// [`Error::Read`] for the file, [`Error::BadKey`] for what is in it or in the variable.
-    /// A variable that is missing or empty is no key.
-    pub fn api_key(&self) -> Result<Option<ApiKey>, Error> {
-        let (text, place) = match &self.model.api_key_file {
-            Some(path) => {
-                let text = std::fs::read_to_string(self.working_dir.join(path))
-                    .map_err(|source| Error::Read { path: path.clone(), source })?;
-                (text, path.display().to_string())
-            }
-            None => match self.key_variable() {
-                Some(text) => (text.to_owned(), self.model.key_variable().to_owned()),
-                None => return Ok(None),
-            },
-        };
-        secret::key_in(&text).map(Some).ok_or(Error::BadKey { place })
     }
 
     /// Returns the further headers of every request, with what their values refer to filled in.
@@ -130,7 +117,7 @@ impl Config {
     /// what is wrong with the headers, if that is why.
     pub fn resolved_provider(&self) -> Result<ResolvedProvider, Error> {
         let has_key = self.model.api_key_file.is_some()
-            || self.key_variable().is_some()
+            || self.key_in_variable().is_some()
             || self.has_key_header();
         let can_ask = has_key || self.model.base_url.is_local();
         match self.model.provider {
@@ -141,7 +128,7 @@ impl Config {
                 self.headers()?; // The variable of one may be what is missing.
                 Err(Error::NoKey {
                     endpoint: self.model.base_url.to_string(),
-                    variable: self.model.key_variable().to_owned(),
+                    variable: self.key_variable().map(str::to_owned),
                 })
             }
         }
@@ -160,10 +147,7 @@ impl Config {
         };
         let most = dialect.max_tools.filter(|most| count > usize::try_from(*most).unwrap_or(count));
         let Some(most) = most else { return Ok(()) };
-        let place = |key: &str| {
-            let row = self.rows.iter().find(|row| row.key == key);
-            row.map_or_else(String::new, |row| format!("`{key}` in {}", row.source))
-        };
+        let place = |key: &str| format!("`{key}` in {}", self.source(key));
         let whose = match (quirks.max_tools, set) {
             (Some(_), _) => place("model.quirks.max_tools"),
             (None, Some(_)) => format!("dialect `{}`, of {}", dialect.name, place("model.dialect")),
@@ -175,11 +159,6 @@ impl Config {
     /// Says whether one of the further headers is a key, such as `api-key`.
     pub fn has_key_header(&self) -> bool {
         self.model.extra_headers.iter().any(|header| header.is_credential(&self.variables))
-    }
-
-    /// Returns what is in the key's variable, unless it is blank.
-    fn key_variable(&self) -> Option<&str> {
-        self.variables.get(self.model.key_variable()).filter(|text| !text.trim().is_empty())
     }
 
     /// Merges `layers`, the weakest first, and reads what comes of it.

@@ -27,6 +27,16 @@ impl Source {
         matches!(self, Source::Environment(_) | Source::Set)
     }
 
+    /// The place in the order of layers: what is higher replaces what is lower.
+    pub(super) fn strength(&self) -> u8 {
+        match self {
+            Source::Default => 0,
+            Source::File { .. } => 1,
+            Source::Environment(_) => 2,
+            Source::Set => 3,
+        }
+    }
+
     /// Writes the source as the one string that the `config` crate keeps beside a value.
     pub(super) fn encode(&self) -> String {
         match self {

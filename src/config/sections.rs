@@ -13,9 +13,6 @@ use super::tool::Tool;
 use crate::conversation::Mode;
 use crate::model::{Dialect, Price, Quirks, RequestSettings, ToolChoice};
 
-/// The variable of the provider that is asked by default.
-const DEFAULT_KEY_VARIABLE: &str = "OPENROUTER_API_KEY";
-
 /// Who answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
@@ -27,7 +24,8 @@ pub struct Model {
     pub name: String,
     /// Further models of the endpoint, to be asked in this order when the one before has failed.
     pub fallbacks: Vec<String>,
-    /// The variable that holds the key, as set; [`Model::key_variable`] says which one is looked at.
+    /// The variable that holds the key, as set; [`Config::key_variable`](super::Config::key_variable)
+    /// says which one is looked at.
     pub api_key_env: String,
     /// The file that holds the key, as set: [`Config::api_key`](super::Config::api_key) reads it.
     pub api_key_file: Option<PathBuf>,
@@ -199,14 +197,6 @@ impl Model {
     /// Returns the dialect spoken to an endpoint at `base_url`.
     pub(crate) fn dialect_at(&self, base_url: &str) -> Dialect {
         self.quirks.on(self.dialect.unwrap_or_else(|| Dialect::for_url(base_url)))
-    }
-
-    /// Returns the variable that is looked at for the key: the one that is set, unless that is the
-    /// default and the users of the provider at this host keep their key in another. A dialect that
-    /// is named does not count: what speaks like a provider need not be trusted with its key.
-    pub fn key_variable(&self) -> &str {
-        let own = Dialect::for_url(self.base_url.as_str()).key_variable;
-        own.filter(|_| self.api_key_env == DEFAULT_KEY_VARIABLE).unwrap_or(&self.api_key_env)
     }
 }
 

@@ -508,8 +508,8 @@ fn auto_asks_an_endpoint_only_if_it_can() {
         resolved(&[], &["model.provider=openai", "model.base_url=https://u:p@a.b/v1"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no key for https://[secret]@a.b/v1: set the environment variable `OPENROUTER_API_KEY` or \
-         `model.api_key_file`, give it in `model.extra_headers`, or work without a network: --set model.provider=offline"
+        "no key for https://[secret]@a.b/v1: set `model.api_key_env` to the environment variable that \
+         holds it, or `model.api_key_file`, give it in `model.extra_headers`, or work without a network: --set model.provider=offline"
     );
 }
 
@@ -734,24 +734,48 @@ fn the_number_of_tools_is_limited_by_the_dialect_or_the_flag_in_its_place() {
 #[test]
 fn a_provider_with_a_variable_of_its_own_is_asked_with_the_key_in_that_one() {
     let env = [("OPENROUTER_API_KEY", "sk-router"), ("OPENAI_API_KEY", "sk-openai"), ("K", "sk-k")];
-    let key = |set: &[&str]| {
-        let config = load("", &env, set).unwrap();
-        let key = config.api_key().unwrap().map(|key| key.expose().to_owned());
-        (config.model.key_variable().to_owned(), key.unwrap_or_default())
-    };
-    let pair = |variable: &str, key: &str| (variable.to_owned(), key.to_owned());
+    let key = |set: &[&str]| key_of("", &env, set);
+    let pair = |variable: &str, key: &str| Some((variable.to_owned(), key.to_owned()));
     let openai = "model.base_url=https://api.openai.com/v1";
     assert_eq!(key(&[]), pair("OPENROUTER_API_KEY", "sk-router"));
     assert_eq!(key(&[openai]), pair("OPENAI_API_KEY", "sk-openai"));
     assert_eq!(key(&[openai, "model.api_key_env=K"]), pair("K", "sk-k"));
-    let unknown = "model.base_url=https://example.com/v1";
-    assert_eq!(key(&[unknown]), pair("OPENROUTER_API_KEY", "sk-router"));
-    let alike = [unknown, "model.dialect=openai"];
-    assert_eq!(key(&alike), pair("OPENROUTER_API_KEY", "sk-router"));
     // The key of one provider is not shown to another.
     let groq = load("", &env, &["model.base_url=https://api.groq.com/v1", "model.provider=openai"]);
     let error = groq.unwrap().resolved_provider().unwrap_err().to_string();
     assert!(error.contains("set the environment variable `GROQ_API_KEY`"), "{error}");
+}
+
+#[test]
+fn the_usual_key_is_for_a_host_that_nobody_knows_only_if_it_is_set_for_it() {
+    let env = [("OPENROUTER_API_KEY", "sk-router"), ("OPENAI_API_KEY", "sk-openai"), ("K", "sk-k")];
+    let key = |file: &str, set: &[&str]| key_of(file, &env, set);
+    let pair = |variable: &str, key: &str| Some((variable.to_owned(), key.to_owned()));
+    let router = pair("OPENROUTER_API_KEY", "sk-router");
+    let named = "model.api_key_env=OPENROUTER_API_KEY";
+    for unknown in ["https://example.com/v1", "http://localhost:8080/v1", "http://10.0.0.1/v1"] {
+        let set = &*format!("model.base_url={unknown}");
+        assert_eq!(key("", &[set]), None, "{unknown}");
+        assert_eq!(key("", &[set, "model.dialect=openai"]), None, "{unknown}");
+        assert_eq!(key("", &[set, named]), router, "{unknown}");
+        assert_eq!(key("", &[set, "model.api_key_env=K"]), pair("K", "sk-k"), "{unknown}");
+        // What a file says of its own endpoint does not hold for one that replaces it.
+        let both = "model.api_key_env = \"OPENROUTER_API_KEY\"\nmodel.base_url = \"https://a.b\"";
+        assert_eq!(key(both, &[]), router);
+        assert_eq!(key(both, &[set]), None, "{unknown}");
+        assert_eq!(key(SHIPPED, &[set]), None, "{unknown}");
+        assert_eq!(key("model.api_key_env = \"K\"", &[set]), pair("K", "sk-k"), "{unknown}");
+    }
+    assert_eq!(key(SHIPPED, &[]), router);
+    let unknown = load("", &env, &["model.base_url=https://example.com/v1"]).unwrap();
+    assert_eq!(unknown.resolved_provider().unwrap(), ResolvedProvider::Offline);
+}
+
+/// The variable that is looked at for the key, and what is in it.
+fn key_of(file: &str, env: &[(&str, &str)], set: &[&str]) -> Option<(String, String)> {
+    let config = load(file, env, set).unwrap();
+    let key = config.api_key().unwrap().map(|key| key.expose().to_owned());
+    Some((config.key_variable()?.to_owned(), key.unwrap_or_default()))
 }
 
 #[test]

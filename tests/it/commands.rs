@@ -170,12 +170,30 @@ mod ask {
     }
 
     #[test]
+    fn the_key_of_a_provider_is_not_sent_to_whoever_is_asked() {
+        let place = place().variable("OPENROUTER_API_KEY", "sk-very-secret");
+        for (named, is_sent) in [(&[][..], false), (&["OPENROUTER_API_KEY"][..], true)] {
+            let server = OneReply::start("application/json", HELLO);
+            let named = named
+                .iter()
+                .flat_map(|name| ["--set".to_owned(), format!("model.api_key_env={name}")]);
+            let named: Vec<_> = named.collect();
+            let setting = server.setting();
+            let mut arguments = vec!["ask", "hi", "--set", "model.stream=false", "--set", &setting];
+            arguments.extend(named.iter().map(String::as_str));
+            place.run(&arguments).with(0);
+            assert_eq!(server.request().contains("sk-very-secret"), is_sent);
+        }
+    }
+
+    #[test]
     fn the_choices_are_in_the_request() {
         let server = OneReply::start("application/json", HELLO);
         let setting = server.setting();
         let choice = ["--set", &setting, "--set", "model.stream=false"];
         let more = ["--model", "some/model", "--system", "Be brief.", "--tools", "get_weather"];
-        let place = place().variable("OPENROUTER_API_KEY", "sk-test");
+        let place = place().variable("CALLSHEET__MODEL__API_KEY_ENV", "MY_KEY");
+        let place = place.variable("MY_KEY", "sk-test").variable("OPENROUTER_API_KEY", "sk-other");
         let ended = place.run(&[&["ask", "hi"][..], &choice, &more].concat()).with(0);
         assert_eq!(ended.stdout, "hello\n");
         let request = server.request();
@@ -372,11 +390,13 @@ mod bad_input {
             body = { error = { message = \"bad key\" } }\n\
             [[reply]]\ntext = \"never\"\n";
         let place = place().file("script.toml", refusal);
-        let place = place.variable("OPENROUTER_API_KEY", "sk-very-secret");
+        let place = place.variable("MY_KEY", "sk-very-secret");
         let server = MockModel::start(&place, Some("script.toml"));
         let setting = server.setting();
         for output in ["text", "json", "jsonl"] {
-            let ended = place.run(&["-vv", "ask", "hi", "--set", &setting, "--output", output]);
+            let choice = ["--set", &setting, "--set", "model.api_key_env=MY_KEY"];
+            let arguments = ["-vv", "ask", "hi", "--output", output];
+            let ended = place.run(&[&arguments[..], &choice].concat());
             let ended = ended.complains(4, &["refused the key", "bad key"]);
             let text = format!("{}{}", ended.stdout, ended.stderr);
             assert!(!text.contains("very-secret"), "{text}");
@@ -650,8 +670,11 @@ mod others {
         let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults: MISTRAL_API_KEY";
         assert_eq!(line(&mistral, "model.api_key_env"), expected);
         let unknown = show("https://example.com/v1");
-        let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults";
+        let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults: none, as the host is unknown";
         assert_eq!(line(&unknown, "model.api_key_env"), expected);
+        let usual = show("https://openrouter.ai/api/v1");
+        let expected = "model.api_key_env = \"OPENROUTER_API_KEY\" # the defaults";
+        assert_eq!(line(&usual, "model.api_key_env"), expected);
     }
 
     #[test]

@@ -77,11 +77,12 @@ fn a_refused_key_is_a_failure_and_never_shown() {
     let url = peer.base_url().replace("http://", "http://me:pa55word@");
     let setting = format!("model.base_url={url}");
     let place = Place::new().variable("OPENROUTER_API_KEY", "sk-very-secret");
-    let ended = place.run(&["doctor", "--json", "-vv", "--set", &setting]).with(1);
+    let key = "model.api_key_env=OPENROUTER_API_KEY";
+    let ended = place.run(&["doctor", "--json", "-vv", "--set", &setting, "--set", key]).with(1);
     let expected = format!("http://[secret]@{}/v1 refuses the key (401)", peer.addr());
     assert_eq!(found(&ended, "endpoint"), ("fail".into(), expected));
     assert_eq!(found(&ended, "key"), ("ok".into(), "in OPENROUTER_API_KEY".into()));
-    let table = place.run(&["doctor", "--set", &setting]).with(1);
+    let table = place.run(&["doctor", "--set", &setting, "--set", key]).with(1);
     for ended in [ended, table] {
         let text = ended.stdout + &ended.stderr;
         assert!(!text.contains("very-secret") && !text.contains("pa55word"), "{text}");

@@ -51,7 +51,7 @@ fn resolved<'a>(config: &'a Config, row: &Row) -> Option<&'a str> {
     let model = &config.model;
     let resolved = match &*row.key {
         "model.dialect" if model.dialect.is_none() => model.resolved_dialect().name,
-        "model.api_key_env" => model.key_variable(),
+        "model.api_key_env" => config.key_variable().unwrap_or("none, as the host is unknown"),
         _ => return None,
     };
     Some(resolved).filter(|resolved| *resolved != row.value.trim_matches('"'))

@@ -139,14 +139,14 @@ fn tools(config: &Config) -> Check {
 
 /// Who answers, with which key, and whether anybody is there.
 fn answerer(config: &Config) -> [Check; 3] {
-    let variable = config.model.key_variable();
+    let place = config.key_place();
     match config.resolved_provider() {
         Ok(ResolvedProvider::Offline) => [
             if config.model.provider == Provider::Offline {
                 Finding::Ok.of("provider", "the offline stand-in, as set")
             } else {
                 let message = format!(
-                    "the offline stand-in, which is no model: set {variable} or model.base_url"
+                    "the offline stand-in, which is no model: set {place} or model.base_url"
                 );
                 Finding::Warn.of("provider", message)
             },
@@ -165,7 +165,7 @@ fn answerer(config: &Config) -> [Check; 3] {
         }
         Err(error) => [
             failed("provider", error),
-            Finding::Fail.of("key", format!("none in {variable}")),
+            Finding::Fail.of("key", format!("none in {place}")),
             not_asked(),
         ],
     }
@@ -178,7 +178,7 @@ fn key_in_place(config: &Config, key: Option<&ApiKey>) -> Check {
         (None, _) if config.has_key_header() => "in model.extra_headers".to_owned(),
         (None, _) => "none, which a local endpoint may not need".to_owned(),
         (Some(_), Some(path)) => format!("in {}", path.display()),
-        (Some(_), None) => format!("in {}", model.key_variable()),
+        (Some(_), None) => format!("in {}", config.key_place()),
     };
     Finding::Ok.of("key", message)
 }
