@@ -112,13 +112,15 @@ pub fn nothing_begins_before_it_is_certain(case: &Case<'_>) -> Vec<String> {
     found
 }
 
-/// Once a reply is known to have failed, or to have been cut by a filter, nothing of it begins.
+/// Once a reply is known to have failed, or to have been cut by a filter, nothing of it begins. What had
+/// begun may still wait for its worker.
 pub fn nothing_begins_of_what_failed(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     for execution in &case.run.executions {
         let Some((truth, asked_at)) = case.truth_of(execution) else { continue };
         let Some(failed) = truth.failed else { continue };
-        if execution.began_at >= asked_at + micros(failed) {
+        let began_at = case.call_of(execution).map_or(execution.began_at, |call| call.at);
+        if began_at >= asked_at + micros(failed) {
             found.push(format!(
                 "{execution:?}, asked for at {asked_at}, was known to fail {failed:?}"
             ));
