@@ -44,6 +44,8 @@ pub enum Sabotage {
     FilterIgnored,
     /// Calls that no finished reply asks for are not ended.
     DiscardedForgotten,
+    /// The model does not hear of calls with effects that no finished reply asks for.
+    OrphansUntold,
 }
 
 #[cfg(feature = "testing")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Outcome, Place, Problem, SessionId};
+use super::{Mode, Orphan, Outcome, Place, Problem, SessionId};
 use crate::wire::Usage;
 
 /// The version written into every [`Record`]. Raised when a reader of the last version would
@@ -116,6 +116,10 @@ pub enum Event {
         usage: Option<Usage>,
         /// When the first byte of the reply's content came.
         first_token_at_us: Option<u64>,
+        /// Calls with effects that began early and that it does not ask for. They have ended, and stand
+        /// in the history before `message`.
+        #[serde(default, skip_serializing_if = "are_none")]
+        orphans: Arc<[Orphan]>,
     },
     /// A call is about to be handed to its worker. In the journal before it begins.
     ///
@@ -236,6 +240,10 @@ pub enum Event {
         /// counted them by then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
+        /// Calls with effects that began early, where the reply that would ask for them did not come.
+        /// They have ended, and stand at the end of the history.
+        #[serde(default, skip_serializing_if = "are_none")]
+        orphans: Arc<[Orphan]>,
     },
 }
 
@@ -285,6 +293,10 @@ pub struct AskedCall {
     /// All its calls follow each other, and are answered together under this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of: Option<Arc<str>>,
+}
+
+fn are_none(orphans: &Arc<[Orphan]>) -> bool {
+    orphans.is_empty()
 }
 
 /// The try that an event without a number speaks of.

@@ -7,6 +7,7 @@
 mod early;
 mod event;
 mod key;
+mod orphan;
 mod outcome;
 mod plan;
 mod state;
@@ -16,6 +17,7 @@ mod wrapper;
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};
 pub use key::{CallKey, Place, SessionId};
+pub use orphan::{Finished, Orphan, orphans};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem};
 pub use plan::{Catalogue, Limits, Mode, Refusal, plan};
 pub use state::{Action, Expired, SessionState, timed_out};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::wrapper::combined;
 use super::{
-    AskedCall, EarlyCall, EarlyCalls, Event, Mode, Outcome, OutcomeKind, Place, Problem,
+    AskedCall, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome, OutcomeKind, Place, Problem,
     Transcript, TurnEnd,
 };
 use crate::sabotage::{self, Sabotage};
@@ -219,9 +219,11 @@ impl SessionState {
                 self.transcript.push_user(prompt);
                 Action::AskModel { round: self.rounds + 1, attempt: 1 }
             }
-            Event::Replied { round, attempt, message, origin, calls, mode, usage, .. } => {
+            Event::Replied {
+                round, attempt, message, origin, calls, mode, orphans, usage, ..
+            } => {
                 let message = (&**message, origin.as_ref());
-                self.on_reply((*round, *attempt), message, calls, *mode, *usage)
+                self.on_reply((*round, *attempt), message, orphans, calls, *mode, *usage)
             }
             Event::CallEnded { round, reply_attempt, ordinal, outcome, .. } => {
                 let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
@@ -231,8 +233,9 @@ impl SessionState {
                 self.usage += usage.unwrap_or_default();
                 Action::Wait
             }
-            Event::TurnEnded { usage, .. } => {
+            Event::TurnEnded { usage, orphans, .. } => {
                 self.usage += usage.unwrap_or_default();
+                self.push_orphans(orphans);
                 self.spend_round();
                 self.turn = None;
                 Action::Wait
@@ -271,21 +274,25 @@ impl SessionState {
         &mut self,
         (number, reply_attempt): (u64, u32),
         (message, origin): (&str, Option<&Arc<str>>),
+        orphans: &[Orphan],
         calls: &Arc<[AskedCall]>,
         mode: Mode,
         usage: Option<Usage>,
     ) -> Action {
-        let Some(turn) = &mut self.turn else {
-            return Action::Wait;
-        };
-        if turn.round.is_some() || number != self.rounds + 1 {
+        let is_awaited = self.turn.as_ref().is_some_and(|turn| turn.round.is_none());
+        if !is_awaited || number != self.rounds + 1 {
             return Action::Wait; // A second reply to the same question.
         }
+        self.push_orphans(orphans);
         self.transcript.push_assistant(message, origin);
         self.usage += usage.unwrap_or_default();
         if calls.is_empty() {
+            self.spend_round();
             return Action::EndTurn(TurnEnd::Answered);
         }
+        let Some(turn) = &mut self.turn else {
+            return Action::Wait;
+        };
         self.rounds = number;
         turn.rounds += 1;
         let early = std::mem::take(&mut turn.early);
@@ -307,11 +314,21 @@ impl SessionState {
         }
     }
 
-    /// Calls that began early have used the round's number, also if no reply ever asked for them.
+    /// Calls that began early have used the round's number, also if no reply ever asked for them. There
+    /// is nothing more to say of them.
     fn spend_round(&mut self) {
-        if self.early().is_some_and(|early| !early.is_empty()) {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) else { return };
+        if !std::mem::take(&mut turn.early).is_empty() {
             self.rounds += 1;
         }
+    }
+
+    /// Tells the model of calls that no reply asks for, and what became of them.
+    fn push_orphans(&mut self, orphans: &[Orphan]) {
+        let Some(early) = self.turn.as_ref().map(|turn| &turn.early) else { return };
+        let begun = orphans.iter().map(|orphan| Some((orphan, early.get(orphan.place)?)));
+        let begun: Vec<_> = begun.flatten().collect();
+        self.transcript.push_orphans(&begun);
     }
 
     fn on_call_started(&mut self, place: Place) {
@@ -476,6 +493,7 @@ mod tests {
             origin: None,
             usage: None,
             first_token_at_us: None,
+            orphans: Arc::default(),
         }
     }
 
@@ -616,7 +634,12 @@ mod tests {
 
     #[test]
     fn a_round_whose_calls_began_is_not_counted_again_though_nobody_asked_for_them() {
-        let end = Event::TurnEnded { turn: 1, end: TurnEnd::Cancelled, usage: None };
+        let end = Event::TurnEnded {
+            turn: 1,
+            end: TurnEnd::Cancelled,
+            usage: None,
+            orphans: Arc::default(),
+        };
         let (after, _) =
             state(&[started(), began(1, 0, Some("{}")), ended(0, "done"), end.clone()]);
         assert_eq!(after.rounds(), 1);

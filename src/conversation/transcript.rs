@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::wire::chat;
+use super::{EarlyCall, Orphan};
+use crate::wire::{Arguments, Call, Extra, chat};
 
 /// Room for a question, the calls it leads to and their results, so that they do not move.
 const FIRST_ROUND: usize = 960;
+
+/// The author of the assistant's messages that no model wrote as they stand: they are sent to every
+/// model as if another one had written them.
+const NO_MODEL: &str = "";
 
 /// The messages of a conversation, kept as the JSON they travel as.
 ///
@@ -57,7 +62,38 @@ impl Transcript {
         }
     }
 
-    /// Who wrote the assistant's message of this number, from 0, if that is known.
+    /// Appends calls that no reply asks for, in a message that no model wrote as it stands, and behind
+    /// it what became of each. Nothing if there are none.
+    pub fn push_orphans(&mut self, orphans: &[(&Orphan, &EarlyCall)]) {
+        if orphans.is_empty() {
+            return;
+        }
+        let call = |(orphan, begun): &(&Orphan, &EarlyCall)| Call {
+            id: Arc::clone(&orphan.id),
+            name: orphan.name.to_string(),
+            arguments: Arguments::Object(begun.arguments.to_string()),
+            extra: Extra::default(),
+            function_extra: Extra::default(),
+        };
+        let calls: Vec<Call> = orphans.iter().map(call).collect();
+        let mut message = Vec::new();
+        chat::write_assistant(&mut message, "", None, &calls, &Extra::default());
+        self.push_assistant(&String::from_utf8_lossy(&message), Some(&NO_MODEL.into()));
+        for (orphan, begun) in orphans {
+            let content = begun.outcome.as_ref().map_or("", |outcome| &outcome.content);
+            self.push_tool_result(&orphan.id, content);
+        }
+    }
+
+    /// Says whether a call of the wire id `id` may be in it; sure only of ids that are not.
+    #[must_use]
+    pub fn has_call(&self, id: &str) -> bool {
+        let field = format!("\"id\":{}", serde_json::Value::from(id));
+        self.bytes.windows(field.len()).any(|bytes| bytes == field.as_bytes())
+    }
+
+    /// Who wrote the assistant's message of this number, from 0, if that is known; empty if no model
+    /// did.
     #[must_use]
     pub fn author(&self, mut number: usize) -> Option<&str> {
         for (author, messages) in &self.authors {

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::coordinator::Coordinator;
-use crate::conversation::{CHANGED, Catalogue, Event, OutcomeKind, Place, Readiness, readiness};
+use crate::conversation::{
+    CHANGED, Catalogue, Event, Finished, Orphan, OutcomeKind, Place, Readiness, orphans, readiness,
+};
 use crate::wire::{Call, Certainty};
 
 impl Coordinator {
@@ -44,6 +46,17 @@ impl Coordinator {
             }
             self.record(vec![end]);
         }
+    }
+
+    /// The calls that began early and that the model is told of because the finished `reply` does not
+    /// ask for them, or because the turn ends without one.
+    pub(super) fn orphans(&self, reply: Option<Finished<'_>>) -> Arc<[Orphan]> {
+        let Some(early) = self.state.early().filter(|early| !early.is_empty()) else {
+            return Arc::default();
+        };
+        let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
+        let rule = self.options.models[index].dialect().id_rule;
+        orphans(early, reply, &*self.options.tools, (self.state.transcript(), rule))
     }
 
     /// The end of a call that has begun and that no finished reply will ask for.

@@ -108,8 +108,8 @@ impl Coordinator {
             | Cause::ShutDown => TurnEnd::Failed { problem: cause.problem() },
         };
         let cut = matches!(cause, Cause::ShutDown).then(|| ended_calls(&events));
-        let usage = self.count_reply();
-        events.push(Event::TurnEnded { turn: self.state.turns(), end, usage });
+        let (turn, usage, orphans) = (self.state.turns(), self.count_reply(), self.orphans(None));
+        events.push(Event::TurnEnded { turn, end, usage, orphans });
         if let Some(turn) = &mut self.turn {
             turn.cut = cut;
             (turn.model, turn.asks, turn.next_try) = (None, false, None);
@@ -132,7 +132,9 @@ impl Coordinator {
             }
             TurnEnd::Answered | TurnEnd::Cancelled | TurnEnd::TimedOut => end,
         };
-        Event::TurnEnded { turn: self.state.turns(), end, usage: None }
+        // Whatever began early belongs to a reply that has come.
+        let (turn, usage, orphans) = (self.state.turns(), None, Arc::default());
+        Event::TurnEnded { turn, end, usage, orphans }
     }
 
     /// Counts the reply under way, which comes to nothing, in the turn: what its provider has counted.
@@ -151,7 +153,9 @@ impl Coordinator {
         self.lost = Some(error);
         self.report();
         let usage = self.count_reply();
-        let ended = Event::TurnEnded { turn: self.state.turns(), end: end.clone(), usage };
+        // Not kept, so that it tells the model nothing.
+        let (number, orphans) = (self.state.turns(), Arc::default());
+        let ended = Event::TurnEnded { turn: number, end: end.clone(), usage, orphans };
         let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
             (turn.model, turn.asks, turn.next_try) = (None, false, None);

@@ -164,7 +164,8 @@ impl Coordinator {
                 Action::EndTurn(end) => end, // Only its last step was missing.
                 Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => cut,
             };
-            events.push(Event::TurnEnded { turn: self.state.turns(), end, usage: None });
+            let (turn, usage, orphans) = (self.state.turns(), None, self.orphans(None));
+            events.push(Event::TurnEnded { turn, end, usage, orphans });
         }
         for event in &events {
             let _ = self.state.on(event);

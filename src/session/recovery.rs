@@ -120,7 +120,7 @@ impl Coordinator {
             let end = TurnEnd::Failed { problem: cause.problem() };
             (
                 self.clock.micros_at(Instant::now()),
-                Event::TurnEnded { turn: asker.turn, end, usage: None },
+                Event::TurnEnded { turn: asker.turn, end, usage: None, orphans: Arc::default() },
             )
         });
         if let Some((_, ended)) = &unkept {

@@ -73,7 +73,11 @@ impl Coordinator {
             turn.answer = Some((Arc::clone(&text), finish.clone()));
         }
         let (attempt, first_token, mode) = (turn.attempt, turn.first_token, limits.mode);
+        let orphans = self.orphans(Some((attempt, &calls)));
         let mut draft = self.draft(1 + gone.len() + calls.len().max(1)); // And what it leads to.
+        // They end before the reply stands in the history: the model may be told of them first.
+        let why = "the finished reply does not ask for it";
+        draft.extend(gone.into_iter().map(|place| self.end_of_early(place, why)));
         draft.push(Event::Replied {
             round: self.state.rounds() + 1,
             attempt,
@@ -86,9 +90,8 @@ impl Coordinator {
             origin: Some(origin),
             usage,
             first_token_at_us: first_token.map(|at| self.clock.micros_at(at)),
+            orphans,
         });
-        let message = "the finished reply does not ask for it";
-        draft.extend(gone.into_iter().map(|place| self.end_of_early(place, message)));
         self.record_draft(draft);
     }
 }

@@ -104,9 +104,14 @@ impl ToolType {
     /// Says whether calls may begin while the model still writes the rest of its reply; those of a
     /// tool with effects [`Effects::None`] may, and no others, if it is not said.
     ///
-    /// A reply may break off, be cut by a filter, or be asked for again after a call has begun, and
-    /// then not ask for the call any more: the call has happened, the report tells of it, and the model
-    /// does not know. So with other effects than [`Effects::None`] this is a choice: such a call begins when the next one opens or the reply is finished, and no earlier.
+    /// A reply may break off, or be asked for again, after a call has begun, and then not ask for the
+    /// call any more: it has happened, or may have. The report tells of it, and so does the history,
+    /// unless its effects are [`Effects::None`]: there it stands as a call of its own with its
+    /// outcome, before the reply that does not ask for it or at the end of its turn, so that the model
+    /// does not ask for it again unawares. Nothing takes it back, though. So with other effects than
+    /// [`Effects::None`] this is a choice: such a call begins when the next one opens or the reply is
+    /// finished, and no earlier.
+    ///
     /// Calls of an [exclusive](ToolType::exclusive) tool, and all in sequential mode
     /// ([`crate::Mode::Sequential`]), wait for the end in any case.
     #[must_use]

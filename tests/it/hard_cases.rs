@@ -564,6 +564,7 @@ fn event_replied(round: u64) -> Event {
         origin: None,
         usage: None,
         first_token_at_us: None,
+        orphans: [].into(),
     }
 }
 
@@ -587,7 +588,7 @@ fn restarts_of_a_later_process_count_in_the_replay_too() {
             Event::ModelAsked { round: turn, attempt: 1, model: None },
             event_replied(turn),
             ended,
-            Event::TurnEnded { turn, end: TurnEnd::Cancelled, usage: None },
+            Event::TurnEnded { turn, end: TurnEnd::Cancelled, usage: None, orphans: [].into() },
         ] {
             rounds.on(at, &event);
         }

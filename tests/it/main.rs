@@ -25,6 +25,7 @@ mod hard_cases;
 mod histories;
 mod model_client;
 mod model_retries;
+mod orphans;
 #[cfg(feature = "cli")]
 mod panics;
 mod reports;

@@ -63,7 +63,8 @@ pub fn what_may_not_run_is_refused(case: &Case<'_>) -> Vec<String> {
 }
 
 /// No provider would have refused a request, and the last one, sent after whatever happened, has
-/// the answer of every call.
+/// the answer of every call. It has the calls with effects that began early and that no reply asks for
+/// before those of the reply, and no others that nobody asks for.
 pub fn the_model_saw_whole_histories(case: &Case<'_>) -> Vec<String> {
     let mut found = case.run.wire_violations.clone();
     if case.run.last_words != "all is well" {
@@ -74,17 +75,24 @@ pub fn the_model_saw_whole_histories(case: &Case<'_>) -> Vec<String> {
         .history
         .iter()
         .filter_map(|message| Some((message.tool_call_id.as_deref()?, message.text.as_str())));
-    let asked = case.ledger.rounds().flat_map(|(_, round)| &round.calls);
-    let due = asked.map(|call| {
+    let has_effects = |call: &&Call| {
+        case.scenario.tool(&call.asked.tool).is_some_and(|tool| tool.effects != Effects::None)
+    };
+    let told = case.ledger.rounds().flat_map(|(_, round)| {
+        let orphans = round.discarded.iter().filter(has_effects).map(|call| (call, true));
+        orphans.chain(round.calls.iter().map(|call| (call, false)))
+    });
+    let due = told.map(|(call, is_orphan)| {
         let refused = call.asked.refused.as_ref();
         let outcome = refused.or(call.end().map(|end| &end.outcome));
-        (&*call.asked.id, outcome.map_or("", |outcome| &outcome.content))
+        (&*call.asked.id, outcome.map_or("", |outcome| &outcome.content), is_orphan)
     });
     let (answers, due): (Vec<_>, Vec<_>) = (answers.collect(), due.collect());
     let mut ids = HashSet::new();
-    let differs = answers.iter().zip(&due).find(|((id, text), (due_id, due_text))| {
-        // An id that came before may have another end for a model that did not write it.
-        let is_again = !ids.insert(*due_id);
+    let differs = answers.iter().zip(&due).find(|((id, text), (due_id, due_text, is_orphan))| {
+        // An id that came before may have another end for a model that did not write it; so may one of
+        // a call that nobody asks for, whose id the reply behind it may have.
+        let is_again = !ids.insert(*due_id) || *is_orphan;
         let is_its = id
             .strip_prefix(due_id)
             .is_some_and(|end| end.is_empty() || (is_again && end.starts_with('_')));
