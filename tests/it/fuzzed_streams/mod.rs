@@ -85,6 +85,7 @@ fn streams_come_to_every_kind_of_end() {
         ("early of an earlier try", 10),
         ("contradicted after they began", 4),
         ("discarded", 40),
+        ("told though nobody asks for them", 4),
     ] {
         let count = tally.of(what);
         assert!(count >= at_least, "{what}: {count} of at least {at_least}");
@@ -139,6 +140,11 @@ fn calls_that_begin_although_their_reply_has_failed_are_found_out() {
 #[test]
 fn calls_that_run_although_a_filter_cut_their_reply_are_found_out() {
     println!("{}", COURSE.found_out(Sabotage::FilterIgnored, Promise::EarlyButSound));
+}
+
+#[test]
+fn calls_with_effects_of_a_dropped_reply_that_the_model_never_hears_of_are_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::OrphansUntold, Promise::OneCallOneAnswer));
 }
 
 #[test]

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use callsheet::Event;
+
 use super::ledger::Ledger;
 use super::scenario::Scenario;
 use super::truth::Fate;
 use super::world::Run;
 
 /// What is counted.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "sessions",
     "streams",
     "ended well",
@@ -26,6 +28,7 @@ const NAMES: [&str; 16] = [
     "early of an earlier try",
     "contradicted after they began",
     "discarded",
+    "told though nobody asks for them",
 ];
 
 /// Counts, under the names of [`NAMES`].
@@ -86,6 +89,11 @@ impl Tally {
             call.ends.iter().any(|(_, outcome)| outcome.content.contains("arguments changed"))
         });
         self.add("contradicted after they began", changed.count());
+        let orphans = run.heard.iter().map(|record| match &record.event {
+            Event::Replied { orphans, .. } | Event::TurnEnded { orphans, .. } => orphans.len(),
+            _ => 0,
+        });
+        self.add("told though nobody asks for them", orphans.sum());
         let rounds = run.turns.iter().flat_map(|turn| &turn.rounds);
         self.add("discarded", rounds.map(|round| round.discarded.len()).sum());
     }

@@ -7,7 +7,7 @@ use callsheet::{Effects, Outcome, OutcomeKind};
 use serde_json::Value;
 
 use super::{Case, are_same};
-use crate::fuzzed_streams::ledger::{Ask, Reply};
+use crate::fuzzed_streams::ledger::{Ask, Call, Reply};
 use crate::fuzzed_streams::tools::ANSWER;
 use crate::fuzzed_streams::truth::{CallTruth, Fate, Truth};
 use crate::fuzzed_streams::wish::{STRICT, UNKNOWN};
@@ -40,10 +40,12 @@ fn outcome<'a>(
 }
 
 /// The last history, sent after whatever happened, has every call with arguments that are a JSON
-/// object, and behind them the answer to each, in order.
+/// object, and behind them the answer to each, in order. So it has the calls with effects that began
+/// early and that no reply asks for, as they began.
 pub fn every_call_has_its_answer_in_the_history(case: &Case<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut awaited: VecDeque<&str> = VecDeque::new();
+    let mut asked = VecDeque::new();
     let mut told = Vec::new();
     for message in &case.run.history {
         if message["role"] == "tool" {
@@ -51,9 +53,11 @@ pub fn every_call_has_its_answer_in_the_history(case: &Case<'_>) -> Vec<String> 
             if awaited.pop_front() != Some(id) {
                 found.push(format!("nobody awaits the answer to `{id}`"));
             }
-            told.push(message["content"].as_str().unwrap_or_default());
+            let content = message["content"].as_str().unwrap_or_default();
+            told.push(Told { call: asked.pop_front().unwrap_or(&Value::Null), content });
             continue;
         }
+        asked = message["tool_calls"].as_array().into_iter().flatten().collect();
         found.extend(awaited.drain(..).map(|id| format!("`{id}` has no answer")));
         for call in message["tool_calls"].as_array().into_iter().flatten() {
             let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
@@ -68,17 +72,76 @@ pub fn every_call_has_its_answer_in_the_history(case: &Case<'_>) -> Vec<String> 
         }
     }
     let due = due_answers(case);
-    let differs = |(told, due): (&&str, &Vec<&str>)| !is_answer(told, due);
+    let differs = |(told, due): (&Told<'_>, &Due<'_>)| !due.is(told);
     if told.len() != due.len() || told.iter().zip(&due).any(differs) {
         found.push(format!("the model was told {told:?}, due were {due:?}"));
+    }
+    found.extend(ids_of_others(&case.run.history, &due));
+    found
+}
+
+/// A call of the history and its answer.
+#[derive(Debug)]
+struct Told<'a> {
+    call: &'a Value,
+    content: &'a str,
+}
+
+/// What an answer of the history is to hold.
+#[derive(Debug)]
+struct Due<'a> {
+    /// The results of one call, or of all in a wrapper.
+    contents: Vec<&'a str>,
+    /// The call, if no reply asks for it.
+    orphan: Option<&'a Call>,
+}
+
+impl Due<'_> {
+    fn is(&self, told: &Told<'_>) -> bool {
+        let function = &told.call["function"];
+        let is_call = self.orphan.is_none_or(|call| {
+            let arguments = function["arguments"].as_str();
+            function["name"] == *call.tool && arguments == call.arguments.as_deref()
+        });
+        is_call && is_answer(told.content, &self.contents)
+    }
+}
+
+/// No call that no reply asks for has the id of a call before it, or of the reply behind it.
+fn ids_of_others(history: &[Value], due: &[Due<'_>]) -> Vec<String> {
+    let ids = |message: &Value| -> Vec<String> {
+        let calls = message["tool_calls"].as_array().into_iter().flatten();
+        calls.filter_map(|call| Some(call["id"].as_str()?.to_owned())).collect()
+    };
+    let mut found = Vec::new();
+    let (mut before, mut due) = (Vec::new(), due.iter());
+    for (place, message) in history.iter().enumerate() {
+        let behind = history[place + 1..].iter().find(|message| message["role"] != "tool");
+        let behind = behind.map(ids).unwrap_or_default();
+        for id in ids(message) {
+            let is_orphan = due.next().is_some_and(|due| due.orphan.is_some());
+            if is_orphan && (before.contains(&id) || behind.contains(&id)) {
+                found.push(format!("`{id}` is the id of two calls"));
+            }
+            before.push(id);
+        }
     }
     found
 }
 
-/// What each answer of the history holds, in order: the results of one call, or of all in a wrapper.
-fn due_answers<'a>(case: &Case<'a>) -> Vec<Vec<&'a str>> {
+/// What each answer of the history holds, in order.
+fn due_answers<'a>(case: &Case<'a>) -> Vec<Due<'a>> {
     let mut due = Vec::new();
-    for (ask, reply) in replies(case) {
+    for ask in &case.ledger.asks {
+        let is_last = case
+            .ledger
+            .tries(ask.round)
+            .last()
+            .is_some_and(|last| (last.turn, last.attempt) == (ask.turn, ask.attempt));
+        if is_last {
+            due.extend(orphans(case, ask));
+        }
+        let Some(reply) = &ask.reply else { continue };
         let calls: Vec<_> = reply.calls.iter().enumerate().collect();
         let is_one = |one: &AskedCall, next: &AskedCall| {
             one.part_of.is_some() && one.part_of == next.part_of
@@ -87,10 +150,32 @@ fn due_answers<'a>(case: &Case<'a>) -> Vec<Vec<&'a str>> {
             let content = |(ordinal, asked): &(usize, &'a AskedCall)| {
                 Some(&*outcome(case, ask, *ordinal, asked)?.content)
             };
-            due.push(group.iter().filter_map(content).collect());
+            due.push(Due { contents: group.iter().filter_map(content).collect(), orphan: None });
         }
     }
     due
+}
+
+/// The calls with effects that began before the end of `ask`, the last try of its round, and that it
+/// neither asks for nor answers as calls that changed; with their outcomes.
+fn orphans<'a>(case: &Case<'a>, ask: &Ask<'a>) -> Vec<Due<'a>> {
+    let calls = ask.reply.as_ref().map_or(&[][..], |reply| &reply.calls);
+    let is_answered = |call: &Call| {
+        let is_own = call.place.reply_attempt == ask.attempt;
+        let is_in_place = is_own && calls.get(call.place.ordinal as usize).is_some();
+        is_in_place || calls.iter().any(|asked| asked.begun == Some(call.place))
+    };
+    let has_effects = |call: &Call| {
+        call.arguments.is_some()
+            && case.tool(&call.tool).is_some_and(|tool| tool.effects != Effects::None)
+    };
+    let of_the_round = case.ledger.calls.iter().filter(|call| call.round == ask.round);
+    let orphans = of_the_round.filter(|call| has_effects(call) && !is_answered(call));
+    let due = |call: &'a Call| {
+        let contents = call.ends.first().map(|(_, outcome)| &*outcome.content);
+        Due { contents: contents.into_iter().collect(), orphan: Some(call) }
+    };
+    orphans.map(due).collect()
 }
 
 /// Says whether `told` is the one result, or the list of all.
