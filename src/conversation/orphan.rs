@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AskedCall, Catalogue, EarlyCall, EarlyCalls, Effects, Place, Transcript};
+use super::{AskedCall, Catalogue, EarlyCall, EarlyCalls, Effects, Place};
 use crate::model::IdRule;
 use crate::sabotage::{self, Sabotage};
 
@@ -29,13 +29,14 @@ pub type Finished<'a> = (u32, &'a [AskedCall]);
 /// them, or because the turn ends without one; in the order they began.
 ///
 /// Calls without effects are not told: nothing has come of them. Nor is one that changed after it
-/// began: it is answered in its place. The ids are such as `rule` allows.
+/// began: it is answered in its place. The ids are such as `rule` allows, and none that the history
+/// `may_have`.
 #[must_use]
 pub fn orphans(
     early: &EarlyCalls,
     reply: Option<Finished<'_>>,
     catalogue: &dyn Catalogue,
-    (transcript, rule): (&Transcript, IdRule),
+    (may_have, rule): (impl Fn(&str) -> bool, IdRule),
 ) -> Arc<[Orphan]> {
     let (attempt, calls) = reply.unwrap_or_default();
     let is_asked = |call: &EarlyCall| {
@@ -54,7 +55,7 @@ pub fn orphans(
             let has_it = |asked: &AskedCall| **asked.part_of.as_ref().unwrap_or(&asked.id) == *id;
             calls.iter().any(has_it)
                 || orphans.iter().any(|orphan| *orphan.id == *id)
-                || transcript.has_call(id)
+                || may_have(id)
         };
         let id = free_id(call, &name, rule, is_taken);
         orphans.push(Orphan { place: call.place, id, name });
@@ -145,7 +146,7 @@ mod tests {
             (at(2, 2), "f", "pay"),
         ]);
         let told = |reply| {
-            let orphans = orphans(&early, reply, &Tools, (&Transcript::default(), IdRule::Any));
+            let orphans = orphans(&early, reply, &Tools, (|_: &str| false, IdRule::Any));
             let told = orphans.iter().map(|orphan| format!("{} {}", orphan.id, orphan.name));
             told.collect::<Vec<_>>()
         };
@@ -157,13 +158,11 @@ mod tests {
 
     #[test]
     fn an_id_that_somebody_has_is_changed_to_one_that_the_model_takes() {
-        let mut transcript = Transcript::default();
-        let message = r#"{"role":"assistant","tool_calls":[{"id":"old","type":"function"}]}"#;
-        transcript.push_assistant(message, None);
+        let has_old = |id: &str| id == "old";
         let check = |rule: IdRule, begun: &[&str], calls: &[AskedCall], expected: &[&str]| {
             let begun: Vec<_> =
                 (0u32..).zip(begun).map(|(ordinal, id)| (at(1, ordinal), *id, "pay")).collect();
-            let orphans = orphans(&early(&begun), Some((2, calls)), &Tools, (&transcript, rule));
+            let orphans = orphans(&early(&begun), Some((2, calls)), &Tools, (has_old, rule));
             let ids: Vec<_> = orphans.iter().map(|orphan| &*orphan.id).collect();
             assert_eq!(ids, expected, "{rule:?}");
         };
@@ -179,7 +178,7 @@ mod tests {
             &early(&[(at(1, 0), "abcdefghi", "pay")]),
             Some((2, &calls)),
             &Tools,
-            (&transcript, IdRule::Mistral),
+            (has_old, IdRule::Mistral),
         );
         let id = &*orphans[0].id;
         assert!(IdRule::Mistral.fits(id, "pay") && id != "abcdefghi", "{id}");

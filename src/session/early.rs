@@ -56,7 +56,8 @@ impl Coordinator {
         };
         let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
         let rule = self.options.models[index].dialect().id_rule;
-        orphans(early, reply, &*self.options.tools, (self.state.transcript(), rule))
+        let may_have = |id: &str| self.state.transcript().has_call(id);
+        orphans(early, reply, &*self.options.tools, (may_have, rule))
     }
 
     /// The end of a call that has begun and that no finished reply will ask for.
