@@ -5,7 +5,7 @@ use serde_json::json;
 use super::dialect::{Dialect, Lines};
 use super::flaw::Flaw;
 use super::pieces::{Bit, Writing, boundary};
-use super::truth::{News, Note, Written};
+use super::truth::{FAILURES, FILTERS, News, Note, Written};
 use super::wish::Wish;
 use crate::support::dice::Dice;
 
@@ -44,8 +44,8 @@ impl Ending {
                 let natives = ["length", "max_output_tokens", "MAX_TOKENS"];
                 Self { native: Some(dice.one_of(&natives)), ..with("tool_calls") }
             }
-            73..=80 => with("content_filter"),
-            81..=85 => with("error"),
+            73..=80 => with(dice.one_of(&FILTERS)),
+            81..=85 => with(dice.one_of(&FAILURES)),
             86..=92 => Self { error: true, ..nothing },
             _ => Self { done: false, ..nothing },
         }
@@ -53,8 +53,11 @@ impl Ending {
 
     /// Says whether the last call may lack its end.
     fn cuts(&self) -> bool {
-        let is_cut = matches!(self.finish, Some("length" | "content_filter" | "error"));
-        is_cut || self.native.is_some() || self.error || (self.finish.is_none() && !self.done)
+        let cuts = |word| word == "length" || FILTERS.contains(&word) || FAILURES.contains(&word);
+        self.finish.is_some_and(cuts)
+            || self.native.is_some()
+            || self.error
+            || (self.finish.is_none() && !self.done)
     }
 }
 

@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+/// Finish reasons of a filter, in the words of several providers.
+pub const FILTERS: [&str; 4] = ["content_filter", "content_filter", "sensitive", "BLOCKLIST"];
+
+/// Finish reasons of a failure.
+pub const FAILURES: [&str; 4] = ["error", "error", "network_error", "insufficient_system_resource"];
+
 /// What a piece of a stream tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
@@ -177,8 +183,10 @@ impl Playback<'_> {
             .filter(|call| notes.iter().any(|note| note.news == News::Opened(*call)))
             .collect();
         let is_cut = fate != Fate::Good || !is_closed;
-        let fails = |note: &&Note| {
-            matches!(note.news, News::Error | News::Finish("content_filter" | "error"))
+        let fails = |note: &&Note| match note.news {
+            News::Error => true,
+            News::Finish(word) => FILTERS.contains(&word) || FAILURES.contains(&word),
+            _ => false,
         };
         let failed = notes.iter().find(fails).map(|note| self.seen(note.behind));
         let failed = failed.filter(Moment::has_piece).map(|seen| self.alone(seen));
@@ -256,8 +264,8 @@ fn fate(notes: &[Note]) -> Fate {
     match finishes.next_back() {
         _ if has(News::Error) => Fate::Failed,
         None if !has(News::Done) => Fate::Failed,
-        Some("error") => Fate::Failed,
-        Some("content_filter") => Fate::Filtered,
+        Some(word) if FAILURES.contains(&word) => Fate::Failed,
+        Some(word) if FILTERS.contains(&word) => Fate::Filtered,
         Some("length") => Fate::TooLong,
         _ if has(News::NativeLength) => Fate::TooLong,
         _ => Fate::Good,
