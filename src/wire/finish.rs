@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// Why the model stopped. It never says whether there are calls: look at [`Reply::calls`].
+/// Why the model stopped. It never says whether there are calls: look at [`Reply::calls`](super::Reply::calls).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// The model was done. Some providers say so with calls, too.
