@@ -28,8 +28,8 @@ pub type Finished<'a> = (u32, &'a [AskedCall]);
 /// Those of the `early` calls that the model is told of because the finished `reply` does not ask for
 /// them, or because the turn ends without one; in the order they began.
 ///
-/// Calls without effects are not told: nothing has come of them. Nor is one that changed after it
-/// began: it is answered in its place. The ids are such as `rule` allows, and none that the history
+/// Calls without effects are not told: nothing has come of them. Nor is one of the reply's own that
+/// changed after it began: it is answered in its place. The ids are such as `rule` allows, and none that the history
 /// `may_have`.
 #[must_use]
 pub fn orphans(

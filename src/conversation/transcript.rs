@@ -1,5 +1,6 @@
 //! The conversation as the model sees it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{EarlyCall, Orphan};
@@ -85,11 +86,17 @@ impl Transcript {
         }
     }
 
-    /// Says whether a call of the wire id `id` may be in it; sure only of ids that are not.
+    /// The wire ids of its calls, as JSON texts without their quotes; there may be others with them.
     #[must_use]
-    pub fn has_call(&self, id: &str) -> bool {
-        let field = format!("\"id\":{}", serde_json::Value::from(id));
-        self.bytes.windows(field.len()).any(|bytes| bytes == field.as_bytes())
+    pub fn ids(&self) -> HashSet<&[u8]> {
+        const FIELD: &[u8] = b"\"id\":\"";
+        let mut ids = HashSet::new();
+        let mut rest = &*self.bytes;
+        while let Some(at) = memchr::memmem::find(rest, FIELD) {
+            rest = &rest[at + FIELD.len()..];
+            ids.insert(&rest[..end_of_text(rest)]);
+        }
+        ids
     }
 
     /// Who wrote the assistant's message of this number, from 0, if that is known; empty if no model
@@ -125,5 +132,31 @@ impl Transcript {
         }
         self.messages += 1;
         &mut self.bytes
+    }
+}
+
+/// Where the JSON text ends whose beginning quote is before `bytes`.
+fn end_of_text(bytes: &[u8]) -> usize {
+    let mut is_escaped = false;
+    let end = bytes.iter().position(|byte| {
+        let ends = *byte == b'"' && !is_escaped;
+        is_escaped = *byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.unwrap_or(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ids_of_calls_are_found_also_such_as_need_escapes() {
+        let mut transcript = Transcript::default();
+        assert!(transcript.ids().is_empty());
+        transcript.push_assistant(r#"{"tool_calls":[{"id":"a\\"},{"id":"b\"c"}]}"#, None);
+        transcript.push_tool_result("d", "e");
+        let ids = transcript.ids();
+        assert_eq!(ids, HashSet::from([br"a\\".as_slice(), br#"b\"c"#.as_slice()]));
     }
 }

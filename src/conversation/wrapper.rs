@@ -5,10 +5,12 @@
 //! Each of its uses becomes a call of its own. The history holds the wrapper as it was asked for, and
 //! one answer to it: a list, in order, of what became of each use.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use super::{AskedCall, Catalogue, Outcome, OutcomeKind};
@@ -29,18 +31,55 @@ struct Wrapper {
 }
 
 #[derive(Deserialize)]
-#[serde(try_from = "HashMap<String, Box<RawValue>>")]
+#[serde(try_from = "Fields")]
 struct Use {
     recipient_name: String,
     parameters: Option<Box<RawValue>>,
 }
 
-impl TryFrom<HashMap<String, Box<RawValue>>> for Use {
+/// The fields of a use, in order: none of them is there twice.
+struct Fields(Vec<(String, Box<RawValue>)>);
+
+impl Fields {
+    fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let (mut fields, mut names) = (Vec::new(), HashSet::new());
+                while let Some((name, value)) = map.next_entry::<String, _>()? {
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom(format_args!("`{name}` is there twice")));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+impl TryFrom<Fields> for Use {
     type Error = &'static str;
 
     /// Parameters may be called arguments. Where they may stand under a name that nobody knows, the use
     /// is not read: it would run without them.
-    fn try_from(mut fields: HashMap<String, Box<RawValue>>) -> Result<Self, Self::Error> {
+    fn try_from(mut fields: Fields) -> Result<Self, &'static str> {
         let name = fields.remove("recipient_name").ok_or("`recipient_name` is missing")?;
         let recipient_name =
             serde_json::from_str(name.get()).map_err(|_| "`recipient_name` is no text")?;
@@ -51,7 +90,7 @@ impl TryFrom<HashMap<String, Box<RawValue>>> for Use {
         };
         match (parameters, arguments) {
             (Some(_), Some(_)) => Err("`parameters` and `arguments` are the same"),
-            (None, None) if fields.values().any(|value| may_be_some(value)) => {
+            (None, None) if fields.0.iter().any(|(_, value)| may_be_some(value)) => {
                 Err("the arguments belong into `parameters`")
             }
             (parameters, arguments) => {
@@ -241,7 +280,13 @@ mod tests {
         };
         assert_eq!(planned(r#""arguments":{"a":1}"#), [r#"a.1 t {"a":1} runs"#]);
         assert_eq!(planned(r#""parameters":null,"x":0"#), ["a.1 t {} runs"]);
-        for unclear in [r#""input":{"a":1}"#, r#""args":"{\"a\":1}""#] {
+        for unclear in [
+            r#""input":{"a":1}"#,
+            r#""args":"{\"a\":1}""#,
+            r#""parameters":{"a":1},"parameters":{"a":2}"#,
+            r#""parameters":{"a":1},"arguments":{"a":2}"#,
+            r#""recipient_name":"u","parameters":{"a":1}"#,
+        ] {
             let [one] = &planned(unclear)[..] else { panic!("{unclear}") };
             assert!(one.ends_with(" bad_arguments"), "{one}");
         }

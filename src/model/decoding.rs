@@ -20,7 +20,15 @@ pub(crate) struct Decoding {
     single: usize,
     dialect: Dialect,
     began: bool,
+    /// The first bytes.
+    head: Vec<u8>,
 }
+
+/// How many bytes of what is no reply are kept for the error.
+const MAX_HEAD: usize = 400;
+
+/// What a line of a stream begins with.
+const FIELDS: [&[u8]; 5] = [b":", b"data", b"event", b"id", b"retry"];
 
 impl Decoding {
     /// Begins to read a reply of somebody who speaks `dialect`.
@@ -32,6 +40,7 @@ impl Decoding {
             single: 0,
             dialect,
             began: false,
+            head: Vec::new(),
         }
     }
 
@@ -44,6 +53,8 @@ impl Decoding {
         bytes: &[u8],
         events: &mut impl Extend<Event>,
     ) -> Result<(), wire::Error> {
+        let room = MAX_HEAD - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
         let fed = self.decoder.feed(bytes, &mut self.decoded);
         self.tell(events);
         fed
@@ -148,9 +159,16 @@ impl Decoding {
     /// As [`StreamDecoder::finish`]; [`end`](Self::end) comes before it.
     ///
     /// # Errors
-    /// Those of [`StreamDecoder::finish`].
+    /// Those of [`StreamDecoder::finish`]; but words that are no stream are malformed, and not cut.
     pub fn finish(self) -> Result<Reply, wire::Error> {
-        Ok(meant(self.decoder.finish()?, &self.dialect))
+        let head = self.head.trim_ascii_start();
+        let is_stream = FIELDS.iter().any(|field| head.starts_with(field));
+        match self.decoder.finish() {
+            Err(wire::Error::Cut { .. }) if !head.is_empty() && !is_stream => {
+                Err(wire::Error::no_reply(head))
+            }
+            reply => Ok(meant(reply?, &self.dialect)),
+        }
     }
 }
 

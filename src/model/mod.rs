@@ -102,6 +102,13 @@ pub enum Event {
     Reply(Box<Reply>),
 }
 
+impl Event {
+    /// It speaks of a call of a reply that goes on.
+    pub(crate) fn is_of_call(&self) -> bool {
+        matches!(self, Self::CallReady { .. } | Self::CallChanged { .. })
+    }
+}
+
 /// The events of one reply. Dropping it gives the reply up.
 pub type Events = LocalBoxStream<'static, Result<Event, Error>>;
 

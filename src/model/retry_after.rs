@@ -67,7 +67,7 @@ fn wait_until(reset: &str, now: SystemTime) -> Option<Duration> {
         return seconds(number);
     }
     let since_1970 = seconds(if number < EPOCH * 1e3 { number } else { number / 1e3 })?;
-    (SystemTime::UNIX_EPOCH + since_1970).duration_since(now).ok()
+    SystemTime::UNIX_EPOCH.checked_add(since_1970)?.duration_since(now).ok()
 }
 
 /// `Please try again in 6m0s.` and its like, wherever it stands.
@@ -161,6 +161,11 @@ mod tests {
         assert_eq!(wait(&[], "try again later"), None);
         assert_eq!(wait(&[], "retry after 2026-01-02 10:00"), None);
         assert_eq!(wait(&[("retry-after", "soon")], ""), None);
+        let never = "10000000000000000000000";
+        assert_eq!(wait(&[("x-ratelimit-reset", never)], ""), None);
+        let body = format!(r#"{{"error":{{"message":"slow down","retry_after":{never}}}}}"#);
+        let said = crate::wire::chat::error_in(body.as_bytes());
+        assert_eq!(hint(&HeaderMap::new(), said.as_ref(), "", SystemTime::now()), None);
         assert_eq!(wait(&[("retry-after", "-5")], ""), None);
         let day = 24 * 3_600_000;
         assert_eq!(wait(&[("retry-after", "999999")], ""), Some(day), "no longer than a day");

@@ -100,16 +100,18 @@ impl Reading {
             }
             if let Some(mut decoder) = self.decoder.take() {
                 let read = decoder.end(&mut self.said);
-                self.ready.extend(self.said.drain(..).map(Ok));
                 let reply = match (read.and_then(|()| decoder.finish()), broken) {
                     // Some servers give a finish reason with every chunk: a call may lack its tail.
-                    (Ok(reply), Some(broken)) if !reply.calls.is_empty() => return Err(broken),
+                    (Ok(reply), Some(broken)) if !reply.calls.is_empty() => Err(broken),
                     // A text that gave its finish reason stands, however its connection ended.
-                    (Ok(reply), _) => reply,
-                    (Err(_), Some(broken)) => return Err(broken),
-                    (Err(error), None) => return Err(self.exchange.wire_error(error)),
+                    (Ok(reply), _) => Ok(reply),
+                    (Err(_), Some(broken)) => Err(broken),
+                    (Err(error), None) => Err(self.exchange.wire_error(error)),
                 };
-                self.ready.push_back(Ok(Event::Reply(Box::new(reply))));
+                // The last line may complete a call, but here is the end: the reply says what it is.
+                let last = self.said.drain(..).filter(|event| !event.is_of_call());
+                self.ready.extend(last.map(Ok));
+                self.ready.push_back(Ok(Event::Reply(Box::new(reply?))));
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Calls that begin while the model still writes: they are recorded and handed to their workers like
 //! any other, and stopped where the rest of the reply contradicts them.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use super::coordinator::Coordinator;
@@ -56,7 +57,11 @@ impl Coordinator {
         };
         let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
         let rule = self.options.models[index].dialect().id_rule;
-        let may_have = |id: &str| self.state.transcript().has_call(id);
+        let ids = LazyCell::new(|| self.state.transcript().ids());
+        let may_have = |id: &str| {
+            let text = serde_json::Value::from(id).to_string();
+            ids.contains(&text.as_bytes()[1..text.len() - 1])
+        };
         orphans(early, reply, &*self.options.tools, (may_have, rule))
     }
 

@@ -19,7 +19,7 @@ const LATER: f64 = 0.1;
 /// How often a model is asked again for a reply that came to nothing, and how long to rest before it.
 ///
 /// Asking again is worth it after what may pass: no connection, a limit of the rate, a failure of the
-/// provider, a reply that broke off or did not come ([`model::Error::is_transient`]). A provider that
+/// provider, a reply that broke off, did not come or cannot be read ([`model::Error::is_transient`]). A provider that
 /// asks for a longer rest has it, up to `backoff.max`; where it asks for more than that, the next model
 /// is asked at once if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -55,6 +55,7 @@ impl Playing {
                     None => {
                         let mut events = Vec::new();
                         let read = decoding.end(&mut events);
+                        events.retain(|event: &Event| !event.is_of_call());
                         self.said.extend(events.into_iter().map(Ok));
                         read.and_then(|()| decoding.finish()).map_err(|error| in_short(&error))
                     }

@@ -48,6 +48,11 @@ impl Error {
         Error::Malformed { what, excerpt: String::new() }
     }
 
+    /// Words, neither a stream nor a body.
+    pub(crate) fn no_reply(head: &[u8]) -> Self {
+        Self::malformed("expected a reply", &String::from_utf8_lossy(head))
+    }
+
     /// An [`Error::Malformed`] that quotes the beginning of `text`, and says so when that is a web page.
     pub(super) fn malformed(what: impl fmt::Display, text: &str) -> Self {
         let text = text.trim_start();

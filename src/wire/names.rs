@@ -14,25 +14,27 @@ const WRAPPER: &str = "multi_tool_use_parallel";
 /// Says whether `name` is that of a call which holds calls, however it is punctuated, and in whatever
 /// namespace.
 pub(crate) fn is_wrapper(name: &str) -> bool {
-    let name = unpunctuated(name);
-    name == WRAPPER || NAMESPACES.iter().any(|space| in_space(space, &name) == Some(WRAPPER))
+    spaces().any(|space| name.len() == space.len() + WRAPPER.len() && begins(name, space))
 }
 
 /// Says whether `name` may be the beginning of such a name.
 pub(crate) fn may_become_wrapper(name: &str) -> bool {
-    let name = unpunctuated(name);
-    let mut names = NAMESPACES.iter().map(|space| unpunctuated(space) + WRAPPER);
-    WRAPPER.starts_with(&name) || names.any(|known| known.starts_with(&name))
+    spaces().any(|space| begins(name, space))
 }
 
-fn in_space<'a>(space: &str, name: &'a str) -> Option<&'a str> {
-    name.strip_prefix(&*unpunctuated(space))
+fn spaces() -> impl Iterator<Item = &'static str> {
+    [""].into_iter().chain(NAMESPACES)
 }
 
-/// With an underscore for each character that providers do not take.
-fn unpunctuated(name: &str) -> String {
-    let is_taken = |one: char| one.is_ascii_alphanumeric() || one == '-';
-    name.chars().map(|one| if is_taken(one) { one } else { '_' }).collect()
+/// Says whether the wrapper's name in the namespace `space` begins with `name`, or is it.
+fn begins(name: &str, space: &str) -> bool {
+    let mut whole = space.bytes().chain(WRAPPER.bytes()).map(unpunctuated);
+    name.bytes().map(unpunctuated).all(|byte| whole.next() == Some(byte))
+}
+
+/// An underscore for what providers do not take.
+fn unpunctuated(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() || byte == b'-' { byte } else { b'_' }
 }
 
 #[cfg(test)]

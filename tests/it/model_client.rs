@@ -118,6 +118,36 @@ async fn a_streamed_reply_begins_goes_on_and_ends() {
     assert!(peer.heard()[0].body.contains(r#""stream":true"#));
 }
 
+/// What is known to have failed begins no call: neither a call that the last line completes, nor one
+/// of a reply that is here as a whole.
+#[tokio::test]
+async fn a_reply_that_ends_badly_makes_no_call_ready_at_its_end() {
+    let call = |index: u32| {
+        let function = r#"{"name":"pay","arguments":"{\"x\":1}"}"#;
+        let call = format!(r#"{{"index":{index},"id":"c{index}","function":{function}}}"#);
+        format!(r#"data: {{"choices":[{{"delta":{{"tool_calls":[{call}]}}}}]}}"#)
+    };
+    let cut = [event(&call(0)[6..]), chunk(&call(1))];
+    let peer = Peer::start([vec![stream_head(), Step::Send(cut.concat()), Step::Close]]);
+    let (heard, reply) = ask(&model(&peer, true)).await;
+    assert_eq!(heard, ["began"]);
+    assert!(matches!(reply, Err(Error::Cut { .. })), "{reply:?}");
+    let body = format!("{}\n\n{}\n\n", call(0), call(1));
+    let peer = Peer::start([vec![response("200 OK", "text/event-stream", "", &body)]]);
+    let (heard, reply) = ask(&model(&peer, false)).await;
+    assert_eq!(heard, ["began"]);
+    assert!(matches!(reply, Err(Error::Cut { .. })), "{reply:?}");
+}
+
+#[tokio::test]
+async fn what_is_neither_a_stream_nor_json_is_quoted() {
+    for body in ["upstream connect error or disconnect", "null", "true"] {
+        let error = error_of("200 OK", "text/plain", "", body).await;
+        let expected = format!("malformed: expected a reply: {body}");
+        assert!(error.to_string().ends_with(&expected), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn what_stands_on_a_last_line_without_its_end_is_heard() {
     let last = r#"data: {"choices":[{"delta":{"content":"lo"},"finish_reason":"stop"}]}"#;

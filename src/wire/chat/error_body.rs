@@ -149,7 +149,7 @@ impl<'de> Shape<'de> for Told<'de> {
                     told.message = Raw::value(&mut fields)?.0.map(detail).or(told.message);
                 }
                 "metadata" => told.metadata = fields.value()?,
-                "details" | "errors" => told.details = fields.value()?,
+                "details" | "errors" => told.details.add(fields.value()?),
                 "retry_after" => told.retry_after = filled(&mut fields)?,
                 "code" => told.code = fields.value::<Text<'de>>()?.0,
                 "type" => told.kind = fields.value::<Text<'de>>()?.0,

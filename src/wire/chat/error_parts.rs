@@ -86,6 +86,14 @@ pub(super) struct Details<'de> {
     pub retry_after: Option<Cow<'de, str>>,
 }
 
+impl<'de> Details<'de> {
+    /// Adds those of another list.
+    pub fn add(&mut self, more: Self) {
+        self.reasons.extend(more.reasons);
+        self.retry_after = more.retry_after.or(self.retry_after.take());
+    }
+}
+
 impl<'de> Shape<'de> for Details<'de> {
     fn items(mut items: Array<'_, 'de>) -> Result<Self, Unread> {
         let mut details = Details::default();
