@@ -29,14 +29,14 @@ pub type Finished<'a> = (u32, &'a [AskedCall]);
 /// them, or because the turn ends without one; in the order they began.
 ///
 /// Calls without effects are not told: nothing has come of them. Nor is one of the reply's own that
-/// changed after it began: it is answered in its place. The ids are such as `rule` allows, and none that the history
-/// `may_have`.
+/// changed after it began: it is answered in its place. The ids are such as `rule` allows, and none that
+/// `is_in_history`.
 #[must_use]
 pub fn orphans(
     early: &EarlyCalls,
     reply: Option<Finished<'_>>,
     catalogue: &dyn Catalogue,
-    (may_have, rule): (impl Fn(&str) -> bool, IdRule),
+    (is_in_history, rule): (impl Fn(&str) -> bool, IdRule),
 ) -> Arc<[Orphan]> {
     let (attempt, calls) = reply.unwrap_or_default();
     let is_asked = |call: &EarlyCall| {
@@ -55,7 +55,7 @@ pub fn orphans(
             let has_it = |asked: &AskedCall| **asked.part_of.as_ref().unwrap_or(&asked.id) == *id;
             calls.iter().any(has_it)
                 || orphans.iter().any(|orphan| *orphan.id == *id)
-                || may_have(id)
+                || is_in_history(id)
         };
         let id = free_id(call, &name, rule, is_taken);
         orphans.push(Orphan { place: call.place, id, name });

@@ -86,17 +86,11 @@ impl Transcript {
         }
     }
 
-    /// The wire ids of its calls, as JSON texts without their quotes; there may be others with them.
+    /// The wire ids of its calls.
     #[must_use]
-    pub fn ids(&self) -> HashSet<&[u8]> {
-        const FIELD: &[u8] = b"\"id\":\"";
-        let mut ids = HashSet::new();
-        let mut rest = &*self.bytes;
-        while let Some(at) = memchr::memmem::find(rest, FIELD) {
-            rest = &rest[at + FIELD.len()..];
-            ids.insert(&rest[..end_of_text(rest)]);
-        }
-        ids
+    pub fn ids(&self) -> HashSet<Arc<str>> {
+        let messages = chat::decode_messages(&self.bytes).unwrap_or_default();
+        messages.into_iter().flat_map(|message| message.calls).map(|call| call.id).collect()
     }
 
     /// Who wrote the assistant's message of this number, from 0, if that is known; empty if no model
@@ -135,17 +129,6 @@ impl Transcript {
     }
 }
 
-/// Where the JSON text ends whose beginning quote is before `bytes`.
-fn end_of_text(bytes: &[u8]) -> usize {
-    let mut is_escaped = false;
-    let end = bytes.iter().position(|byte| {
-        let ends = *byte == b'"' && !is_escaped;
-        is_escaped = *byte == b'\\' && !is_escaped;
-        ends
-    });
-    end.unwrap_or(bytes.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,9 +137,9 @@ mod tests {
     fn the_ids_of_calls_are_found_also_such_as_need_escapes() {
         let mut transcript = Transcript::default();
         assert!(transcript.ids().is_empty());
-        transcript.push_assistant(r#"{"tool_calls":[{"id":"a\\"},{"id":"b\"c"}]}"#, None);
+        let calls = r#"{"role":"assistant","tool_calls":[{"id":"a\\"},{"id":"b\"c"}]}"#;
+        transcript.push_assistant(calls, None);
         transcript.push_tool_result("d", "e");
-        let ids = transcript.ids();
-        assert_eq!(ids, HashSet::from([br"a\\".as_slice(), br#"b\"c"#.as_slice()]));
+        assert_eq!(transcript.ids(), HashSet::from([r"a\".into(), r#"b"c"#.into()]));
     }
 }

@@ -58,11 +58,7 @@ impl Coordinator {
         let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
         let rule = self.options.models[index].dialect().id_rule;
         let ids = LazyCell::new(|| self.state.transcript().ids());
-        let may_have = |id: &str| {
-            let text = serde_json::Value::from(id).to_string();
-            ids.contains(&text.as_bytes()[1..text.len() - 1])
-        };
-        orphans(early, reply, &*self.options.tools, (may_have, rule))
+        orphans(early, reply, &*self.options.tools, (|id| ids.contains(id), rule))
     }
 
     /// The end of a call that has begun and that no finished reply will ask for.
