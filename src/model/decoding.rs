@@ -60,17 +60,6 @@ impl Decoding {
         fed
     }
 
-    /// Takes in the end of the bytes, and appends what it says to `events`: some servers leave out the
-    /// last line feeds. Nothing may be fed after it.
-    ///
-    /// # Errors
-    /// Those of [`StreamDecoder::end`]; what was said before the error is appended all the same.
-    pub fn end(&mut self, events: &mut impl Extend<Event>) -> Result<(), wire::Error> {
-        let ended = self.decoder.end(&mut self.decoded);
-        self.tell(events);
-        ended
-    }
-
     /// Says what was decoded.
     fn tell(&mut self, events: &mut impl Extend<Event>) {
         if !self.began && self.decoder.pieces() > 0 {
@@ -156,11 +145,19 @@ impl Decoding {
         self.decoder.done()
     }
 
-    /// As [`StreamDecoder::finish`]; [`end`](Self::end) comes before it.
+    /// Takes in the end of the bytes, appends what it says to `events` (some servers leave out the last
+    /// line feeds), and gives the reply. It makes no call ready any more: the reply says what they are,
+    /// or that there is none.
     ///
     /// # Errors
-    /// Those of [`StreamDecoder::finish`]; but words that are no stream are malformed, and not cut.
-    pub fn finish(self) -> Result<Reply, wire::Error> {
+    /// Those of [`StreamDecoder::finish`], but words that are no stream are malformed, and not cut. What
+    /// was said before the error is appended all the same.
+    pub fn finish(mut self, events: &mut impl Extend<Event>) -> Result<Reply, wire::Error> {
+        let ended = self.decoder.end(&mut self.decoded);
+        let mut last = Vec::new();
+        self.tell(&mut last);
+        events.extend(last.into_iter().filter(|event| !event.is_of_call()));
+        ended?;
         let head = self.head.trim_ascii_start();
         let is_stream = FIELDS.iter().any(|field| head.starts_with(field));
         match self.decoder.finish() {
@@ -233,9 +230,8 @@ mod tests {
         let stream = r#"data: {"choices":[{"delta":{"content":"all"},"finish_reason":"stop"}]}"#;
         decoding.feed(stream.as_bytes(), &mut events).unwrap();
         assert!(events.is_empty(), "it may go on: {events:?}");
-        decoding.end(&mut events).unwrap();
+        assert_eq!(decoding.finish(&mut events).unwrap().text, "all");
         assert_eq!(events.iter().map(show).collect::<Vec<_>>(), ["began", "all"]);
-        assert_eq!(decoding.finish().unwrap().text, "all");
     }
 
     const OPEN: &str =
@@ -276,7 +272,7 @@ mod tests {
             let choice = format!(r#"{{"delta":{OPEN},"finish_reason":"{finish}"}}"#);
             let stream = format!("data: {{\"choices\":[{choice}]}}\n\n");
             decoding.feed(stream.as_bytes(), &mut Vec::new()).unwrap();
-            assert_eq!(decoding.finish().unwrap().calls.len(), calls, "{finish}");
+            assert_eq!(decoding.finish(&mut Vec::new()).unwrap().calls.len(), calls, "{finish}");
         }
     }
 

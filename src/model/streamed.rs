@@ -98,9 +98,10 @@ impl Reading {
             if let Some(response) = self.response.take().filter(|_| !ended) {
                 keep_alive(response).await;
             }
-            if let Some(mut decoder) = self.decoder.take() {
-                let read = decoder.end(&mut self.said);
-                let reply = match (read.and_then(|()| decoder.finish()), broken) {
+            if let Some(decoder) = self.decoder.take() {
+                let reply = decoder.finish(&mut self.said);
+                self.ready.extend(self.said.drain(..).map(Ok));
+                let reply = match (reply, broken) {
                     // Some servers give a finish reason with every chunk: a call may lack its tail.
                     (Ok(reply), Some(broken)) if !reply.calls.is_empty() => Err(broken),
                     // A text that gave its finish reason stands, however its connection ended.
@@ -108,9 +109,6 @@ impl Reading {
                     (Err(_), Some(broken)) => Err(broken),
                     (Err(error), None) => Err(self.exchange.wire_error(error)),
                 };
-                // The last line may complete a call, but here is the end: the reply says what it is.
-                let last = self.said.drain(..).filter(|event| !event.is_of_call());
-                self.ready.extend(last.map(Ok));
                 self.ready.push_back(Ok(Event::Reply(Box::new(reply?))));
             }
         }

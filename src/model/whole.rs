@@ -25,8 +25,9 @@ pub(super) async fn body(mut response: Response, exchange: &Exchange) -> Result<
 pub(super) fn said(body: &[u8], exchange: &Exchange) -> Vec<Result<Event, Error>> {
     let mut decoding = Decoding::new(exchange.dialect);
     let mut said = Vec::new();
-    let read = decoding.feed(body, &mut said).and_then(|()| decoding.end(&mut said));
-    let reply = read.and_then(|()| decoding.finish()).map(|reply| Event::Reply(Box::new(reply)));
+    let read = decoding.feed(body, &mut said);
+    let reply = read.and_then(|()| decoding.finish(&mut said));
+    let reply = reply.map(|reply| Event::Reply(Box::new(reply)));
     let reply = reply.map_err(|error| exchange.wire_error(error));
     said.retain(|event| !event.is_of_call());
     said.into_iter().map(Ok).chain([reply]).collect()

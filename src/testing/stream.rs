@@ -49,15 +49,14 @@ impl Playing {
             }
             let decoding = self.decoding.as_mut()?;
             let Some((pause, bytes)) = self.pieces.pop_front().filter(|_| !decoding.done()) else {
-                let mut decoding = self.decoding.take()?;
+                let decoding = self.decoding.take()?;
                 let reply = match self.lost.take().filter(|_| !decoding.done()) {
                     Some(lost) => Err(lost),
                     None => {
                         let mut events = Vec::new();
-                        let read = decoding.end(&mut events);
-                        events.retain(|event: &Event| !event.is_of_call());
+                        let reply = decoding.finish(&mut events);
                         self.said.extend(events.into_iter().map(Ok));
-                        read.and_then(|()| decoding.finish()).map_err(|error| in_short(&error))
+                        reply.map_err(|error| in_short(&error))
                     }
                 };
                 self.said.push_back(reply.map(|reply| Event::Reply(Box::new(reply))));
