@@ -25,7 +25,7 @@
 //! | [`conversation`] | the turn as a pure state machine, the one event type, the transcript | actix, tokio, clocks |
 //! | [`tools`] | `trait Tool`, typed and blocking tools, the guard round each call, its limits, tries and circuit, the worker actor | restart decisions |
 //! | [`supervision`] | the restart policy, when a tool is withdrawn, the future that rebuilds workers, the round's report | tools' results |
-//! | [`store`] | `trait Journal` and its memory store | what events mean |
+//! | [`store`] | `trait Journal`, `trait Store` and the memory store | what happens next |
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |

@@ -57,10 +57,12 @@ pub(crate) fn step(span: &Span, event: &Event) {
             debug!(parent: span, %tool, %cause, everywhere, "circuit opened");
         }
         Event::CircuitClosed { tool } => debug!(parent: span, %tool, "circuit closed"),
+        Event::TurnResumed { turn } => debug!(parent: span, turn, "turn resumed"),
         Event::TurnEnded { turn, end, .. } => debug!(parent: span, turn, ?end, "turn ended"),
         Event::TextStreamed { .. }
         | Event::ReasoningStreamed { .. }
         | Event::CallQueued { .. }
-        | Event::CallProgressed { .. } => {} // Too many to be of use.
+        | Event::CallProgressed { .. }
+        | Event::Unknown(_) => {} // Too many to be of use.
     }
 }

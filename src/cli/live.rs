@@ -125,7 +125,9 @@ impl<'a> Live<'a> {
             | Event::WorkerRestarted { .. } // The log tells of it.
             | Event::CircuitOpened { .. }
             | Event::CircuitClosed { .. }
-            | Event::TurnEnded { .. } => {}
+            | Event::TurnResumed { .. }
+            | Event::TurnEnded { .. }
+            | Event::Unknown(_) => {}
         }
         Ok(())
     }

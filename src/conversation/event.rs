@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use super::{Mode, Orphan, Outcome, Place, Problem, SessionId};
 use crate::wire::Usage;
@@ -13,7 +15,10 @@ use crate::wire::Usage;
 pub const VERSION: u32 = 1;
 
 /// An event with its place in the session's life.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+///
+/// Read from JSON, an event of a kind that is not known here, or of a later [`VERSION`], is an
+/// [`Event::Unknown`], and is written as it was.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// [`VERSION`] at the time of writing.
     pub v: u32,
@@ -25,9 +30,29 @@ pub struct Record {
     /// The conversation.
     pub session: SessionId,
     /// What happened.
-    #[serde(flatten)]
     pub event: Event,
 }
+
+/// The kinds of events that are known here, as in their `type`.
+const KINDS: [&str; 17] = [
+    "session_opened",
+    "turn_started",
+    "model_asked",
+    "model_failed",
+    "text_streamed",
+    "reasoning_streamed",
+    "replied",
+    "call_started",
+    "call_progressed",
+    "call_queued",
+    "call_retried",
+    "call_ended",
+    "worker_restarted",
+    "circuit_opened",
+    "circuit_closed",
+    "turn_resumed",
+    "turn_ended",
+];
 
 /// The records of one step: kept all of them or none. Shared by the journal, the session and its
 /// reports.
@@ -229,6 +254,14 @@ pub enum Event {
         /// The tool's name.
         tool: Arc<str>,
     },
+    /// A turn that was cut goes on, in another process or at another place. Calls that had begun and
+    /// have no end do not run any more: those that may run again begin anew, and say so.
+    ///
+    /// Between the event before it and this one the turn's time stands still.
+    TurnResumed {
+        /// As in [`Event::TurnStarted`].
+        turn: u64,
+    },
     /// The turn is over; every call it asked for is answered.
     TurnEnded {
         /// As in [`Event::TurnStarted`].
@@ -245,6 +278,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "are_none")]
         orphans: Arc<[Orphan]>,
     },
+    /// Something that a later version of the program wrote down. It is kept as it is, and tells
+    /// this one nothing.
+    #[serde(skip)]
+    Unknown(Unknown),
 }
 
 impl Event {
@@ -267,8 +304,75 @@ impl Event {
             | Self::WorkerRestarted { .. }
             | Self::CircuitOpened { .. }
             | Self::CircuitClosed { .. }
-            | Self::TurnEnded { .. } => true,
+            | Self::TurnResumed { .. }
+            | Self::TurnEnded { .. }
+            | Self::Unknown(_) => true,
         }
+    }
+}
+
+/// An event of a kind that is not known here: its fields, `type` among them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unknown(serde_json::Map<String, serde_json::Value>);
+
+/// A record as it is written.
+#[derive(Serialize)]
+struct Written<'a, E> {
+    v: u32,
+    seq: u64,
+    at_us: u64,
+    session: &'a SessionId,
+    #[serde(flatten)]
+    event: &'a E,
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { v, seq, at_us, ref session, ref event } = *self;
+        match event {
+            Event::Unknown(Unknown(event)) => {
+                Written { v, seq, at_us, session, event }.serialize(serializer)
+            }
+            event => Written { v, seq, at_us, session, event }.serialize(serializer),
+        }
+    }
+}
+
+/// What every record has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    v: u32,
+    seq: u64,
+    at_us: u64,
+    session: SessionId,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+impl<'de> Deserialize<'de> for Record {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let Head { v, seq, at_us, session, kind } =
+            serde_json::from_str(json.get()).map_err(D::Error::custom)?;
+        let event = match v > VERSION || !KINDS.contains(&&*kind) {
+            true => Unknown::read(json.get()).map(Event::Unknown),
+            false => serde_json::from_str(json.get()),
+        };
+        Ok(Self { v, seq, at_us, session, event: event.map_err(D::Error::custom)? })
+    }
+}
+
+impl Unknown {
+    fn read(json: &str) -> Result<Self, serde_json::Error> {
+        let mut fields: serde_json::Map<_, _> = serde_json::from_str(json)?;
+        fields.retain(|name, _| !matches!(&**name, "v" | "seq" | "at_us" | "session"));
+        Ok(Self(fields))
+    }
+
+    /// Its kind: what its `type` says.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.get("type").and_then(|kind| kind.as_str()).unwrap_or_default()
     }
 }
 
@@ -395,6 +499,36 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(state.transcript().as_bytes()), history);
         assert_eq!(state.transcript().author(0), None, "nobody wrote down who it was");
         assert_eq!((state.rounds(), state.usage().input_tokens, state.is_busy()), (1, 7, false));
+    }
+
+    #[test]
+    fn what_a_later_version_wrote_is_kept_as_it_is() {
+        for line in [
+            r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"moon_rose","of":{"a":[1,2.5,null]}}"#,
+            r#"{"v":2,"seq":5,"at_us":1,"session":"s","type":"turn_ended","turn":1,"in":"peace"}"#,
+        ] {
+            let record = read(line);
+            let Event::Unknown(unknown) = &record.event else { panic!("{record:?}") };
+            assert!(line.contains(&format!(r#""type":"{}""#, unknown.kind())));
+            let again: serde_json::Value = serde_json::to_value(&record).unwrap();
+            assert_eq!(again, serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let mut state = SessionState::new(16);
+            assert_eq!(state.on(&record.event), Action::Wait);
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_known_kind_that_makes_no_sense_is_an_error() {
+        let line = r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"turn_ended","turn":"one"}"#;
+        assert!(serde_json::from_str::<Record>(line).is_err());
+    }
+
+    #[test]
+    fn every_kind_that_is_written_is_known() {
+        let error = serde_json::from_str::<Event>(r#"{"type":"moon_rose"}"#).unwrap_err();
+        let kinds = KINDS.map(|kind| format!("`{kind}`")).join(", ");
+        let known = error.to_string();
+        assert!(known.contains(&kinds), "{known} does not list {kinds}");
     }
 
     #[test]

@@ -10,15 +10,17 @@ mod key;
 mod orphan;
 mod outcome;
 mod plan;
+mod result_id;
 mod state;
 mod transcript;
 mod wrapper;
 
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
-pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, VERSION};
+pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, Unknown, VERSION};
 pub use key::{CallKey, Place, SessionId};
 pub use orphan::{Finished, Orphan, orphans};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem};
 pub use plan::{Catalogue, Limits, Mode, Refusal, plan};
+pub use result_id::ResultId;
 pub use state::{Action, Expired, SessionState, timed_out};
 pub use transcript::Transcript;

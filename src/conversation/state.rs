@@ -266,7 +266,9 @@ impl SessionState {
             | Event::CallRetried { .. }
             | Event::WorkerRestarted { .. }
             | Event::CircuitOpened { .. }
-            | Event::CircuitClosed { .. } => Action::Wait,
+            | Event::CircuitClosed { .. }
+            | Event::TurnResumed { .. }
+            | Event::Unknown(_) => Action::Wait,
         }
     }
 

@@ -26,7 +26,7 @@ use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
 use super::{Answer, Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
-use crate::store::{self, Journal};
+use crate::store::{self, Access, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
 use crate::tools::{Bound, Capacity, Terms, TypedContext, later, stable_hash};
@@ -85,6 +85,8 @@ pub(super) struct Coordinator {
     pub(super) clock: Clock,
     /// The runtime shuts down: no turn begins.
     pub(super) closing: Closing,
+    /// On what terms the session is opened.
+    pub(super) access: Access,
     pub(super) epoch: u64,
     /// The last event that was handed to the journal.
     pub(super) seq: u64,
@@ -144,6 +146,7 @@ impl Coordinator {
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
+            access: options.access,
             options,
             journal,
             clock,

@@ -98,7 +98,7 @@ impl Coordinator {
     pub(super) fn take_over(&self) -> Opening {
         Opening::Epoch(match &self.lost {
             Some(error) => Pending::ready(Err(error.clone())),
-            None => self.journal.open(&self.id),
+            None => self.journal.open(&self.id, self.access),
         })
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ModelRetries;
 use crate::conversation::{Limits, SessionId};
 use crate::model::Model;
+use crate::store::Access;
 use crate::supervision::RestartLimits;
 use crate::tools::{Rules, ToolSet, TypedContext};
 
@@ -17,6 +18,7 @@ const MAX_RESULT_BYTES: usize = 100_000;
 #[derive(Clone)]
 pub struct SessionOptions {
     pub(super) id: Option<SessionId>,
+    pub(super) access: Access,
     /// The one that is asked, and those that are asked where it fails; never empty.
     pub(super) models: Vec<Arc<dyn Model>>,
     pub(super) retries: ModelRetries,
@@ -36,6 +38,7 @@ impl SessionOptions {
         let rules = Arc::new(supervision.rules(MAX_RESULT_BYTES));
         Self {
             id: None,
+            access: Access::IfFree,
             models: vec![model],
             retries: ModelRetries::default(),
             tools,
@@ -49,10 +52,19 @@ impl SessionOptions {
     }
 
     /// Uses this id in place of a fresh one. A session that the store knows goes on from where it
-    /// was; whoever held it before is fenced off.
+    /// was. While somebody else has it open, questions are answered
+    /// [`store::Error::Busy`](crate::store::Error::Busy).
     #[must_use]
     pub fn id(mut self, id: SessionId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Takes the session over from whoever has it open, and fences that owner: it begins nothing any
+    /// more, and what it had begun is not recorded.
+    #[must_use]
+    pub fn take_over(mut self) -> Self {
+        self.access = Access::TakeOver;
         self
     }
 

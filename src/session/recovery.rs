@@ -14,6 +14,7 @@ use super::keeper::let_go;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{Event, Record, SessionState, TurnEnd};
+use crate::store::Access;
 use crate::supervision::{Crew, RoundReported, RoundReports};
 use crate::wire::Usage;
 
@@ -41,6 +42,10 @@ impl Supervised for Coordinator {
             options: self.options.clone(),
             journal: Arc::clone(&self.journal),
             clock: self.clock,
+            access: match self.opened {
+                true => Access::Renew { epoch: self.epoch },
+                false => Access::TakeOver, // It may have raised the epoch when the panic came.
+            },
             epoch: self.epoch, // Until the journal has raised it.
             seq: 0,
             told: self.told,

@@ -1,10 +1,13 @@
 //! A journal that ends with the process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Error, Journal, Pending};
-use crate::conversation::{Batch, Record, SessionId};
+use super::{
+    Access, Cursor, Digest, Error, Journal, Listing, Owner, Page, Pending, ResultPart, Store,
+    Summary,
+};
+use crate::conversation::{Batch, Record, ResultId, SessionId};
 
 /// Keeps records in memory: those of a session as long as the session lives, or for good.
 #[derive(Debug, Default)]
@@ -17,8 +20,39 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Kept {
     epoch: u64,
+    is_held: bool,
     seq: u64,
     batches: Vec<Batch>,
+    results: HashMap<ResultId, Arc<str>>,
+    forked_from: Option<SessionId>,
+}
+
+impl Kept {
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.batches.iter().flat_map(|batch| batch.iter())
+    }
+
+    fn summary(&self, session: &SessionId) -> Option<Summary> {
+        let (first, last) = (self.records().next()?, self.batches.last()?.last()?);
+        Some(Summary {
+            session: session.clone(),
+            created_at_us: first.at_us,
+            updated_at_us: last.at_us,
+            last_seq: self.seq,
+            digest: Digest::of(self.records()),
+            owner: self.is_held.then(this_process),
+            forked_from: self.forked_from.clone(),
+        })
+    }
+}
+
+fn this_process() -> Owner {
+    Owner { host: "this host".into(), pid: std::process::id() }
+}
+
+/// What stands first in the list stands last in this order.
+fn place(summary: &Summary) -> (u64, &SessionId) {
+    (summary.updated_at_us, &summary.session)
 }
 
 impl MemoryStore {
@@ -41,10 +75,23 @@ impl MemoryStore {
 }
 
 impl Journal for MemoryStore {
-    fn open(&self, session: &SessionId) -> Pending<Result<u64, Error>> {
+    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, Error>> {
         let mut sessions = self.sessions();
         let kept = sessions.entry(session.clone()).or_default();
+        let refused = match access {
+            Access::IfFree if kept.is_held => {
+                Some(Error::Busy { session: session.clone(), owner: this_process() })
+            }
+            Access::Renew { epoch } if epoch != kept.epoch => {
+                Some(Error::Fenced { session: session.clone() })
+            }
+            Access::IfFree | Access::TakeOver | Access::Renew { .. } => None,
+        };
+        if let Some(refused) = refused {
+            return Pending::ready(Err(refused));
+        }
         kept.epoch += 1;
+        kept.is_held = true;
         Pending::ready(Ok(kept.epoch))
     }
 
@@ -70,20 +117,121 @@ impl Journal for MemoryStore {
 
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>> {
         let sessions = self.sessions();
-        let batches = sessions.get(session).map_or(&[][..], |kept| &kept.batches);
-        let records = batches.iter().flat_map(|batch| batch.iter());
+        let records = sessions.get(session).into_iter().flat_map(Kept::records);
         Pending::ready(Ok(records.filter(|record| record.seq > after).cloned().collect()))
     }
 
     fn close(&self, session: &SessionId, epoch: u64) {
         let mut sessions = self.sessions();
-        if !self.keeps_closed && sessions.get(session).is_some_and(|kept| kept.epoch == epoch) {
+        let Some(kept) = sessions.get_mut(session).filter(|kept| kept.epoch == epoch) else {
+            return;
+        };
+        kept.is_held = false;
+        if !self.keeps_closed {
             sessions.remove(session);
         }
     }
 
-    fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>> {
-        self.sessions().remove(session);
+    fn keep_result(
+        &self,
+        session: &SessionId,
+        result: Arc<str>,
+    ) -> Pending<Result<ResultId, Error>> {
+        let id = ResultId::of(&result);
+        match self.sessions().get_mut(session) {
+            Some(kept) => {
+                kept.results.insert(id.clone(), result);
+                Pending::ready(Ok(id))
+            }
+            None => Pending::ready(Err(Error::NotFound { session: session.clone() })),
+        }
+    }
+
+    fn result_part(
+        &self,
+        session: &SessionId,
+        id: &ResultId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Pending<Result<Option<ResultPart>, Error>> {
+        let sessions = self.sessions();
+        let result = sessions.get(session).and_then(|kept| kept.results.get(id));
+        Pending::ready(Ok(result.map(|text| ResultPart::of(text, offset, max_bytes))))
+    }
+
+    fn outlives_close(&self) -> bool {
+        self.keeps_closed
+    }
+}
+
+impl Store for MemoryStore {
+    fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
+        let sessions = self.sessions();
+        Pending::ready(Ok(sessions.get(session).and_then(|kept| kept.summary(session))))
+    }
+
+    fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>> {
+        let is_behind = |summary: &Summary| {
+            listing.after.as_ref().is_none_or(|Cursor { updated_at_us, session }| {
+                place(summary) < (*updated_at_us, session)
+            })
+        };
+        let sessions = self.sessions();
+        let found = sessions.iter().filter_map(|(session, kept)| kept.summary(session));
+        let found = found.filter(|summary| !listing.open_only || summary.digest.is_open);
+        let mut found: Vec<Summary> = found.filter(is_behind).collect();
+        found.sort_unstable_by(|one, other| place(other).cmp(&place(one)));
+        Pending::ready(Ok(Page::of(found, listing.limit)))
+    }
+
+    fn fork(
+        &self,
+        session: &SessionId,
+        last_seq: u64,
+        copy: &SessionId,
+    ) -> Pending<Result<(), Error>> {
+        let mut sessions = self.sessions();
+        if sessions.get(copy).is_some_and(|kept| kept.seq > 0 || kept.is_held) {
+            return Pending::ready(Err(Error::Exists { session: copy.clone() }));
+        }
+        let Some(kept) = sessions.get(session).filter(|kept| kept.seq > 0) else {
+            return Pending::ready(Err(Error::NotFound { session: session.clone() }));
+        };
+        let records = kept.records().take_while(|record| record.seq <= last_seq);
+        let own = |record: &Record| Record { session: copy.clone(), ..record.clone() };
+        let records: Vec<Record> = records.map(own).collect();
+        let forked = Kept {
+            seq: records.last().map_or(0, |record| record.seq),
+            batches: vec![Arc::new(records)],
+            results: kept.results.clone(),
+            forked_from: Some(session.clone()),
+            ..Kept::default()
+        };
+        sessions.insert(copy.clone(), forked);
         Pending::ready(Ok(()))
+    }
+
+    fn remove(&self, session: &SessionId, access: Access) -> Pending<Result<bool, Error>> {
+        let mut sessions = self.sessions();
+        let is_held = sessions.get(session).is_some_and(|kept| kept.is_held);
+        if is_held && access != Access::TakeOver {
+            let (session, owner) = (session.clone(), this_process());
+            return Pending::ready(Err(Error::Busy { session, owner }));
+        }
+        let removed = sessions.remove(session);
+        Pending::ready(Ok(removed.is_some_and(|kept| kept.seq > 0)))
+    }
+
+    fn prune(&self, before_us: u64) -> Pending<Result<u64, Error>> {
+        let mut sessions = self.sessions();
+        let is_old = |session: &SessionId, kept: &Kept| {
+            kept.summary(session).is_some_and(|summary| summary.updated_at_us < before_us)
+        };
+        let pruned = sessions.extract_if(|session, kept| !kept.is_held && is_old(session, kept));
+        Pending::ready(Ok(pruned.map(|_| 1).sum()))
+    }
+
+    fn check(&self) -> Pending<Result<String, Error>> {
+        Pending::ready(Ok("in memory: nothing outlives the process".to_owned()))
     }
 }

@@ -1,52 +1,37 @@
-//! The journal: the append-only record of each session, of which its state is a fold.
+//! The journal: the append-only record of each session, of which its state is a fold; and what
+//! else a store of sessions does: list, fork, remove.
 
+mod error;
+mod listing;
 mod memory;
+mod owner;
+mod pending;
+mod result_part;
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use futures_util::future::LocalBoxFuture;
-
+pub use error::Error;
+pub use listing::{Cursor, Digest, Listing, Page, Summary};
 pub use memory::MemoryStore;
+pub use owner::{Access, Owner};
+pub use pending::Pending;
+pub use result_part::ResultPart;
 
-use crate::conversation::{Batch, Record, SessionId};
-
-/// Why a record was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Somebody else wrote to the session: this owner knows less than the journal and must stop.
-    #[error("session `{session}` is at event {found}, not {expected}: it has another owner")]
-    Conflict {
-        /// The session.
-        session: SessionId,
-        /// What the writer took for the last event.
-        expected: u64,
-        /// The last event there is.
-        found: u64,
-    },
-    /// The store does not answer, or cannot write.
-    #[error("the store failed: {reason}")]
-    Unavailable {
-        /// One line.
-        reason: String,
-    },
-    /// A later owner opened the session: this one begins nothing any more.
-    #[error("session `{session}` was taken over by a later owner")]
-    Fenced {
-        /// The session.
-        session: SessionId,
-    },
-}
+use crate::conversation::{Batch, Record, ResultId, SessionId};
 
 /// Keeps the records of sessions. One value serves all sessions of a process.
 ///
-/// Answers are polled on the arbiter of their session, and may be dropped before they are there:
-/// what was asked for is then done or not done, but never in part.
+/// Answers may be dropped before they are there: what was asked for is then done or not done, but
+/// never in part. What one caller asks for is done in the order in which it is asked for.
 pub trait Journal: Send + Sync {
     /// Opens `session` for writing under a higher epoch than anyone before, and answers with that
-    /// epoch. Whoever held it is fenced from now on.
-    fn open(&self, session: &SessionId) -> Pending<Result<u64, Error>>;
+    /// epoch. Whoever held it is fenced from now on. A session that nobody knows is made, and
+    /// forgotten when it is closed without a record.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if a living owner has it and `access` does not take it over;
+    /// [`Error::Fenced`] if somebody has taken over what `access` wants to renew.
+    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, Error>>;
 
     /// Adds `records` to the session's end, all or none. `expected_seq` is the number of the last
     /// event the writer knows of; `epoch` is what [`Journal::open`] answered.
@@ -55,7 +40,7 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`Error::Conflict`] and [`Error::Fenced`]: nothing was written, and the writer is no longer
-    /// the owner.
+    /// the owner. [`Error::Unavailable`]: whether they were written is not known.
     fn append(
         &self,
         session: &SessionId,
@@ -65,37 +50,81 @@ pub trait Journal: Send + Sync {
     ) -> Pending<Result<(), Error>>;
 
     /// The records of `session` after event `after`, in order; empty for a session nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::Newer`] and [`Error::Damaged`] if there is a record that cannot be understood.
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>>;
 
-    /// The owner of `epoch` will write no more. Nothing is lost if it is never called.
+    /// The owner of `epoch` will write no more, and the session is free. Nothing is lost if it is
+    /// never called.
     fn close(&self, session: &SessionId, epoch: u64);
 
-    /// Forgets `session`.
-    fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>>;
-}
+    /// Keeps `result`, the whole of a result that is too large for the model, for `session`. The same
+    /// text is kept once, under a name made from it. Unless it is overridden, nothing of it is kept.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: the model is told the beginning and that the rest is lost.
+    fn keep_result(
+        &self,
+        _session: &SessionId,
+        _result: Arc<str>,
+    ) -> Pending<Result<ResultId, Error>> {
+        let reason = "this journal keeps no large results".to_owned();
+        Pending::ready(Err(Error::Unavailable { reason }))
+    }
 
-/// An answer that may be there already: a store in memory costs its callers no waiting.
-pub enum Pending<T> {
-    /// It is there.
-    Ready(Option<T>),
-    /// It will come.
-    Later(LocalBoxFuture<'static, T>),
-}
+    /// At most `max_bytes` of the result that [`Journal::keep_result`] kept for `session` as `id`,
+    /// from byte `offset` on, both moved back to where a character begins. `None` if the session has
+    /// no such result.
+    fn result_part(
+        &self,
+        _session: &SessionId,
+        _id: &ResultId,
+        _offset: u64,
+        _max_bytes: usize,
+    ) -> Pending<Result<Option<ResultPart>, Error>> {
+        Pending::ready(Ok(None))
+    }
 
-impl<T> Pending<T> {
-    /// An answer that is there.
-    pub fn ready(value: T) -> Self {
-        Self::Ready(Some(value))
+    /// Says whether a session that was closed can be opened again, with all that it had: then it may
+    /// be put to sleep. It cannot unless this is overridden.
+    fn outlives_close(&self) -> bool {
+        false
     }
 }
 
-impl<T: Unpin> Future for Pending<T> {
-    type Output = T;
+/// A [`Journal`] whose sessions can be found without knowing their ids, copied, and removed.
+pub trait Store: Journal {
+    /// What is known of `session`; `None` if nobody knows it or it has no records.
+    fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        match self.get_mut() {
-            Self::Ready(value) => Poll::Ready(value.take().expect("polled after its answer")),
-            Self::Later(future) => future.as_mut().poll(cx),
-        }
-    }
+    /// The sessions that have records, those first that were last active.
+    fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>>;
+
+    /// Makes the session `copy` with the records of `session` up to event `last_seq`, and its large
+    /// results. They are copied as they are kept, also those of kinds that are not known here.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Exists`] if there is a session `copy`.
+    fn fork(
+        &self,
+        session: &SessionId,
+        last_seq: u64,
+        copy: &SessionId,
+    ) -> Pending<Result<(), Error>>;
+
+    /// Forgets `session` and what only it has. Says whether there was one. Whoever had it open is
+    /// fenced.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if a living owner has it, unless `access` is [`Access::TakeOver`].
+    fn remove(&self, session: &SessionId, access: Access) -> Pending<Result<bool, Error>>;
+
+    /// Forgets the sessions that were last active before `before_us`, in microseconds since 1970,
+    /// and says how many. Those that a living owner has stay.
+    fn prune(&self, before_us: u64) -> Pending<Result<u64, Error>>;
+
+    /// Sees whether the store can be read and written, and says in one line what it is: its kind,
+    /// where it is, the version of its schema. No secret is in it.
+    fn check(&self) -> Pending<Result<String, Error>>;
 }

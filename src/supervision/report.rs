@@ -104,6 +104,10 @@ pub struct Rounds {
     /// The generations of workers that were lost, so that each counts once: in the round of the
     /// call that took it down, though the news of its rebuilding comes later.
     lost: HashSet<(Arc<str>, u32)>,
+    /// When the last event happened.
+    last_at_us: u64,
+    /// How long the process was down while a turn was open.
+    stood_still_us: u64,
 }
 
 /// A round that has not ended.
@@ -144,6 +148,17 @@ impl Rounds {
     /// Takes in an event that happened at `at_us`. Answers with the round's account when the event
     /// ends a round.
     pub fn on(&mut self, at_us: u64, event: &Event) -> Option<Arc<RoundReport>> {
+        if matches!(event, Event::TurnResumed { .. }) {
+            self.stood_still_us += at_us.saturating_sub(self.last_at_us);
+            self.lost.clear(); // A new process counts anew.
+        }
+        self.last_at_us = at_us;
+        self.on_clock(at_us.saturating_sub(self.stood_still_us), event)
+    }
+
+    /// Takes in an event by the clock that stands still while the process is down.
+    fn on_clock(&mut self, at_us: u64, event: &Event) -> Option<Arc<RoundReport>> {
+        let stood_still_us = self.stood_still_us;
         match event {
             Event::ModelAsked { round, attempt, .. } => {
                 if *attempt > 1 && self.open.as_ref().is_some_and(|open| open.round == *round) {
@@ -156,7 +171,8 @@ impl Rounds {
             Event::Replied { attempt, calls, mode, first_token_at_us, .. } => {
                 if let Some(open) = &mut self.open {
                     open.replied_at = Some(at_us);
-                    open.first_token_at = *first_token_at_us;
+                    let on_clock = |at_us: u64| at_us.saturating_sub(stood_still_us);
+                    open.first_token_at = first_token_at_us.map(on_clock);
                     open.mode = *mode;
                     open.reply_attempt = *attempt;
                     open.ends.reserve(calls.len());
@@ -165,8 +181,12 @@ impl Rounds {
             }
             Event::CallStarted { reply_attempt, ordinal, id, tool, arguments, .. } => {
                 if let (Some(open), Some(arguments)) = (&mut self.open, arguments) {
+                    let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                    if open.early.iter().any(|begun| begun.place == place) {
+                        return None; // It begins anew.
+                    }
                     open.early.push(Begun {
-                        place: Place { reply_attempt: *reply_attempt, ordinal: *ordinal },
+                        place,
                         id: Arc::clone(id),
                         tool: Arc::clone(tool),
                         arguments: Arc::clone(arguments),
@@ -179,11 +199,12 @@ impl Rounds {
                 }
                 if let Some(open) = &mut self.open {
                     let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                    let dispatched_at_us = times.dispatched_at_us.saturating_sub(stood_still_us);
                     open.ends.entry(place).or_insert_with(|| End {
                         kind: outcome.kind,
                         content: Arc::clone(&outcome.content),
                         problem: outcome.problem.clone(),
-                        times: *times,
+                        times: CallTimes { dispatched_at_us, ..*times },
                     });
                 }
             }
@@ -211,7 +232,9 @@ impl Rounds {
             | Event::CallQueued { .. }
             | Event::CallRetried { .. }
             | Event::CircuitOpened { .. }
-            | Event::CircuitClosed { .. } => {}
+            | Event::CircuitClosed { .. }
+            | Event::TurnResumed { .. }
+            | Event::Unknown(_) => {}
         }
         None
     }

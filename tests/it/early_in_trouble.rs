@@ -316,7 +316,7 @@ impl Scene {
             Err(Error::ShuttingDown | Error::Store(_)) => {
                 let next = Runtime::builder().journal(self.journal.clone()).in_current_system();
                 let next = next.expect("within `testing::run`");
-                next.session(self.options.clone()).ask("again").await
+                next.session(self.options.clone().take_over()).ask("again").await
             }
             again => again,
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler};
 use callsheet::conversation::{Record, SessionState};
 use callsheet::session::SessionEvent;
-use callsheet::store::{Journal, MemoryStore};
+use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::supervision::{RoundReported, Rounds};
 use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::{CallContext, Event, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
@@ -144,7 +144,7 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
         let records = journal.read(&id, 0).await.expect("memory does not fail");
         for length in 0..=records.len() {
             let journal = Arc::new(MemoryStore::keeping());
-            let epoch = journal.open(&id).await.expect("memory does not fail");
+            let epoch = journal.open(&id, Access::TakeOver).await.expect("memory does not fail");
             let prefix = Arc::new(records[..length].to_vec());
             journal.append(&id, 0, epoch, prefix).await.expect("memory does not fail");
             let model = ScriptedModel::new([reply().text("here again")]);
@@ -153,7 +153,7 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
                 .journal(journal.clone())
                 .in_current_system()
                 .expect("in a System");
-            let options = SessionOptions::new(model.clone(), tools).id(id.clone());
+            let options = SessionOptions::new(model.clone(), tools).id(id.clone()).take_over();
             let answer = runtime.session(options).ask("still there?").await;
             assert_eq!(&*answer.expect("the turn ends well").text, "here again");
             assert_eq!(model.violations(), Vec::<String>::new(), "after {length} events");
@@ -169,7 +169,7 @@ fn an_owner_who_was_fenced_off_begins_nothing() {
         let open = || {
             let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
             let options = SessionOptions::new(model, Arc::new(ToolSet::default()));
-            runtime.session(options.id(SessionId::new("s")))
+            runtime.session(options.id(SessionId::new("s")).take_over())
         };
         let first = open();
         assert!(first.ask("hi").await.is_ok());

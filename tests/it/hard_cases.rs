@@ -12,7 +12,7 @@ use actix::{Actor, Context, Handler};
 use callsheet::conversation::{Batch, CallTimes, Outcome, Record, TurnEnd};
 use callsheet::model::{Events, Model, Request};
 use callsheet::session::{Cause, SessionEvent};
-use callsheet::store::{Error as StoreError, Journal, MemoryStore, Pending};
+use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Pending};
 use callsheet::supervision::{Backoff, RestartLimits, Rounds};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply, silence};
 use callsheet::tools::{Tool, ToolFuture};
@@ -44,13 +44,13 @@ struct Slow {
 }
 
 impl Journal for Slow {
-    fn open(&self, s: &SessionId) -> Pending<Result<u64, StoreError>> {
+    fn open(&self, s: &SessionId, access: Access) -> Pending<Result<u64, StoreError>> {
         let (inner, s) = (Arc::clone(&self.inner), s.clone());
         match (self.how)(&[]) {
-            How::Now => inner.open(&s),
+            How::Now => inner.open(&s, access),
             How::After(d) => Pending::Later(Box::pin(async move {
                 sleep(d).await;
-                inner.open(&s).await
+                inner.open(&s, access).await
             })),
             How::Never => Pending::Later(Box::pin(std::future::pending())),
             How::Refused => {
@@ -83,9 +83,6 @@ impl Journal for Slow {
     }
     fn close(&self, s: &SessionId, epoch: u64) {
         self.inner.close(s, epoch);
-    }
-    fn remove(&self, s: &SessionId) -> Pending<Result<(), StoreError>> {
-        self.inner.remove(s)
     }
 }
 
@@ -506,12 +503,12 @@ async fn finished_journal(script: Vec<Scripted>, tools: Vec<ToolType>) -> Vec<Re
 async fn reopened(prefix: &[Record], tools: Vec<ToolType>) -> (Vec<Record>, Arc<ScriptedModel>) {
     let id = SessionId::new("s");
     let journal = Arc::new(MemoryStore::keeping());
-    let epoch = journal.open(&id).await.unwrap();
+    let epoch = journal.open(&id, Access::TakeOver).await.unwrap();
     journal.append(&id, 0, epoch, Arc::new(prefix.to_vec())).await.unwrap();
     let runtime = Runtime::builder().journal(journal.clone()).in_current_system().unwrap();
     let model = ScriptedModel::new([reply().text("again")]);
-    let options =
-        SessionOptions::new(model.clone(), Arc::new(ToolSet::new(tools).unwrap())).id(id.clone());
+    let tools = Arc::new(ToolSet::new(tools).unwrap());
+    let options = SessionOptions::new(model.clone(), tools).id(id.clone()).take_over();
     runtime.session(options).ask("still there?").await.unwrap();
     (journal.read(&id, 0).await.unwrap(), model)
 }
@@ -961,8 +958,8 @@ fn a_session_on_an_arbiter_that_ended_is_closed() {
 
 struct Brittle(MemoryStore);
 impl Journal for Brittle {
-    fn open(&self, s: &SessionId) -> Pending<Result<u64, StoreError>> {
-        self.0.open(s)
+    fn open(&self, s: &SessionId, access: Access) -> Pending<Result<u64, StoreError>> {
+        self.0.open(s, access)
     }
     fn append(
         &self,
@@ -978,9 +975,6 @@ impl Journal for Brittle {
     }
     fn close(&self, _: &SessionId, _: u64) {
         panic!("a poisoned lock, say");
-    }
-    fn remove(&self, s: &SessionId) -> Pending<Result<(), StoreError>> {
-        self.0.remove(s)
     }
 }
 

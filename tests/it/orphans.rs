@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use callsheet::conversation::{Orphan, Record};
 use callsheet::model::{Dialect, EmptyContent, Error as ModelError};
-use callsheet::store::{Journal, MemoryStore};
+use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::supervision::Backoff;
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, streamed};
 use callsheet::{
@@ -235,10 +235,10 @@ async fn kept(journal: &MemoryStore) -> Vec<Record> {
 async fn reopened(records: &[Record]) -> (Arc<ScriptedModel>, Vec<Record>) {
     let (runtime, journal) = rigged(|_| Does::AsAsked);
     let id = SessionId::new("s");
-    let epoch = journal.open(&id).await.expect("memory keeps it");
+    let epoch = journal.open(&id, Access::TakeOver).await.expect("memory keeps it");
     journal.append(&id, 0, epoch, Arc::new(records.to_vec())).await.expect("memory keeps it");
     let model = ScriptedModel::new([done(), done()]);
-    let session = runtime.session(options(model.clone()));
+    let session = runtime.session(options(model.clone()).take_over());
     session.ask("go").await.expect("the turn ends well");
     assert_eq!(model.violations(), Vec::<String>::new());
     (model, kept(&journal).await)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callsheet::conversation::{Batch, TurnEnd};
 use callsheet::session::{CutTurn, FailedTurn, ShutdownReport};
-use callsheet::store::{Error as StoreError, Journal, MemoryStore, Pending};
+use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Pending};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Error, Event, OutcomeKind, Record, Runtime, Session, SessionId, SessionOptions, ToolSet,
@@ -190,11 +190,11 @@ struct Silent {
 }
 
 impl Journal for Silent {
-    fn open(&self, session: &SessionId) -> Pending<Result<u64, StoreError>> {
+    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, StoreError>> {
         if self.opening {
             return Pending::Later(Box::pin(std::future::pending()));
         }
-        self.store.open(session)
+        self.store.open(session, access)
     }
 
     fn append(
@@ -217,10 +217,6 @@ impl Journal for Silent {
 
     fn close(&self, session: &SessionId, epoch: u64) {
         self.store.close(session, epoch);
-    }
-
-    fn remove(&self, session: &SessionId) -> Pending<Result<(), StoreError>> {
-        self.store.remove(session)
     }
 }
 

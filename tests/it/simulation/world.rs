@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callsheet::model::{Error, Events, Model, Request};
 use callsheet::session::{Clock, Status};
-use callsheet::store::{Journal, MemoryStore};
+use callsheet::store::{Access, Journal, MemoryStore, Store};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
 use callsheet::wire::chat::Message;
 use callsheet::{Record, RoundReport, Runtime, Session, SessionId, SessionOptions};
@@ -162,7 +162,7 @@ async fn live(scenario: &Scenario) -> Run {
         heard.push(record);
     }
     let kept = journal.read(&id, 0).await.expect("memory does not fail");
-    journal.remove(&id).await.expect("memory does not fail");
+    journal.remove(&id, Access::TakeOver).await.expect("memory does not fail");
     // tokio does not count the tasks of an arbiter. But each actor of a session knows its id, and
     // so does whatever a call leaves behind.
     let known_here = 2 + heard.len() + kept.len(); // `name` and `id`, and the records.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use callsheet::conversation::{Batch, Record};
-use callsheet::store::{Error, Journal, MemoryStore, Pending};
+use callsheet::conversation::{Batch, Record, ResultId};
+use callsheet::store::{Access, Error, Journal, MemoryStore, Pending, ResultPart};
 use callsheet::{Event, Runtime, SessionId};
 use tokio::time::sleep;
 
@@ -73,11 +73,11 @@ impl<T> Drop for Bomb<T> {
 }
 
 impl Rigged {
-    fn answer<T: 'static>(
+    fn answer<T: Send + 'static>(
         &self,
         asked: Asked<'_>,
         session: &SessionId,
-        act: impl FnOnce(&MemoryStore) -> Pending<Result<T, Error>> + 'static,
+        act: impl FnOnce(&MemoryStore) -> Pending<Result<T, Error>> + Send + 'static,
     ) -> Pending<Result<T, Error>>
     where
         Result<T, Error>: Unpin,
@@ -107,9 +107,9 @@ impl Rigged {
 }
 
 impl Journal for Rigged {
-    fn open(&self, session: &SessionId) -> Pending<Result<u64, Error>> {
+    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, Error>> {
         let id = session.clone();
-        self.answer(Asked::Open, session, move |inner| inner.open(&id))
+        self.answer(Asked::Open, session, move |inner| inner.open(&id, access))
     }
 
     fn append(
@@ -133,8 +133,26 @@ impl Journal for Rigged {
         self.inner.close(session, epoch);
     }
 
-    fn remove(&self, session: &SessionId) -> Pending<Result<(), Error>> {
-        self.inner.remove(session)
+    fn keep_result(
+        &self,
+        session: &SessionId,
+        result: Arc<str>,
+    ) -> Pending<Result<ResultId, Error>> {
+        self.inner.keep_result(session, result)
+    }
+
+    fn result_part(
+        &self,
+        session: &SessionId,
+        id: &ResultId,
+        offset: u64,
+        max_bytes: usize,
+    ) -> Pending<Result<Option<ResultPart>, Error>> {
+        self.inner.result_part(session, id, offset, max_bytes)
+    }
+
+    fn outlives_close(&self) -> bool {
+        self.inner.outlives_close()
     }
 }
 
