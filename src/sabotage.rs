@@ -46,6 +46,12 @@ pub enum Sabotage {
     DiscardedForgotten,
     /// The model does not hear of calls with effects that no finished reply asks for.
     OrphansUntold,
+    /// A turn that was cut runs the calls again that must not run twice.
+    OnceRunsAgain,
+    /// A session that is opened again does not know which calls have ended.
+    ResultsForgotten,
+    /// A session that is opened again does not know which calls have begun.
+    StartsForgotten,
 }
 
 #[cfg(feature = "testing")]

@@ -209,6 +209,7 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
         | Error::EmptyPrompt
         | Error::Closed
         | Error::ShuttingDown
+        | Error::NoAnswer
         | Error::Store(_) => None,
     }
 }

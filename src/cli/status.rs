@@ -44,9 +44,14 @@ impl Status {
         match error.downcast_ref::<Error>() {
             Some(Error::EmptyPrompt) => Self::Usage,
             Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
-            Some(Error::Busy | Error::Closed | Error::ShuttingDown | Error::Store(_)) | None => {
-                Self::Failed
-            }
+            Some(
+                Error::Busy
+                | Error::Closed
+                | Error::ShuttingDown
+                | Error::NoAnswer
+                | Error::Store(_),
+            )
+            | None => Self::Failed,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct EarlyCall {
     pub tool: Arc<str>,
     /// The text of a JSON object.
     pub arguments: Arc<str>,
+    /// How often it has begun: more than once if the process ended while it ran.
+    pub starts: u32,
     /// Absent while it runs.
     pub outcome: Option<Outcome>,
 }
@@ -55,8 +57,9 @@ impl EarlyCalls {
     }
 
     pub(super) fn begin(&mut self, call: EarlyCall) {
-        if self.get(call.place).is_none() {
-            self.0.push(call);
+        match self.0.iter_mut().find(|known| known.place == call.place) {
+            Some(known) => known.starts += 1, // After the process had ended.
+            None => self.0.push(call),
         }
     }
 
@@ -310,7 +313,14 @@ mod tests {
         let mut early = EarlyCalls::default();
         for (place, tool, arguments) in begun {
             let (tool, arguments) = ((*tool).into(), (*arguments).into());
-            early.begin(EarlyCall { place: *place, id: "".into(), tool, arguments, outcome: None });
+            early.begin(EarlyCall {
+                place: *place,
+                id: "".into(),
+                tool,
+                arguments,
+                starts: 1,
+                outcome: None,
+            });
         }
         early
     }

@@ -125,7 +125,7 @@ mod tests {
         let mut early = EarlyCalls::default();
         for (place, id, tool) in begun {
             let (id, tool, arguments) = ((*id).into(), (*tool).into(), "{}".into());
-            early.begin(EarlyCall { place: *place, id, tool, arguments, outcome: None });
+            early.begin(EarlyCall { place: *place, id, tool, arguments, starts: 1, outcome: None });
         }
         early
     }

@@ -67,6 +67,10 @@ pub struct SessionState {
 #[derive(Clone, Debug, Default)]
 struct Turn {
     rounds: u32,
+    /// Which try of the reply that is awaited was asked for last; 0 if none was.
+    attempt: u32,
+    /// The model has answered.
+    answered: bool,
     /// Calls of the reply that is still being written.
     early: EarlyCalls,
     round: Option<Round>,
@@ -80,7 +84,10 @@ struct Round {
     reply_attempt: u32,
     calls: Arc<[AskedCall]>,
     outcomes: Vec<Option<Outcome>>,
+    /// Those that have begun in this process.
     started: Vec<bool>,
+    /// How often each has begun.
+    starts: Vec<u32>,
     unanswered: usize,
 }
 
@@ -157,6 +164,12 @@ impl SessionState {
         Some(call.begun.unwrap_or(own))
     }
 
+    /// The place in the reply of the call that began, or is to begin, at `place` in the round under way.
+    #[must_use]
+    pub fn ordinal_at(&self, place: Place) -> Option<u32> {
+        u32::try_from(self.round()?.ordinal_of(place)?).ok()
+    }
+
     /// Says whether the call at `place`, of the round under way or of the reply that is still being
     /// written, waits for its answer.
     #[must_use]
@@ -177,6 +190,22 @@ impl SessionState {
             Some(round) => round.ordinal_of(place).is_some_and(|ordinal| round.started[ordinal]),
             None => self.early().is_some_and(|early| early.get(place).is_some()),
         }
+    }
+
+    /// How often the call at `place` has begun, by the record: more than once if the process ended while
+    /// it ran.
+    #[must_use]
+    pub fn starts(&self, place: Place) -> u32 {
+        match self.round() {
+            Some(round) => round.ordinal_of(place).map_or(0, |ordinal| round.starts[ordinal]),
+            None => self.early().and_then(|early| early.get(place)).map_or(0, |call| call.starts),
+        }
+    }
+
+    /// How the call `ordinal` of the round under way ended.
+    #[must_use]
+    pub fn outcome_of(&self, ordinal: u32) -> Option<&Outcome> {
+        self.round()?.outcomes.get(ordinal as usize)?.as_ref()
     }
 
     /// The calls that wait for their answers, in order: those of the round under way, or those that
@@ -252,14 +281,21 @@ impl SessionState {
                         id: Arc::clone(id),
                         tool: Arc::clone(tool),
                         arguments: Arc::clone(arguments),
+                        starts: 1,
                         outcome: None,
                     }),
                     None => self.on_call_started(place),
                 }
                 Action::Wait
             }
-            Event::ModelAsked { .. }
-            | Event::TextStreamed { .. }
+            Event::ModelAsked { attempt, .. } => {
+                if let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) {
+                    turn.attempt = *attempt;
+                }
+                Action::Wait
+            }
+            Event::TurnResumed { .. } => self.on_resumed(),
+            Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
             | Event::CallQueued { .. }
@@ -267,7 +303,6 @@ impl SessionState {
             | Event::WorkerRestarted { .. }
             | Event::CircuitOpened { .. }
             | Event::CircuitClosed { .. }
-            | Event::TurnResumed { .. }
             | Event::Unknown(_) => Action::Wait,
         }
     }
@@ -290,11 +325,15 @@ impl SessionState {
         self.usage += usage.unwrap_or_default();
         if calls.is_empty() {
             self.spend_round();
-            return Action::EndTurn(TurnEnd::Answered);
         }
         let Some(turn) = &mut self.turn else {
             return Action::Wait;
         };
+        turn.attempt = 0;
+        if calls.is_empty() {
+            turn.answered = true;
+            return self.next_step();
+        }
         self.rounds = number;
         turn.rounds += 1;
         let early = std::mem::take(&mut turn.early);
@@ -304,9 +343,14 @@ impl SessionState {
         };
         let outcomes: Vec<_> = calls.iter().map(outcome).collect();
         let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+        let starts = |call: &AskedCall| {
+            call.begun.and_then(|place| early.get(place)).map_or(0, |begun| begun.starts)
+        };
+        let starts = calls.iter().map(starts).collect();
         let started = calls.iter().map(|call| call.begun.is_some()).collect();
         let calls = Arc::clone(calls);
-        turn.round = Some(Round { mode, reply_attempt, calls, outcomes, started, unanswered });
+        turn.round =
+            Some(Round { mode, reply_attempt, calls, outcomes, started, starts, unanswered });
         if unanswered == 0 { self.end_round() } else { self.run_next() }
     }
 
@@ -337,7 +381,37 @@ impl SessionState {
         let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) else { return };
         if let Some(ordinal) = round.ordinal_of(place) {
             round.started[ordinal] = true;
+            round.starts[ordinal] += 1;
         }
+    }
+
+    /// Whatever was under way is not any more: what has not been answered is to begin anew.
+    fn on_resumed(&mut self) -> Action {
+        if let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) {
+            for (started, outcome) in round.started.iter_mut().zip(&round.outcomes) {
+                *started &= outcome.is_some();
+            }
+        }
+        self.next_step()
+    }
+
+    /// What is to be done where nothing is under way.
+    fn next_step(&self) -> Action {
+        let Some(turn) = &self.turn else { return Action::Wait };
+        if turn.round.is_some() {
+            return self.run_next();
+        }
+        if turn.answered {
+            return Action::EndTurn(TurnEnd::Answered);
+        }
+        if turn.rounds > self.max_rounds {
+            let problem = Problem {
+                code: "max_rounds".into(),
+                message: format!("no answer after {} rounds", self.max_rounds),
+            };
+            return Action::EndTurn(TurnEnd::Failed { problem });
+        }
+        Action::AskModel { round: self.rounds + 1, attempt: turn.attempt + 1 }
     }
 
     fn on_call_ended(&mut self, number: u64, place: Place, outcome: &Outcome) -> Action {
@@ -406,14 +480,7 @@ impl SessionState {
                 }
             }
         }
-        if turn.rounds > self.max_rounds {
-            let problem = Problem {
-                code: "max_rounds".into(),
-                message: format!("no answer after {} rounds", self.max_rounds),
-            };
-            return Action::EndTurn(TurnEnd::Failed { problem });
-        }
-        Action::AskModel { round: self.rounds + 1, attempt: 1 }
+        self.next_step()
     }
 
     fn round(&self) -> Option<&Round> {

@@ -26,6 +26,14 @@ impl Clock {
         Self { base_us: micros(since_1970), origin: Instant::now() }
     }
 
+    /// The same clock, put forward if it shows less than `at_us` now: a session that was recorded by
+    /// another clock does not run backwards.
+    #[must_use]
+    pub(super) fn not_before(self, at_us: u64) -> Self {
+        let behind_us = at_us.saturating_sub(self.micros_at(Instant::now()));
+        Self { base_us: self.base_us + behind_us, ..self }
+    }
+
     /// Microseconds since 1970 at `instant`.
     #[must_use]
     pub fn micros_at(&self, instant: Instant) -> u64 {

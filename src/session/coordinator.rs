@@ -21,6 +21,7 @@ use super::line::Line;
 use super::opening::Opening;
 use super::pulse::Pulse;
 use super::recovery::Asker;
+use super::resuming::CutOpen;
 use super::shutdown::Closing;
 use super::subscribers::{Subscriber, Subscribers};
 use super::turn::Turn;
@@ -37,15 +38,26 @@ const REPLY_TIME: Duration = Duration::from_secs(1);
 /// The shortest [`Coordinator::heartbeat`]. A call that may take less sets the timer itself.
 const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Begins a turn.
+/// Begins a turn, or goes on with one that was cut.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Ask {
-    pub prompt: Arc<str>,
+    pub what: What,
     pub typed: Option<TypedContext>,
     /// In line, where another turn is under way.
     pub waits: bool,
-    pub reply: oneshot::Sender<Result<Answer, Error>>,
+    pub reply: Reply,
+}
+
+/// Where the answer to an [`Ask`] goes.
+pub(super) type Reply = oneshot::Sender<Result<Answer, Error>>;
+
+/// What a session is asked for.
+pub(super) enum What {
+    /// The answer to this question.
+    Answer(Arc<str>),
+    /// The end of the turn that was cut; the last answer if none was.
+    Rest,
 }
 
 /// Ends the turn that is under way. The answer says whether there was one.
@@ -106,6 +118,8 @@ pub(super) struct Coordinator {
     pub(super) seat: Rc<Seat>,
     pub(super) subscribers: Subscribers,
     pub(super) asker: Option<Asker>,
+    /// What is on record of a turn that was cut, until it goes on or is ended.
+    pub(super) cut: Option<Box<CutOpen>>,
     /// Boxed: a session between turns is small.
     pub(super) turn: Option<Box<Turn>>,
     /// What the first turn's record begins with: a session without a turn leaves no trace.
@@ -161,6 +175,7 @@ impl Coordinator {
             patience: None,
             subscribers: Subscribers::default(),
             asker: None,
+            cut: None,
             turn: None,
             lost: None,
             own: None,
@@ -245,7 +260,7 @@ impl Coordinator {
 
     /// Begins a turn, or says why not. No other may be under way.
     pub(super) fn begin(&mut self, ask: Ask) {
-        let Ask { prompt, typed, reply, .. } = ask;
+        let Ask { what, typed, reply, .. } = ask;
         if self.closing.has_begun() {
             drop(reply.send(Err(Error::ShuttingDown)));
             return;
@@ -254,21 +269,40 @@ impl Coordinator {
             drop(reply.send(Err(Error::Store(error.clone()))));
             return;
         }
-        let turn = self.state.turns() + 1;
-        self.asker = Some(Asker {
-            reply,
-            turn,
-            after: self.seq,
-            began: Instant::now(),
-            end_awaited: Vec::new(),
-        });
-        let typed = typed.or_else(|| self.options.typed.clone());
-        let span = telemetry::turn(&self.span, turn);
+        match (what, self.cut.take()) {
+            (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, typed, reply),
+            (What::Rest, Some(cut)) => self.resume(*cut, typed, reply),
+            (What::Rest, None) => self.tell_last_answer(reply),
+        }
+    }
+
+    /// Begins a turn. One that was cut is ended in the same step.
+    fn begin_turn(
+        &mut self,
+        prompt: Arc<str>,
+        cut: Option<Box<CutOpen>>,
+        typed: Option<TypedContext>,
+        reply: Reply,
+    ) {
+        let mut events = cut.map(|cut| self.ends_of_cut(cut.wish)).unwrap_or_default();
+        let (turn, after, began) = (self.state.turns() + 1, self.seq, Instant::now());
+        self.asker = Some(Asker { reply, turn, after, began, end_awaited: Vec::new() });
         let time_limit = self.options.limits.turn_time_limit;
-        self.turn = Some(Box::new(Turn::new(span, typed, time_limit, self.heartbeat)));
-        let mut events = std::mem::take(&mut self.unrecorded);
+        self.turn = Some(Box::new(self.new_turn(turn, typed, time_limit)));
+        events.append(&mut self.unrecorded);
         events.push(Event::TurnStarted { turn, prompt });
         self.record(events);
+    }
+
+    /// The work of the turn `number`, which has so much time left.
+    pub(super) fn new_turn(
+        &self,
+        number: u64,
+        typed: Option<TypedContext>,
+        time_left: Duration,
+    ) -> Turn {
+        let typed = typed.or_else(|| self.options.typed.clone());
+        Turn::new(telemetry::turn(&self.span, number), typed, time_left, self.heartbeat)
     }
 }
 
@@ -302,6 +336,7 @@ impl Handler<GetStatus> for Coordinator {
     fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
         MessageResult(Status {
             busy: self.asker.is_some(),
+            cut: self.cut.is_some(),
             waiting: self.waiting.len(),
             turns: self.state.turns(),
             rounds: self.state.rounds(),

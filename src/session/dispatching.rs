@@ -56,7 +56,10 @@ impl Coordinator {
             let Some(tool) = self.options.tools.at(index).map(Arc::clone) else {
                 continue;
             };
-            let asked = || calls.get(place.ordinal as usize).map(|call| &call.arguments);
+            let asked = || {
+                let ordinal = self.state.ordinal_at(place)?;
+                calls.get(ordinal as usize).map(|call| &call.arguments)
+            };
             let Some(arguments) = early.or_else(asked) else {
                 continue;
             };

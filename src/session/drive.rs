@@ -275,7 +275,9 @@ impl Coordinator {
             let Some(turn) = &mut self.turn else { break };
             match &record.event {
                 Event::ModelAsked { attempt, .. } => asked = Some(*attempt),
-                Event::TurnEnded { end, .. } => turn.end = Some(end.clone()),
+                Event::TurnEnded { turn: number, end, .. } if *number == self.state.turns() => {
+                    turn.end = Some(end.clone());
+                }
                 _ => {}
             }
             self.told = record.seq;

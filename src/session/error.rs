@@ -20,6 +20,9 @@ pub enum Error {
     /// The runtime shuts down: no turn begins any more. The question has left no trace.
     #[error("the runtime is shutting down")]
     ShuttingDown,
+    /// There is nothing to resume, and no turn has been answered yet.
+    #[error("no turn was cut, and none has been answered")]
+    NoAnswer,
     /// The store does not let this session go on.
     #[error(transparent)]
     Store(#[from] store::Error),

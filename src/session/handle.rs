@@ -6,7 +6,9 @@ use std::sync::Arc;
 use actix::{Addr, Recipient};
 use tokio::sync::{mpsc, oneshot};
 
-use super::coordinator::{Ask, Cancel, CancelCall, Coordinator, GetStatus, Listen, Subscribe};
+use super::coordinator::{
+    Ask, Cancel, CancelCall, Coordinator, GetStatus, Listen, Subscribe, What,
+};
 use super::subscribers::Subscriber;
 use super::{Answer, Error, EventStream, SessionEvent};
 use crate::conversation::SessionId;
@@ -77,6 +79,8 @@ impl From<String> for Question {
 pub struct Status {
     /// A turn is under way.
     pub busy: bool,
+    /// The last turn was cut when the process ended, and waits to be resumed.
+    pub cut: bool,
     /// Questions in line that have not begun.
     pub waiting: usize,
     /// Turns that have begun, one whose beginning the store is still taking included.
@@ -113,8 +117,33 @@ impl Session {
         if prompt.trim().is_empty() {
             return Err(Error::EmptyPrompt);
         }
+        self.send(What::Answer(prompt), typed, waits).await
+    }
+
+    /// Goes on with a turn that was cut when the process ended, and waits for its end. Calls whose
+    /// results are on record do not run again; those that never began run; those that had begun run
+    /// again under the same key if their effects allow it, and of the others the model is told that
+    /// they may have happened ([`ResumePlan`](crate::conversation::ResumePlan) says beforehand what
+    /// becomes of each). Their time limits stood still meanwhile. Where no turn was cut, this is the
+    /// session's last answer.
+    ///
+    /// [`Session::ask`] ends a turn that was cut, and runs nothing of it.
+    ///
+    /// # Errors
+    /// As those of [`Session::ask`], and [`Error::NoAnswer`] if no turn was cut and none has been
+    /// answered.
+    pub async fn resume(&self) -> Result<Answer, Error> {
+        self.send(What::Rest, None, false).await
+    }
+
+    async fn send(
+        &self,
+        what: What,
+        typed: Option<TypedContext>,
+        waits: bool,
+    ) -> Result<Answer, Error> {
         let (reply, answer) = oneshot::channel();
-        self.coordinator.do_send(Ask { prompt, typed, waits, reply });
+        self.coordinator.do_send(Ask { what, typed, waits, reply });
         answer.await.map_err(|_| Error::Closed)?
     }
 

@@ -7,11 +7,10 @@ use actix::Context;
 use actix::fut::ActorFuture;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Cause;
 use super::coordinator::Coordinator;
-use crate::conversation::{
-    Action, Batch, CallTimes, Effects, Event, Outcome, OutcomeKind, Place, Record, TurnEnd,
-};
+use super::resuming::CutOpen;
+use crate::conversation::{Action, Batch, Event, Record};
+use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Pending};
 use crate::telemetry;
 use crate::tools::later;
@@ -27,6 +26,15 @@ pub(super) enum Opening {
         written: Batch,
         news: Vec<Record>,
     },
+}
+
+/// Says whether sabotage keeps `event` from being read back.
+fn is_forgotten(event: &Event) -> bool {
+    match event {
+        Event::CallStarted { .. } => sabotage::is(Sabotage::StartsForgotten),
+        Event::CallEnded { .. } => sabotage::is(Sabotage::ResultsForgotten),
+        _ => false,
+    }
 }
 
 impl Opening {
@@ -139,55 +147,40 @@ impl Coordinator {
         self.begin_next();
     }
 
-    /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go
-    /// on: a turn that was cut is ended, each of its calls answered.
+    /// Rebuilds the session from its `records`, and says what is to be recorded so that it can go on:
+    /// a turn that a panic has cut is ended, each of its calls answered. One that an earlier process
+    /// has left is kept, to be resumed or ended.
     fn rebuild(&mut self, records: &[Record]) -> Vec<Event> {
-        let (mut events, mut wish) = (Vec::new(), Action::Wait);
+        let mut wish = Action::Wait;
         for record in records {
             self.seq = record.seq;
+            if is_forgotten(&record.event) {
+                continue;
+            }
             match self.state.on(&record.event) {
                 Action::Wait => {}
                 action => wish = action,
             }
         }
-        if records.is_empty() {
+        if let Some(last) = records.last() {
+            self.clock = self.clock.not_before(last.at_us);
+        } else {
             let system = self.options.system.clone();
             self.unrecorded.push(Event::SessionOpened { system });
         }
-        if self.state.is_busy() {
-            let cut = match self.is_cut_by_panic() {
-                true => TurnEnd::Failed { problem: Cause::Crashed.problem() },
-                false => TurnEnd::Cancelled,
-            };
-            events.extend(self.state.unanswered().map(|place| self.lost_call(place)));
-            let end = match wish {
-                Action::EndTurn(end) => end, // Only its last step was missing.
-                Action::AskModel { .. } | Action::RunCalls(_) | Action::Wait => cut,
-            };
-            let (turn, usage, orphans) = (self.state.turns(), None, self.orphans(None));
-            events.push(Event::TurnEnded { turn, end, usage, orphans });
+        match self.state.is_busy() {
+            true if self.is_cut_by_panic() => {
+                let events = self.ends_of_cut(wish);
+                for event in &events {
+                    let _ = self.state.on(event);
+                }
+                events
+            }
+            true => {
+                self.cut = Some(Box::new(CutOpen::new(records, wish)));
+                Vec::new()
+            }
+            false => Vec::new(),
         }
-        for event in &events {
-            let _ = self.state.on(event);
-        }
-        events
-    }
-
-    /// The end of a call that the last process, or a panic in this one, left open.
-    fn lost_call(&self, place: Place) -> Event {
-        let call = self.state.call_at(place);
-        let tool = call.and_then(|(_, tool)| self.options.tools.get(tool));
-        let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
-        let started = self.state.has_started(place);
-        let what = match self.is_cut_by_panic() {
-            true => "the session's coordinator panicked",
-            false => "the process ended",
-        };
-        let (kind, when) = match started {
-            true => (OutcomeKind::UnknownOutcome, "while the call ran"),
-            false => (OutcomeKind::Cancelled, "before the call began"),
-        };
-        let outcome = Outcome::broken_off(kind, &format!("{what} {when}"), effects, started);
-        self.call_ended(place, outcome, CallTimes::default())
     }
 }

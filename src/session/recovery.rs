@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use super::coordinator::Coordinator;
 use super::draining::TurnOver;
 use super::keeper::let_go;
+use super::past_turn::PastTurn;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{Event, Record, SessionState, TurnEnd};
 use crate::store::Access;
 use crate::supervision::{Crew, RoundReported, RoundReports};
-use crate::wire::Usage;
 
 /// Whoever waits for the end of the turn that is under way. Kept apart from the turn, which does
 /// not outlive a panic.
@@ -58,6 +58,7 @@ impl Supervised for Coordinator {
             seat: Rc::clone(&self.seat),
             subscribers: std::mem::take(&mut self.subscribers),
             asker: self.asker.take(),
+            cut: None, // It is found again.
             turn: None,
             unrecorded: Vec::new(),
             heartbeat: self.heartbeat,
@@ -97,24 +98,9 @@ impl Coordinator {
     /// Answers the one whose turn was cut by a panic, with what is on record of it now.
     pub(super) fn answer_cut_turn(&mut self, records: Vec<Record>) {
         let Some(asker) = self.asker.take() else { return };
-        let (mut usage, mut model, mut reply, mut end) = (Usage::default(), None, None, None);
-        for Record { event, .. } in &records {
-            match event {
-                Event::Replied { text, finish, model: name, usage: tokens, .. } => {
-                    usage += tokens.unwrap_or_default();
-                    model = name.clone().or(model);
-                    reply = Some((Arc::clone(text), finish.clone()));
-                }
-                Event::ModelFailed { usage: tokens, .. } => usage += tokens.unwrap_or_default(),
-                Event::TurnEnded { end: how, usage: tokens, .. } => {
-                    usage += tokens.unwrap_or_default();
-                    end = Some(how);
-                }
-                _ => {}
-            }
-        }
+        let PastTurn { usage, model, reply, end, .. } = PastTurn::of(&records);
         // On record in one step with the model's last words.
-        let reply = reply.filter(|_| self.lost.is_none() && end == Some(&TurnEnd::Answered));
+        let reply = reply.filter(|_| self.lost.is_none() && end == Some(TurnEnd::Answered));
         let cause = match (&self.lost, end) {
             (Some(error), _) => Cause::Store(error.clone()),
             (None, Some(TurnEnd::Cancelled)) => Cause::Cancelled,

@@ -30,6 +30,7 @@ mod orphans;
 mod panics;
 mod reports;
 mod request_settings;
+mod resuming;
 mod retries;
 mod sessions;
 mod shutdown;

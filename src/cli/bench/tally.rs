@@ -58,6 +58,7 @@ impl Tally {
                     | Error::EmptyPrompt
                     | Error::Closed
                     | Error::ShuttingDown
+                    | Error::NoAnswer
                     | Error::Store(_) => &[],
                 }
             }
@@ -109,6 +110,7 @@ fn code(error: &Error) -> &'static str {
         Error::EmptyPrompt => "empty_prompt",
         Error::Closed => "session_closed",
         Error::ShuttingDown => "shutting_down",
+        Error::NoAnswer => "no_answer",
         Error::Store(_) => "store_failed",
         Error::Turn(failed) => failed.cause.code(),
     }

@@ -28,6 +28,8 @@ pub enum Does {
     Hangs,
     /// Cannot be reached.
     Fails,
+    /// Keeps what it is given, and says that it failed.
+    FailsAfterwards,
     /// Another has the session.
     Refuses,
     Panics,
@@ -50,7 +52,7 @@ pub fn rigged(
     judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
 ) -> (Runtime, Arc<MemoryStore>) {
     let inner = Arc::new(MemoryStore::keeping());
-    let journal = Rigged { inner: Arc::clone(&inner), judge: Box::new(judge) };
+    let journal = Rigged::new(Arc::clone(&inner), judge);
     let runtime = Runtime::builder().journal(Arc::new(journal)).in_current_system();
     (runtime.expect("within `testing::run`"), inner)
 }
@@ -73,6 +75,14 @@ impl<T> Drop for Bomb<T> {
 }
 
 impl Rigged {
+    /// Keeps records in `inner` as long as `judge` lets it.
+    pub fn new(
+        inner: Arc<MemoryStore>,
+        judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
+    ) -> Self {
+        Self { inner, judge: Box::new(judge) }
+    }
+
     fn answer<T: Send + 'static>(
         &self,
         asked: Asked<'_>,
@@ -91,6 +101,10 @@ impl Rigged {
             })),
             Does::Hangs => Pending::Later(Box::pin(std::future::pending())),
             Does::Fails => Pending::ready(Err(Error::Unavailable { reason: "as planned".into() })),
+            Does::FailsAfterwards => {
+                drop(act(&inner));
+                Pending::ready(Err(Error::Unavailable { reason: "as planned".into() }))
+            }
             Does::Refuses => Pending::ready(Err(Error::Fenced { session: session.clone() })),
             Does::Panics => panic!("the journal panics"),
             Does::PanicsAfterwards => {
