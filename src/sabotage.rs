@@ -52,6 +52,8 @@ pub enum Sabotage {
     ResultsForgotten,
     /// A session that is opened again does not know which calls have begun.
     StartsForgotten,
+    /// A session that was idle when it was asked to sleep goes, whatever was sent since.
+    SleepsInOnePhase,
 }
 
 #[cfg(feature = "testing")]

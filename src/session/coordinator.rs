@@ -7,9 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{
-    Actor, Addr, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr, WeakRecipient,
-};
+use actix::{Actor, AsyncContext, Context, Handler, Message, MessageResult, WeakAddr};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
@@ -23,12 +21,14 @@ use super::pulse::Pulse;
 use super::recovery::Asker;
 use super::resuming::CutOpen;
 use super::shutdown::Closing;
+use super::slot::{Occupancy, Slot};
 use super::subscribers::{Subscriber, Subscribers};
+use super::ticket::Reply;
 use super::turn::Turn;
-use super::{Answer, Clock, Error, SessionOptions, Status};
+use super::{Clock, Error, SessionOptions, Status};
 use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Access, Journal};
-use crate::supervision::{self, Crew, IdleWorkers, RoundReported, Seat, WorkerChange, WorkerNews};
+use crate::supervision::{self, Crew, IdleWorkers, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
 use crate::tools::{Bound, Capacity, Terms, TypedContext, later, stable_hash};
 
@@ -49,10 +49,8 @@ pub(super) struct Ask {
     pub reply: Reply,
 }
 
-/// Where the answer to an [`Ask`] goes.
-pub(super) type Reply = oneshot::Sender<Result<Answer, Error>>;
-
 /// What a session is asked for.
+#[derive(Clone)]
 pub(super) enum What {
     /// The answer to this question.
     Answer(Arc<str>),
@@ -83,16 +81,20 @@ pub(super) struct GetStatus;
 #[rtype(result = "()")]
 pub(super) struct Subscribe(pub Subscriber);
 
-/// Asks for the account of every round from now on.
+/// Somebody asks for the account of every round from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Listen(pub WeakRecipient<RoundReported>);
+pub(super) struct Listen;
 
 /// Holds one conversation and runs its turns, one at a time.
 pub(super) struct Coordinator {
     pub(super) id: SessionId,
+    /// What its handles know of it.
+    pub(super) slot: Arc<Slot>,
+    /// Which of the session's coordinators this is.
+    pub(super) generation: u64,
     pub(super) span: Span,
-    pub(super) options: SessionOptions,
+    pub(super) options: Arc<SessionOptions>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Clock,
     /// The runtime shuts down: no turn begins.
@@ -108,8 +110,10 @@ pub(super) struct Coordinator {
     pub(super) reported: u64,
     /// The session has been taken over and rebuilt.
     pub(super) opened: bool,
-    /// It was so before, and a panic undid it.
+    /// It was so before, and a panic undid it, or it was moved.
     pub(super) was_open: bool,
+    /// The journal was told that it is closed.
+    pub(super) closed: bool,
     /// Questions that came while another turn was under way, or before the session was open.
     pub(super) waiting: Line,
     /// How long they wait for the session to open.
@@ -129,8 +133,6 @@ pub(super) struct Coordinator {
     pub(super) heartbeat: Duration,
     /// Set when the store refuses this owner.
     pub(super) lost: Option<store::Error>,
-    /// Until it is open again after a panic: its record is to be whole though the last handle may go.
-    pub(super) own: Option<Addr<Self>>,
     /// Where the crew's workers come from and go to.
     pub(super) idle: IdleWorkers,
     /// Goes last: its workers may go to other sessions, and what is left in their queues is given
@@ -140,11 +142,12 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     pub fn new(
-        id: SessionId,
+        Occupancy { slot, generation, .. }: &Occupancy,
         own: WeakAddr<Self>,
-        options: SessionOptions,
+        access: Access,
         premises: Premises,
     ) -> Self {
+        let (id, options, slot) = (slot.id.clone(), Arc::clone(&slot.options), Arc::clone(slot));
         let Premises { journal, clock, idle, capacity, pulse, closing } = premises;
         let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
@@ -160,25 +163,27 @@ impl Coordinator {
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
-            access: options.access,
+            access,
             options,
             journal,
             clock,
             closing,
             epoch: 0,
             seq: 0,
-            told: 0,
+            told: slot.subscribers.told(),
             reported: 0,
             opened: false,
-            was_open: false,
+            was_open: access == Access::TakeOver && *generation > 1,
+            closed: false,
             waiting: Line::default(),
             patience: None,
-            subscribers: Subscribers::default(),
+            subscribers: slot.subscribers.clone(),
             asker: None,
             cut: None,
             turn: None,
             lost: None,
-            own: None,
+            generation: *generation,
+            slot,
             crew: Crew::new(idle.clone()),
             idle,
         }
@@ -205,6 +210,7 @@ impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.listen();
         let opening = match self.seat.take_rest() {
             Duration::ZERO => self.take_over(),
             rest => {
@@ -224,7 +230,9 @@ impl Actor for Coordinator {
     fn stopped(&mut self, _: &mut Context<Self>) {
         // Also runs while unwinding, where a second panic would end the process.
         let close = AssertUnwindSafe(|| self.journal.close(&self.id, self.epoch));
-        drop(catch_unwind(close));
+        if !self.closed && self.epoch > 0 {
+            drop(catch_unwind(close));
+        }
     }
 }
 
@@ -243,12 +251,19 @@ impl Handler<Ask> for Coordinator {
         let opens_with_it = !self.opened && is_first && self.asker.is_none();
         let refused = if ask.waits || opens_with_it { self.waiting.push(ask) } else { Err(ask) };
         if let Err(ask) = refused {
-            drop(ask.reply.send(Err(Error::Busy)));
+            ask.reply.send(Err(Error::Busy));
         }
     }
 }
 
 impl Coordinator {
+    /// Lets those hear of rounds who have asked for it since this was last done.
+    fn listen(&self) {
+        for listener in self.slot.new_listeners(self.generation) {
+            self.seat.supervisor().do_send(supervision::Listen(listener));
+        }
+    }
+
     /// Begins the turn of the first in line; where there will be no more turns, tells all of them.
     pub(super) fn begin_next(&mut self) {
         while self.turn.is_none()
@@ -262,14 +277,24 @@ impl Coordinator {
     pub(super) fn begin(&mut self, ask: Ask) {
         let Ask { what, typed, reply, .. } = ask;
         if self.closing.has_begun() {
-            drop(reply.send(Err(Error::ShuttingDown)));
+            reply.send(Err(Error::ShuttingDown));
             return;
         }
         if let Some(error) = &self.lost {
-            drop(reply.send(Err(Error::Store(error.clone()))));
+            reply.send(Err(Error::Store(error.clone())));
             return;
         }
+        let begun = reply.turn();
+        let is_on_record = begun > 0 && begun <= self.state.turns();
         match (what, self.cut.take()) {
+            // The question has begun this turn at another place.
+            (_, Some(cut)) if is_on_record && begun == self.state.turns() => {
+                self.resume(*cut, typed, reply);
+            }
+            (_, cut) if is_on_record => {
+                self.cut = cut;
+                self.tell_answer_of(begun, reply);
+            }
             (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, typed, reply),
             (What::Rest, Some(cut)) => self.resume(*cut, typed, reply),
             (What::Rest, None) => self.tell_last_answer(reply),
@@ -286,6 +311,7 @@ impl Coordinator {
     ) {
         let mut events = cut.map(|cut| self.ends_of_cut(cut.wish)).unwrap_or_default();
         let (turn, after, began) = (self.state.turns() + 1, self.seq, Instant::now());
+        reply.mark_begun(turn);
         self.asker = Some(Asker { reply, turn, after, began, end_awaited: Vec::new() });
         let time_limit = self.options.limits.turn_time_limit;
         self.turn = Some(Box::new(self.new_turn(turn, typed, time_limit)));
@@ -357,11 +383,11 @@ impl Handler<Subscribe> for Coordinator {
 impl Handler<Listen> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, Listen(recipient): Listen, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Listen, _: &mut Context<Self>) {
         if !self.seat.has_audience() {
             drop(self.new_reports()); // Of rounds that ended before.
         }
-        self.seat.supervisor().do_send(supervision::Listen(recipient));
+        self.listen();
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use actix::Context;
 use actix::fut::ActorFuture;
+use actix::{ActorContext, Context};
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
@@ -45,8 +45,7 @@ enum Step {
     Over,
 }
 
-/// Keeps the session going as long as somebody can reach it, a turn is under way, or one is to
-/// come.
+/// Keeps the session going until it rests, or another coordinator has taken its place.
 pub(super) struct Drive;
 
 impl ActorFuture<Coordinator> for Drive {
@@ -58,6 +57,10 @@ impl ActorFuture<Coordinator> for Drive {
         ctx: &mut Context<Coordinator>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
+        if this.is_displaced() {
+            ctx.stop();
+            return Poll::Ready(());
+        }
         this.crew.poll(cx);
         if let Some(turn) = &this.turn {
             let _entered = turn.span.clone().entered();
@@ -69,10 +72,12 @@ impl ActorFuture<Coordinator> for Drive {
                 cx.waker().wake_by_ref(); // Others have their turn first.
             }
         }
-        // The context wakes when the last handle goes, and ends when nothing is left to be polled.
-        let is_awaited = this.turn.is_some() || this.waiting.len() > 0 || this.asker.is_some();
-        let goes_on = ctx.connected() || is_awaited;
-        if goes_on { Poll::Pending } else { Poll::Ready(()) }
+        // Whoever drops the last handle asks it to rest, but a turn may have been under way then.
+        if this.slot.is_abandoned() && this.may_rest() && this.rest() {
+            ctx.stop();
+            return Poll::Ready(());
+        }
+        Poll::Pending
     }
 }
 
@@ -281,6 +286,7 @@ impl Coordinator {
                 _ => {}
             }
             self.told = record.seq;
+            self.subscribers.set_told(record.seq);
             if !self.subscribers.is_empty() {
                 self.subscribers.tell(record.clone());
             }

@@ -218,7 +218,7 @@ impl Coordinator {
             }
         };
         if let Some(asker) = self.asker.take() {
-            drop(asker.reply.send(answer)); // Whoever asked may have gone; the turn is recorded.
+            asker.reply.send(answer);
             for awaited in asker.end_awaited {
                 drop(awaited.send(over.clone()));
             }

@@ -3,13 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use actix::{Addr, Recipient};
+use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-use super::coordinator::{
-    Ask, Cancel, CancelCall, Coordinator, GetStatus, Listen, Subscribe, What,
-};
+use super::coordinator::{Cancel, CancelCall, GetStatus, Subscribe, What};
+use super::slot::Slot;
 use super::subscribers::Subscriber;
+use super::ticket::Ticket;
 use super::{Answer, Error, EventStream, SessionEvent};
 use crate::conversation::SessionId;
 use crate::supervision::RoundReported;
@@ -18,11 +18,26 @@ use crate::wire::Usage;
 
 /// One conversation. Cheap to clone; usable from any thread and any runtime.
 ///
-/// The session ends when its last handle is dropped and no turn is under way.
-#[derive(Clone, Debug)]
+/// It begins with what is first asked of it, and ends when its last handle is dropped and no turn is
+/// under way. Where its records outlive it, it also sleeps while nobody asks anything of it
+/// ([`RuntimeBuilder::sleep_after`](super::RuntimeBuilder::sleep_after)): it then costs no more than
+/// its handles, and wakes with the next question.
+#[derive(Debug)]
 pub struct Session {
-    pub(super) id: SessionId,
-    pub(super) coordinator: Addr<Coordinator>,
+    slot: Arc<Slot>,
+}
+
+impl Clone for Session {
+    fn clone(&self) -> Self {
+        self.slot.add_handle();
+        Self { slot: Arc::clone(&self.slot) }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.slot.drop_handle();
+    }
 }
 
 /// A question and what goes with it.
@@ -94,10 +109,15 @@ pub struct Status {
 }
 
 impl Session {
+    /// A handle that `slot` has counted.
+    pub(super) fn of(slot: Arc<Slot>) -> Self {
+        Self { slot }
+    }
+
     /// The session's id.
     #[must_use]
     pub fn id(&self) -> &SessionId {
-        &self.id
+        &self.slot.id
     }
 
     /// Asks a question and waits for the end of the turn: every call answered, all of it in the
@@ -142,8 +162,8 @@ impl Session {
         typed: Option<TypedContext>,
         waits: bool,
     ) -> Result<Answer, Error> {
-        let (reply, answer) = oneshot::channel();
-        self.coordinator.do_send(Ask { what, typed, waits, reply });
+        let (ticket, answer) = Ticket::new(what, typed, waits);
+        self.slot.ask(ticket);
         answer.await.map_err(|_| Error::Closed)?
     }
 
@@ -153,7 +173,10 @@ impl Session {
     /// a turn to cancel: false between turns, once the answer is on its way, and of a session that
     /// has ended.
     pub async fn cancel(&self) -> bool {
-        self.coordinator.send(Cancel).await.unwrap_or(false)
+        match self.slot.request(Cancel) {
+            Some(cancelled) => cancelled.await.unwrap_or(false),
+            None => false,
+        }
     }
 
     /// Cancels one call of the round that is under way, by its id on the wire: it stops within
@@ -165,7 +188,7 @@ impl Session {
     /// does not take the wish back.
     pub async fn cancel_call(&self, id: &str) -> bool {
         let (reply, stopped) = oneshot::channel();
-        self.coordinator.do_send(CancelCall { id: id.into(), reply });
+        self.slot.send(CancelCall { id: id.into(), reply });
         stopped.await.unwrap_or(false)
     }
 
@@ -174,7 +197,8 @@ impl Session {
     /// # Errors
     /// [`Error::Closed`] once the session has ended.
     pub async fn status(&self) -> Result<Status, Error> {
-        self.coordinator.send(GetStatus).await.map_err(|_| Error::Closed)
+        let status = self.slot.request(GetStatus).ok_or(Error::Closed)?;
+        status.await.map_err(|_| Error::Closed)
     }
 
     /// The events of the session from now on. Each question asked after this call is heard whole.
@@ -182,18 +206,18 @@ impl Session {
     #[must_use]
     pub fn events(&self) -> EventStream {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.coordinator.do_send(Subscribe(Subscriber::Stream(sender)));
+        self.slot.send(Subscribe(Subscriber::Stream(sender)));
         EventStream(receiver)
     }
 
     /// Tells an actor the events of the session from now on, as long as it lives: hearing does not
     /// keep it alive. A session that has ended says nothing.
     pub fn subscribe(&self, recipient: Recipient<SessionEvent>) {
-        self.coordinator.do_send(Subscribe(Subscriber::Actor(recipient.downgrade())));
+        self.slot.send(Subscribe(Subscriber::Actor(recipient.downgrade())));
     }
 
     /// Tells an actor the account of every round from now on, as long as it lives.
     pub fn on_round(&self, recipient: Recipient<RoundReported>) {
-        self.coordinator.do_send(Listen(recipient.downgrade()));
+        self.slot.listen(recipient.downgrade());
     }
 }

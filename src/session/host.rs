@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::dev::channel::{AddressReceiver, channel};
-use actix::{Actor, Addr, Context, Handler, Message, WeakAddr};
+use actix::prelude::SendError;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WeakAddr};
 use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
@@ -16,9 +17,9 @@ use super::keeper::Keeper;
 use super::pulse::Pulse;
 use super::roster::Roster;
 use super::shutdown::{Closing, drain};
-use super::{Clock, Session, SessionOptions, ShutdownReport};
-use crate::conversation::SessionId;
-use crate::store::Journal;
+use super::slot::Occupancy;
+use super::{Clock, ShutdownReport};
+use crate::store::{Access, Journal};
 use crate::supervision::IdleWorkers;
 use crate::tools::Capacity;
 
@@ -29,12 +30,18 @@ use crate::tools::Capacity;
 /// their time it is better to have them begin.
 const AT_ONCE: usize = 32;
 
+/// A session sleeps when it was found to be quiet so often.
+const SWEEPS: u32 = 4;
+
+/// How often sessions are looked at, at most.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(1);
+
 /// Begins a session whose address its callers have already.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct OpenSession {
-    id: SessionId,
-    options: SessionOptions,
+    occupancy: Occupancy,
+    access: Access,
     own: WeakAddr<Coordinator>,
     mailbox: AddressReceiver<Coordinator>,
 }
@@ -85,23 +92,39 @@ impl Host {
         journal: Arc<dyn Journal>,
         clock: Clock,
         (capacity, pulse, closing): (Arc<Capacity>, Arc<Pulse>, Closing),
+        sleep_after: Option<Duration>,
     ) -> Addr<Self> {
         Self::start_in_arbiter(arbiter, move |ctx| {
             ctx.set_mailbox_capacity(0);
             let idle = IdleWorkers::default();
+            if let Some(quiet) = sleep_after.filter(|_| journal.outlives_close()) {
+                let every = (quiet / SWEEPS).max(SHORTEST_SWEEP);
+                ctx.run_interval(every, |host, _| host.0.borrow().roster.put_to_sleep(SWEEPS));
+            }
             let premises = Premises { journal, clock, idle, capacity, pulse, closing };
             Self(Rc::new(RefCell::new(Place::new(premises))))
         })
     }
 
-    /// Begins a session at `host`. Of a host that is gone the session is closed.
-    pub fn open(host: &Addr<Self>, id: SessionId, options: SessionOptions) -> Session {
+    /// Begins a session at `host`, and gives its address. A host that is gone gives back what it was
+    /// given.
+    pub fn open(
+        host: &Addr<Self>,
+        occupancy: Occupancy,
+        access: Access,
+    ) -> Result<Addr<Coordinator>, Occupancy> {
         // Unbounded: a bound would break the order, and bounds nothing.
         let (sender, mailbox) = channel(0);
         let coordinator = Addr::new(sender);
         let own = coordinator.downgrade();
-        host.do_send(OpenSession { id: id.clone(), options, own, mailbox });
-        Session { id, coordinator }
+        match host.try_send(OpenSession { occupancy, access, own, mailbox }) {
+            Ok(()) => Ok(coordinator),
+            Err(SendError::Full(open)) => {
+                host.do_send(open); // Before it begins it has a bound, which this passes over.
+                Ok(coordinator)
+            }
+            Err(SendError::Closed(open)) => Err(open.occupancy),
+        }
     }
 
     /// Has the sessions of `host` come to an end by `until`, as [`drain`] does. The answer says
@@ -163,10 +186,10 @@ impl Place {
 
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
-        let OpenSession { id, options, own, mailbox } = open;
-        let entry = self.roster.enter(own.clone());
-        let coordinator = Coordinator::new(id, own, options, self.premises.clone());
-        actix_rt::spawn(Keeper::new(mailbox, coordinator, entry));
+        let OpenSession { occupancy, access, own, mailbox } = open;
+        let entry = self.roster.enter(own.clone(), Arc::downgrade(&occupancy.slot));
+        let coordinator = Coordinator::new(&occupancy, own, access, self.premises.clone());
+        actix_rt::spawn(Keeper::new(mailbox, coordinator, (entry, occupancy)));
     }
 }
 

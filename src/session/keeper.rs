@@ -18,6 +18,7 @@ use tracing::{error, warn};
 
 use super::coordinator::Coordinator;
 use super::roster::Entry;
+use super::slot::Occupancy;
 use crate::supervision::{Decision, Failure, RestartPolicy, Seat};
 use crate::tools::message_of;
 
@@ -29,7 +30,7 @@ pub(super) struct Keeper {
     /// Most coordinators never panic.
     policy: Option<Box<RestartPolicy>>,
     /// As long as the session lives.
-    _entry: Entry,
+    _there: (Entry, Occupancy),
 }
 
 impl Keeper {
@@ -38,11 +39,11 @@ impl Keeper {
     pub fn new(
         mailbox: AddressReceiver<Coordinator>,
         coordinator: Coordinator,
-        entry: Entry,
+        there: (Entry, Occupancy),
     ) -> Self {
         let seat = Rc::clone(&coordinator.seat);
         let watched = Some(Context::with_receiver(mailbox).into_future(coordinator));
-        Self { watched, seat, policy: None, _entry: entry }
+        Self { watched, seat, policy: None, _there: there }
     }
 
     /// Has the coordinator begin anew, or gives it up. What it ran is let go of at once, and it

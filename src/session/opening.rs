@@ -142,8 +142,9 @@ impl Coordinator {
             }
         }
         self.told = self.seq;
+        self.subscribers.set_told(self.told);
         self.answer_cut_turn(news);
-        (self.opened, self.own) = (true, None);
+        self.opened = true;
         self.begin_next();
     }
 

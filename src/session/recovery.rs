@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix::{AsyncContext, Context, Supervised};
+use actix::{Context, Supervised};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use super::coordinator::Coordinator;
 use super::draining::TurnOver;
 use super::keeper::let_go;
 use super::past_turn::PastTurn;
+use super::ticket::Reply;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{Event, Record, SessionState, TurnEnd};
@@ -21,7 +22,7 @@ use crate::supervision::{Crew, RoundReported, RoundReports};
 /// Whoever waits for the end of the turn that is under way. Kept apart from the turn, which does
 /// not outlive a panic.
 pub(super) struct Asker {
-    pub reply: oneshot::Sender<Result<Answer, Error>>,
+    pub reply: Reply,
     /// The number of the turn.
     pub turn: u64,
     /// The last event before the turn's own.
@@ -34,12 +35,14 @@ pub(super) struct Asker {
 impl Supervised for Coordinator {
     /// After a panic: what is on record is read back by `started`, and what was under way is let
     /// go of. Those who wait, listen or stand in line stay.
-    fn restarting(&mut self, ctx: &mut Context<Self>) {
+    fn restarting(&mut self, _: &mut Context<Self>) {
         let fresh = Self {
-            own: Some(ctx.address()),
+            slot: Arc::clone(&self.slot),
+            generation: self.generation,
+            closed: false,
             id: self.id.clone(),
             span: self.span.clone(),
-            options: self.options.clone(),
+            options: Arc::clone(&self.options),
             journal: Arc::clone(&self.journal),
             clock: self.clock,
             access: match self.opened {
@@ -56,7 +59,7 @@ impl Supervised for Coordinator {
             patience: None,
             state: SessionState::new(self.options.limits.max_rounds),
             seat: Rc::clone(&self.seat),
-            subscribers: std::mem::take(&mut self.subscribers),
+            subscribers: self.subscribers.clone(),
             asker: self.asker.take(),
             cut: None, // It is found again.
             turn: None,
@@ -130,10 +133,10 @@ impl Coordinator {
                 self.seat.supervisor().do_send(RoundReported { session, report });
             }
         }
-        drop(asker.reply.send(match reply {
+        asker.reply.send(match reply {
             Some((text, finish)) => Ok(Answer { text, finish, report }),
             None => Err(Error::Turn(Box::new(FailedTurn { cause, report }))),
-        }));
+        });
         for awaited in asker.end_awaited {
             drop(awaited.send(TurnOver::ByItself));
         }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::coordinator::{Coordinator, Reply};
+use super::coordinator::Coordinator;
 use super::past_turn::PastTurn;
 use super::recovery::Asker;
-use super::{Answer, Cause, Error, TurnReport};
+use super::ticket::Reply;
+use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
     Action, CallTimes, Effects, Event, Outcome, OutcomeKind, Place, Record, ResumePlan, SessionId,
     TurnEnd,
@@ -46,6 +47,7 @@ impl Coordinator {
         let Some(plan) = ResumePlan::of(&self.state, &effects) else {
             return self.tell_last_answer(reply);
         };
+        reply.mark_begun(plan.turn);
         let PastTurn { usage, model, reply: answer, time_used, .. } = PastTurn::of(&cut.records);
         let now = Instant::now();
         let limits = &self.options.limits;
@@ -118,11 +120,28 @@ impl Coordinator {
 
     /// Answers with what the last turn that was answered came to.
     pub(super) fn tell_last_answer(&self, reply: Reply) {
+        let is_answer = |record: &Record| {
+            matches!(record.event, Event::TurnEnded { end: TurnEnd::Answered, .. })
+        };
+        self.tell_from_record(reply, is_answer);
+    }
+
+    /// Answers with what the turn `number`, which is over, came to.
+    pub(super) fn tell_answer_of(&self, number: u64, reply: Reply) {
+        let is_its_end = move |record: &Record| matches!(record.event, Event::TurnEnded { turn, .. } if turn == number);
+        self.tell_from_record(reply, is_its_end);
+    }
+
+    /// Answers with what the last turn came to whose end is what `is_end` says.
+    fn tell_from_record(&self, reply: Reply, is_end: impl Fn(&Record) -> bool + 'static) {
         let (id, reading) = (self.id.clone(), self.journal.read(&self.id, 0));
         let model = self.options.models[0].name().into();
         actix_rt::spawn(async move {
-            let last = reading.await.map_err(Error::Store);
-            drop(reply.send(last.and_then(|records| last_answer(id, model, &records))));
+            let read = reading.await.map_err(Error::Store);
+            reply.send(read.and_then(|records| {
+                let end = records.iter().rposition(is_end).ok_or(Error::NoAnswer)?;
+                came_to(id, model, last_turn(&records[..=end]))
+            }));
         });
     }
 }
@@ -132,14 +151,9 @@ fn left(limit: Duration, used: Duration) -> Duration {
     limit.saturating_sub(used)
 }
 
-/// What the last turn of `records` that was answered came to.
-fn last_answer(session: SessionId, model: Arc<str>, records: &[Record]) -> Result<Answer, Error> {
-    let is_answer =
-        |record: &Record| matches!(record.event, Event::TurnEnded { end: TurnEnd::Answered, .. });
-    let end = records.iter().rposition(is_answer).ok_or(Error::NoAnswer)?;
-    let records = last_turn(&records[..=end]);
+/// What the turn that `records` are of came to.
+fn came_to(session: SessionId, model: Arc<str>, records: &[Record]) -> Result<Answer, Error> {
     let past = PastTurn::of(records);
-    let (text, finish) = past.reply.ok_or(Error::NoAnswer)?;
     let report = TurnReport {
         session,
         model: past.model.unwrap_or(model),
@@ -147,5 +161,14 @@ fn last_answer(session: SessionId, model: Arc<str>, records: &[Record]) -> Resul
         usage: past.usage,
         rounds: RoundReports::new(vec![Arc::new(records.to_vec())], None),
     };
-    Ok(Answer { text, finish, report })
+    let cause = match past.end {
+        Some(TurnEnd::Answered) => {
+            let (text, finish) = past.reply.ok_or(Error::NoAnswer)?;
+            return Ok(Answer { text, finish, report });
+        }
+        Some(TurnEnd::Cancelled) => Cause::Cancelled,
+        Some(TurnEnd::TimedOut) => Cause::TimedOut,
+        Some(TurnEnd::Failed { .. }) | None => Cause::Crashed,
+    };
+    Err(Error::Turn(Box::new(FailedTurn { cause, report })))
 }

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use actix::Addr;
 use actix_rt::{Arbiter, ArbiterHandle, System};
 use tokio::task::coop::unconstrained;
 
+use super::home::Home;
 use super::host::Host;
 use super::pulse::Pulse;
 use super::shutdown::{self, Alarm, Closing};
@@ -25,6 +24,9 @@ const BLOCKING_THREADS: usize = 64;
 
 /// How long an arbiter may not answer, unless the builder is told otherwise.
 const WATCHDOG_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a session is kept awake to which nothing is sent, unless the builder is told otherwise.
+const SLEEP_AFTER: Duration = Duration::from_secs(300);
 
 /// Why a runtime did not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +51,7 @@ pub struct Runtime {
 }
 
 struct Inner {
-    /// One for each arbiter.
-    hosts: Vec<Addr<Host>>,
-    /// As the hosts: how each arbiter is.
-    pulses: Vec<Arc<Pulse>>,
-    next: AtomicUsize,
+    home: Arc<Home>,
     closing: Closing,
     own: Option<OwnSystem>,
     /// Held, and so running.
@@ -74,6 +72,7 @@ pub struct RuntimeBuilder {
     journal: Option<Arc<dyn Journal>>,
     clock: Option<Clock>,
     watchdog: Option<Duration>,
+    sleep_after: Option<Duration>,
 }
 
 impl Runtime {
@@ -82,16 +81,35 @@ impl Runtime {
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
         let (arbiters, max_concurrency, blocking_threads) = (0, 0, BLOCKING_THREADS);
-        let (journal, clock, watchdog) = (None, None, Some(WATCHDOG_LIMIT));
-        RuntimeBuilder { arbiters, max_concurrency, blocking_threads, journal, clock, watchdog }
+        let (journal, clock) = (None, None);
+        let (watchdog, sleep_after) = (Some(WATCHDOG_LIMIT), Some(SLEEP_AFTER));
+        RuntimeBuilder {
+            arbiters,
+            max_concurrency,
+            blocking_threads,
+            journal,
+            clock,
+            watchdog,
+            sleep_after,
+        }
     }
 
-    /// Makes a session on the next arbiter in turn that is not stuck, or goes on with one that the
-    /// store knows. Returns at once. Where all are stuck, it waits on one of them.
+    /// A handle of the session with the id of `options`, or of a new one. Returns at once.
+    ///
+    /// Where somebody in this runtime has a handle of it already, it is the same session, whose
+    /// options stay. Otherwise it begins with what is first asked of it, on the next arbiter in turn
+    /// that is not stuck, or goes on where the store has left it.
     #[must_use]
     pub fn session(&self, options: SessionOptions) -> Session {
+        let home = &self.inner.home;
         let id = options.id.clone().unwrap_or_else(SessionId::random);
-        Host::open(&self.inner.hosts[self.inner.next_place()], id, options)
+        Session::of(home.directory.enter(id, options, home))
+    }
+
+    /// How many sessions are awake, or somebody has a handle of.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.inner.home.directory.len()
     }
 
     /// The arbiters that do not answer, by what the watchdog found: something blocks their threads.
@@ -99,7 +117,7 @@ impl Runtime {
     /// watchdog.
     #[must_use]
     pub fn stuck_arbiters(&self) -> Vec<StuckArbiter> {
-        let pulses = self.inner.pulses.iter().enumerate();
+        let pulses = self.inner.home.pulses.iter().enumerate();
         let stuck = pulses.filter(|(_, pulse)| pulse.is_stuck());
         stuck.map(|(arbiter, pulse)| pulse.stuck(arbiter, pulse.heard().elapsed())).collect()
     }
@@ -120,7 +138,8 @@ impl Runtime {
         inner.closing.begin();
         let (asked, until) = (Instant::now(), later(tokio::time::Instant::now(), drain));
         let mut alarm = Alarm::after(drain.saturating_add(shutdown::PATIENCE));
-        let answers: Vec<_> = inner.hosts.iter().map(|host| Host::shut_down(host, until)).collect();
+        let answers: Vec<_> =
+            inner.home.hosts.iter().map(|host| Host::shut_down(host, until)).collect();
         let mut report = ShutdownReport::default();
         for (arbiter, answer) in answers.into_iter().enumerate() {
             tokio::select! {
@@ -128,7 +147,7 @@ impl Runtime {
                 // An arbiter that has ended has no turns.
                 answer = unconstrained(answer) => report.add(answer.unwrap_or_default()),
                 () = &mut alarm => {
-                    let pulse = &inner.pulses[arbiter];
+                    let pulse = &inner.home.pulses[arbiter];
                     let watched = inner.watchdog.is_some();
                     let since = if watched { pulse.heard() } else { asked };
                     report.stuck.push(pulse.stuck(arbiter, since.elapsed()));
@@ -141,20 +160,7 @@ impl Runtime {
     /// How many arbiters share the sessions.
     #[must_use]
     pub fn arbiters(&self) -> usize {
-        self.inner.hosts.len()
-    }
-}
-
-impl Inner {
-    /// The next arbiter in turn among those that are not stuck, or among all if all are.
-    fn next_place(&self) -> usize {
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        let sound = || (0..self.pulses.len()).filter(|place| !self.pulses[*place].is_stuck());
-        match sound().count() {
-            0 => next % self.pulses.len(),
-            // Meanwhile another may have become stuck.
-            count => sound().nth(next % count).unwrap_or(next % self.pulses.len()),
-        }
+        self.inner.home.hosts.len()
     }
 }
 
@@ -220,6 +226,16 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a session is kept awake to which nothing is sent: it then sleeps until something is.
+    /// 5 minutes if it is not said; `None` keeps it awake as long as it has a handle. While a turn is
+    /// under way, or while somebody hears its events, it does not sleep; nor where the journal
+    /// keeps nothing of a session that was closed ([`Journal::outlives_close`]).
+    #[must_use]
+    pub fn sleep_after(mut self, quiet: Option<Duration>) -> Self {
+        self.sleep_after = quiet;
+        self
+    }
+
     /// Starts a System on a thread of its own. Works with any runtime round it, or none.
     ///
     /// # Errors
@@ -268,16 +284,22 @@ impl RuntimeBuilder {
         for arbiter in arbiters {
             let pulse = Arc::new(Pulse::new(Instant::now()));
             let shared = (Arc::clone(&capacity), Arc::clone(&pulse), closing.clone());
-            let host = Host::start(arbiter, Arc::clone(&journal), clock, shared);
+            let host = Host::start(arbiter, Arc::clone(&journal), clock, shared, self.sleep_after);
             watched.push((host.downgrade(), Arc::clone(&pulse)));
             hosts.push(host);
             pulses.push(pulse);
         }
         // Before the watchdog, so that the System stops if it does not start.
-        let next = AtomicUsize::new(0);
-        let mut inner = Inner { hosts, pulses, next, closing, own, watchdog: None };
+        let home = Home::new(hosts, pulses);
+        let mut inner = Inner { home, closing, own, watchdog: None };
         if let Some(limit) = self.watchdog {
-            let watchdog = Watchdog::start(watched, limit).map_err(StartError::Thread)?;
+            let home = Arc::downgrade(&inner.home);
+            let on_stuck = move |arbiter| {
+                if let Some(home) = home.upgrade() {
+                    home.directory.all().iter().for_each(|slot| slot.move_from(arbiter));
+                }
+            };
+            let watchdog = Watchdog::start(watched, limit, on_stuck).map_err(StartError::Thread)?;
             inner.watchdog = Some(watchdog);
         }
         Ok(Runtime { inner: Arc::new(inner) })

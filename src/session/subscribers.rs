@@ -1,7 +1,8 @@
 //! Those who hear a session's events.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use actix::{Message, WeakRecipient};
@@ -42,28 +43,67 @@ pub(super) enum Subscriber {
     Actor(WeakRecipient<SessionEvent>),
 }
 
-/// All of them.
+/// All of them. Cheap to clone; the clones are one.
+#[derive(Clone, Default)]
+pub(super) struct Subscribers(Arc<Shared>);
+
 #[derive(Default)]
-pub(super) struct Subscribers(Vec<Subscriber>);
+struct Shared {
+    all: Mutex<Vec<Subscriber>>,
+    are_some: AtomicBool,
+    /// The last event that they were told of, or that took effect unheard.
+    told: AtomicU64,
+}
 
 impl Subscribers {
-    pub fn add(&mut self, subscriber: Subscriber) {
-        self.0.push(subscriber);
+    pub fn add(&self, subscriber: Subscriber) {
+        self.locked().push(subscriber);
+        self.0.are_some.store(true, Ordering::Release);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.0.are_some.load(Ordering::Acquire)
     }
 
     /// Tells everyone, and forgets those who are gone.
-    pub fn tell(&mut self, record: Record) {
+    pub fn tell(&self, record: Record) {
         let record = Arc::new(record);
-        self.0.retain(|subscriber| match subscriber {
+        let mut all = self.locked();
+        all.retain(|subscriber| match subscriber {
             Subscriber::Stream(sender) => sender.send(Arc::clone(&record)).is_ok(),
             Subscriber::Actor(recipient) => recipient.upgrade().is_some_and(|recipient| {
                 recipient.do_send(SessionEvent(Arc::clone(&record)));
                 true
             }),
         });
+        self.0.are_some.store(!all.is_empty(), Ordering::Release);
+    }
+
+    /// Says whether any of them is still there.
+    pub fn has_living(&self) -> bool {
+        self.locked().iter().any(|subscriber| match subscriber {
+            Subscriber::Stream(sender) => !sender.is_closed(),
+            Subscriber::Actor(recipient) => recipient.upgrade().is_some(),
+        })
+    }
+
+    /// Ends the streams.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *self.locked());
+        self.0.are_some.store(false, Ordering::Release);
+        drop(all);
+    }
+
+    /// The last event that took effect.
+    pub fn told(&self) -> u64 {
+        self.0.told.load(Ordering::Relaxed)
+    }
+
+    pub fn set_told(&self, seq: u64) {
+        self.0.told.store(seq, Ordering::Relaxed);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<Subscriber>> {
+        self.0.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -19,16 +19,25 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches `hosts`; one that has not answered for `limit` is stuck.
-    pub fn start(hosts: Vec<(WeakAddr<Host>, Arc<Pulse>)>, limit: Duration) -> io::Result<Self> {
+    /// Watches `hosts`; one that has not answered for `limit` is stuck, and `on_stuck` is told.
+    pub fn start(
+        hosts: Vec<(WeakAddr<Host>, Arc<Pulse>)>,
+        limit: Duration,
+        on_stuck: impl Fn(usize) + Send + 'static,
+    ) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let watchdog = std::thread::Builder::new().name("callsheet-watchdog".into());
-        watchdog.spawn(move || watch(&hosts, limit, &stopped))?;
+        watchdog.spawn(move || watch(&hosts, limit, &stopped, on_stuck))?;
         Ok(Self { _stop: stop })
     }
 }
 
-fn watch(hosts: &[(WeakAddr<Host>, Arc<Pulse>)], limit: Duration, stopped: &mpsc::Receiver<()>) {
+fn watch(
+    hosts: &[(WeakAddr<Host>, Arc<Pulse>)],
+    limit: Duration,
+    stopped: &mpsc::Receiver<()>,
+    on_stuck: impl Fn(usize),
+) {
     let mut vigil = Vigil::new(hosts.len(), limit, Instant::now());
     loop {
         let now = Instant::now();
@@ -38,6 +47,9 @@ fn watch(hosts: &[(WeakAddr<Host>, Arc<Pulse>)], limit: Duration, stopped: &mpsc
         });
         for news in news {
             tell(&news, hosts);
+            if let News::Stuck { arbiter, .. } = news {
+                on_stuck(arbiter);
+            }
         }
         for host in ask {
             if let Some(address) = hosts[host].0.upgrade() {

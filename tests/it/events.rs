@@ -165,8 +165,9 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
 fn an_owner_who_was_fenced_off_begins_nothing() {
     testing::run(async {
         let journal = Arc::new(MemoryStore::keeping());
-        let runtime = Runtime::builder().journal(journal).in_current_system().expect("in a System");
         let open = || {
+            let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+            let runtime = runtime.expect("in a System");
             let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
             let options = SessionOptions::new(model, Arc::new(ToolSet::default()));
             runtime.session(options.id(SessionId::new("s")).take_over())

@@ -1,0 +1,66 @@
+//! How a session rests: it is asked whether it may, and goes if it has nothing to do and nothing was
+//! sent to it since. It also goes where another coordinator has taken its place.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix::{ActorContext, Context, Handler, Message};
+
+use super::coordinator::Coordinator;
+use super::keeper::let_go;
+use super::line::Line;
+use super::subscribers::Subscribers;
+use crate::store;
+
+/// Asks the session to rest.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Rest;
+
+impl Handler<Rest> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Rest, ctx: &mut Context<Self>) {
+        if self.may_rest() && self.rest() {
+            ctx.stop();
+        }
+    }
+}
+
+impl Coordinator {
+    /// Says whether it has nothing to do, and nobody waits for it or hears it. One that has no handle
+    /// is heard by nobody for long.
+    pub(super) fn may_rest(&self) -> bool {
+        let is_idle =
+            self.opened && self.turn.is_none() && self.asker.is_none() && self.waiting.len() == 0;
+        let sleeps = || self.journal.outlives_close() && !self.slot.is_heard();
+        is_idle && (self.slot.is_abandoned() || sleeps())
+    }
+
+    /// Goes, unless something was sent since it was asked to. Says whether it does.
+    pub(super) fn rest(&mut self) -> bool {
+        let (journal, id, epoch) = (&self.journal, &self.id, self.epoch);
+        let close = || {
+            if epoch > 0 {
+                drop(catch_unwind(AssertUnwindSafe(|| journal.close(id, epoch))));
+            }
+        };
+        let rests = self.slot.fall_asleep(self.generation, close);
+        self.closed |= rests;
+        rests
+    }
+
+    /// Says whether another coordinator has taken its place. It then lets go of everything, and
+    /// answers nobody.
+    pub(super) fn is_displaced(&mut self) -> bool {
+        if self.slot.is_current(self.generation) {
+            return false;
+        }
+        if self.lost.is_none() {
+            self.lost = Some(store::Error::Fenced { session: self.id.clone() });
+        }
+        self.subscribers = Subscribers::default();
+        (self.asker, self.waiting) = (None, Line::default());
+        let_go(self.turn.take());
+        true
+    }
+}

@@ -1,0 +1,302 @@
+//! A session as its handles know it: awake on an arbiter, or asleep in the store.
+//!
+//! Whoever sends it something wakes it. It is put to sleep in two phases: it is first asked whether it
+//! may rest, and whatever is sent from then on speaks against it; the session, which has seen all that
+//! came before, then takes its address back in the same step in which it sees that nothing did.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use actix::dev::{Request, ToEnvelope};
+use actix::{Addr, Context, Handler, Message, WeakRecipient};
+
+use super::SessionOptions;
+use super::coordinator::{Ask, Coordinator, Listen};
+use super::home::Home;
+use super::host::Host;
+use super::resting::Rest;
+use super::subscribers::Subscribers;
+use super::ticket::{Reply, Ticket};
+use crate::conversation::SessionId;
+use crate::sabotage::{self, Sabotage};
+use crate::store::Access;
+use crate::supervision::RoundReported;
+
+/// One session of a runtime. All its handles, and its coordinator while it is awake, hold it.
+pub(super) struct Slot {
+    pub id: SessionId,
+    pub options: Arc<SessionOptions>,
+    pub subscribers: Subscribers,
+    home: Arc<Home>,
+    handles: AtomicUsize,
+    /// Counts the coordinators that it has had. The last one counts.
+    generation: AtomicU64,
+    state: Mutex<State>,
+}
+
+struct State {
+    place: Place,
+    /// Raised by whatever is sent.
+    sent: u64,
+    /// It has been asked to rest, and nothing was sent since.
+    may_rest: bool,
+    /// Questions that have no answer yet, in the order in which they came.
+    tickets: Vec<Arc<Ticket>>,
+    /// Those who follow the account of its rounds, and the coordinator that knows each.
+    listeners: Vec<(WeakRecipient<RoundReported>, u64)>,
+}
+
+/// Where a session is.
+enum Place {
+    Asleep,
+    Awake {
+        coordinator: Addr<Coordinator>,
+        arbiter: usize,
+    },
+    /// It was given up, or its arbiter has ended.
+    Ended,
+}
+
+impl Slot {
+    /// A session with one handle, asleep.
+    pub fn new(id: SessionId, options: Arc<SessionOptions>, home: Arc<Home>) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            options,
+            subscribers: Subscribers::default(),
+            home,
+            handles: AtomicUsize::new(1),
+            generation: AtomicU64::new(0),
+            state: Mutex::new(State {
+                place: Place::Asleep,
+                sent: 0,
+                may_rest: false,
+                tickets: Vec::new(),
+                listeners: Vec::new(),
+            }),
+        })
+    }
+
+    /// There is one handle more.
+    pub fn add_handle(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// There is one handle less. With the last one the session ends as soon as it may.
+    pub fn drop_handle(self: &Arc<Self>) {
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.propose_rest();
+            self.home.directory.forget(self);
+        }
+    }
+
+    /// Says whether it has no handle.
+    pub fn is_abandoned(&self) -> bool {
+        self.handles.load(Ordering::Acquire) == 0
+    }
+
+    /// Says whether `generation` is that of its last coordinator.
+    pub fn is_current(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// Says whether it was given up: a new handle needs another one.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.locked().place, Place::Ended)
+    }
+
+    /// Says whether nothing is left of it but this.
+    pub fn is_done_with(&self) -> bool {
+        let is_awake = matches!(self.locked().place, Place::Awake { .. });
+        !is_awake && self.is_abandoned()
+    }
+
+    /// Sends `message`, and wakes the session for it. It is dropped if the session has ended.
+    pub fn send<M>(self: &Arc<Self>, message: M)
+    where
+        M: Message<Result: Send> + Send + 'static,
+        Coordinator: Handler<M>,
+        Context<Coordinator>: ToEnvelope<Coordinator, M>,
+    {
+        if let Some(coordinator) = self.awake(&mut self.locked()) {
+            coordinator.do_send(message);
+        }
+    }
+
+    /// Sends `message`, and wakes the session for it. `None` if it has ended.
+    pub fn request<M>(self: &Arc<Self>, message: M) -> Option<Request<Coordinator, M>>
+    where
+        M: Message<Result: Send> + Send + 'static,
+        Coordinator: Handler<M>,
+        Context<Coordinator>: ToEnvelope<Coordinator, M>,
+    {
+        Some(self.awake(&mut self.locked())?.send(message))
+    }
+
+    /// Sends the question that `ticket` is for. The answer does not come if the session has ended.
+    pub fn ask(self: &Arc<Self>, ticket: Arc<Ticket>) {
+        let mut state = self.locked();
+        let Some(coordinator) = self.awake(&mut state).cloned() else {
+            return ticket.drop_unanswered();
+        };
+        state.tickets.retain(|ticket| !ticket.is_answered());
+        coordinator.do_send(self.ask_with(&ticket));
+        state.tickets.push(ticket);
+    }
+
+    fn ask_with(&self, ticket: &Arc<Ticket>) -> Ask {
+        let generation = self.generation.load(Ordering::Relaxed);
+        let reply = Reply::new(Arc::clone(ticket), generation);
+        Ask { what: ticket.what.clone(), typed: ticket.typed(), waits: ticket.waits, reply }
+    }
+
+    /// Tells `listener` of every round from now on, also where the session is woken or moved.
+    pub fn listen(self: &Arc<Self>, listener: WeakRecipient<RoundReported>) {
+        let mut state = self.locked();
+        state.listeners.retain(|(listener, _)| listener.upgrade().is_some());
+        state.listeners.push((listener, 0));
+        if let Some(coordinator) = self.awake(&mut state) {
+            coordinator.do_send(Listen);
+        }
+    }
+
+    /// Those who follow the account of its rounds, and of whom the coordinator of `generation` was not
+    /// told yet.
+    pub fn new_listeners(&self, generation: u64) -> Vec<WeakRecipient<RoundReported>> {
+        let mut state = self.locked();
+        let unknown = state.listeners.iter_mut().filter(|(_, knows)| *knows != generation);
+        unknown
+            .map(|(listener, knows)| {
+                *knows = generation;
+                listener.clone()
+            })
+            .collect()
+    }
+
+    /// Says whether somebody hears of what happens in it.
+    pub fn is_heard(&self) -> bool {
+        let is_followed =
+            || self.locked().listeners.iter().any(|(listener, _)| listener.upgrade().is_some());
+        self.subscribers.has_living() || is_followed()
+    }
+
+    /// Where it is to be found, woken if it sleeps; `None` if it has ended.
+    fn awake<'a>(self: &Arc<Self>, state: &'a mut State) -> Option<&'a Addr<Coordinator>> {
+        state.sent += 1;
+        state.may_rest = false;
+        if let Place::Asleep = state.place {
+            let first = self.generation.load(Ordering::Relaxed) == 0;
+            let access = if first { self.options.access } else { Access::IfFree };
+            self.begin(state, self.home.next_place(), access);
+        }
+        match &state.place {
+            Place::Awake { coordinator, .. } => Some(coordinator),
+            Place::Asleep | Place::Ended => None,
+        }
+    }
+
+    /// Has a new coordinator begin on `arbiter`, which counts from now on.
+    fn begin(self: &Arc<Self>, state: &mut State, arbiter: usize, access: Access) {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let occupancy = Occupancy { slot: Arc::clone(self), generation, is_void: false };
+        state.place = match Host::open(self.home.host(arbiter), occupancy, access) {
+            Ok(coordinator) => Place::Awake { coordinator, arbiter },
+            Err(mut occupancy) => {
+                occupancy.is_void = true; // It would tell this.
+                Place::Ended
+            }
+        };
+    }
+
+    /// The first phase of putting it to sleep: it is asked, and answers with
+    /// [`Slot::fall_asleep`].
+    pub fn propose_rest(&self) {
+        let mut state = self.locked();
+        let State { place, may_rest, .. } = &mut *state;
+        if let Place::Awake { coordinator, .. } = place {
+            *may_rest = true;
+            coordinator.do_send(Rest);
+        }
+    }
+
+    /// The second phase: the coordinator of `generation`, which has nothing to do, goes, unless
+    /// something was sent since it was asked. `close` tells the store in the same step. Says whether
+    /// the coordinator is to go.
+    pub fn fall_asleep(self: &Arc<Self>, generation: u64, close: impl FnOnce()) -> bool {
+        let mut state = self.locked();
+        if !self.is_current(generation) {
+            return true; // Another one has taken its place.
+        }
+        if !state.may_rest && !sabotage::is(Sabotage::SleepsInOnePhase) {
+            return false;
+        }
+        close();
+        let place = std::mem::replace(&mut state.place, Place::Asleep);
+        drop(state);
+        drop(place);
+        self.home.directory.forget(self);
+        true
+    }
+
+    /// Has it go on elsewhere if it is on `arbiter`, which is stuck.
+    pub fn move_from(self: &Arc<Self>, stuck: usize) {
+        let mut state = self.locked();
+        if !matches!(state.place, Place::Awake { arbiter, .. } if arbiter == stuck) {
+            return;
+        }
+        let Some(arbiter) = self.home.sound_place() else { return };
+        self.begin(&mut state, arbiter, Access::TakeOver);
+        state.tickets.retain(|ticket| !ticket.is_answered());
+        if let Place::Awake { coordinator, .. } = &state.place {
+            for ticket in &state.tickets {
+                ticket.hand_on(self.generation.load(Ordering::Relaxed));
+                coordinator.do_send(self.ask_with(ticket));
+            }
+        }
+    }
+
+    /// How much has been sent so far.
+    pub fn sent(&self) -> u64 {
+        self.locked().sent
+    }
+
+    fn end(self: &Arc<Self>, generation: u64) {
+        let mut state = self.locked();
+        if !self.is_current(generation) || matches!(state.place, Place::Asleep) {
+            return;
+        }
+        let place = std::mem::replace(&mut state.place, Place::Ended);
+        let tickets = std::mem::take(&mut state.tickets);
+        drop(state);
+        drop(place);
+        tickets.iter().for_each(|ticket| ticket.drop_unanswered());
+        self.subscribers.clear();
+        self.home.directory.forget(self);
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// That a coordinator is there. Dropping it tells the session that it is not.
+pub(super) struct Occupancy {
+    pub slot: Arc<Slot>,
+    pub generation: u64,
+    is_void: bool,
+}
+
+impl Drop for Occupancy {
+    fn drop(&mut self) {
+        if !self.is_void {
+            self.slot.end(self.generation);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Who waits for the answer to a question, apart from whoever is to answer it: that may change when a
+//! session is moved.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::coordinator::What;
+use super::keeper::let_go;
+use super::{Answer, Error};
+use crate::tools::TypedContext;
+
+/// A question that waits for its answer.
+pub(super) struct Ticket {
+    pub what: What,
+    pub waits: bool,
+    waiting: Mutex<Option<Waiting>>,
+    /// The generation of the coordinator that may answer.
+    generation: AtomicU64,
+    /// The turn that has begun with it, as far as that is known; 0 if none has.
+    turn: AtomicU64,
+}
+
+type Asker = oneshot::Sender<Result<Answer, Error>>;
+
+/// Who waits, and what goes with the question.
+struct Waiting {
+    asker: Asker,
+    typed: Option<TypedContext>,
+}
+
+impl Ticket {
+    /// A question, and where its answer comes. It does not come if the session ends before.
+    pub fn new(
+        what: What,
+        typed: Option<TypedContext>,
+        waits: bool,
+    ) -> (Arc<Self>, oneshot::Receiver<Result<Answer, Error>>) {
+        let (asker, answer) = oneshot::channel();
+        let (generation, turn) = (AtomicU64::new(0), AtomicU64::new(0));
+        let waiting = Mutex::new(Some(Waiting { asker, typed }));
+        let ticket = Self { what, waits, waiting, generation, turn };
+        (Arc::new(ticket), answer)
+    }
+
+    /// Says whether nobody waits any more.
+    pub fn is_answered(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    /// What goes with the question, as long as it is not answered.
+    pub fn typed(&self) -> Option<TypedContext> {
+        self.lock().as_ref()?.typed.clone()
+    }
+
+    /// From now on the coordinator of `generation` answers, and no other.
+    pub fn hand_on(&self, generation: u64) {
+        let _waiting = self.lock();
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+
+    /// Lets the asker know that there will be no answer.
+    pub fn drop_unanswered(&self) {
+        let waiting = self.lock().take();
+        let_go(waiting); // Not while it is locked: it may be somebody's own code.
+    }
+
+    /// The asker, if the coordinator of `generation` may answer.
+    fn take(&self, generation: u64) -> Option<Asker> {
+        let mut waiting = self.lock();
+        let may_answer = self.generation.load(Ordering::Relaxed) == generation;
+        let taken = waiting.take_if(|_| may_answer);
+        drop(waiting);
+        let Waiting { asker, typed } = taken?;
+        let_go(typed); // Somebody's own code: its panic must not keep the answer back.
+        Some(asker)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right of one coordinator to answer a question. Dropping it lets the asker know that there will
+/// be no answer, unless the question was handed on to another coordinator.
+pub(super) struct Reply {
+    ticket: Arc<Ticket>,
+    generation: u64,
+}
+
+impl Reply {
+    /// For the coordinator of `generation`.
+    pub fn new(ticket: Arc<Ticket>, generation: u64) -> Self {
+        ticket.hand_on(generation);
+        Self { ticket, generation }
+    }
+
+    /// Answers. Whoever asked may have gone; the turn is recorded.
+    pub fn send(self, answer: Result<Answer, Error>) {
+        if let Some(asker) = self.ticket.take(self.generation) {
+            drop(asker.send(answer));
+        }
+    }
+
+    /// Says whether whoever asked has gone.
+    pub fn is_closed(&self) -> bool {
+        self.ticket.lock().as_ref().is_none_or(|waiting| waiting.asker.is_closed())
+    }
+
+    /// The turn `turn` begins with the question; it may never be on record.
+    pub fn mark_begun(&self, turn: u64) {
+        self.ticket.turn.store(turn, Ordering::Relaxed);
+    }
+
+    /// The turn that began with the question at another place; 0 if none did.
+    pub fn turn(&self) -> u64 {
+        self.ticket.turn.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        drop(self.ticket.take(self.generation));
+    }
+}
