@@ -54,6 +54,8 @@ pub enum Sabotage {
     StartsForgotten,
     /// A session that was idle when it was asked to sleep goes, whatever was sent since.
     SleepsInOnePhase,
+    /// A session that sleeps tells the store some time later.
+    ClosesLater,
 }
 
 #[cfg(feature = "testing")]

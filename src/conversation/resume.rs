@@ -66,9 +66,29 @@ impl ResumePlan {
     /// `effects` knows those of a tool, if there is one of that name.
     #[must_use]
     pub fn of(state: &SessionState, effects: &dyn Fn(&str) -> Option<Effects>) -> Option<Self> {
+        Self::without(None, state, effects)
+    }
+
+    /// As [`ResumePlan::of`], for a session that leaves an arbiter whose thread the tool `blocker`
+    /// holds: its calls that have begun do not run again, as they would hold the next one.
+    #[must_use]
+    pub fn without(
+        blocker: Option<&str>,
+        state: &SessionState,
+        effects: &dyn Fn(&str) -> Option<Effects>,
+    ) -> Option<Self> {
         if !state.is_busy() {
             return None;
         }
+        let fate = |place, tool: &str| match blocker == Some(tool) && state.starts(place) > 0 {
+            true => {
+                let (kind, effects) = (OutcomeKind::UnknownOutcome, effects(tool));
+                let message = "the tool blocked its thread, and nobody waits for it any more";
+                let effects = effects.unwrap_or_default();
+                Fate::Answer(Outcome::broken_off(kind, message, effects, true))
+            }
+            false => unanswered(state, place, effects(tool)),
+        };
         let calls = match state.calls() {
             Some(calls) => {
                 let ordinals = (0..).zip(calls.iter());
@@ -76,14 +96,14 @@ impl ResumePlan {
                     let place = state.place_of(ordinal)?;
                     let fate = match state.outcome_of(ordinal) {
                         Some(_) => Fate::Reuse,
-                        None => unanswered(state, place, effects(&call.tool)),
+                        None => fate(place, &call.tool),
                     };
                     let (id, tool) = (Arc::clone(&call.id), Arc::clone(&call.tool));
                     Some(PlannedCall { place, id, tool, fate, arguments: None })
                 });
                 planned.collect()
             }
-            None => early(state, effects),
+            None => early(state, &fate),
         };
         let mut plan =
             Self { turn: state.turns(), round: state.round_number(), calls, next: Action::Wait };
@@ -124,7 +144,7 @@ impl ResumePlan {
 }
 
 /// The calls that began while the model wrote a reply that did not come.
-fn early(state: &SessionState, effects: &dyn Fn(&str) -> Option<Effects>) -> Vec<PlannedCall> {
+fn early(state: &SessionState, fate: &dyn Fn(Place, &str) -> Fate) -> Vec<PlannedCall> {
     let begun = state.early().into_iter().flat_map(EarlyCalls::iter);
     let planned = begun.map(|call| PlannedCall {
         place: call.place,
@@ -132,7 +152,7 @@ fn early(state: &SessionState, effects: &dyn Fn(&str) -> Option<Effects>) -> Vec
         tool: Arc::clone(&call.tool),
         fate: match call.outcome {
             Some(_) => Fate::Reuse,
-            None => unanswered(state, call.place, effects(&call.tool)),
+            None => fate(call.place, &call.tool),
         },
         arguments: Some(Arc::clone(&call.arguments)),
     });

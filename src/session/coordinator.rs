@@ -21,7 +21,7 @@ use super::pulse::Pulse;
 use super::recovery::Asker;
 use super::resuming::CutOpen;
 use super::shutdown::Closing;
-use super::slot::{Occupancy, Slot};
+use super::slot::{Entrance, Occupancy, Slot};
 use super::subscribers::{Subscriber, Subscribers};
 use super::ticket::Reply;
 use super::turn::Turn;
@@ -101,6 +101,8 @@ pub(super) struct Coordinator {
     pub(super) closing: Closing,
     /// On what terms the session is opened.
     pub(super) access: Access,
+    /// The tool that blocks the arbiter which the session has left.
+    pub(super) blocker: Option<Arc<str>>,
     pub(super) epoch: u64,
     /// The last event that was handed to the journal.
     pub(super) seq: u64,
@@ -144,7 +146,7 @@ impl Coordinator {
     pub fn new(
         Occupancy { slot, generation, .. }: &Occupancy,
         own: WeakAddr<Self>,
-        access: Access,
+        Entrance { access, blocker }: Entrance,
         premises: Premises,
     ) -> Self {
         let (id, options, slot) = (slot.id.clone(), Arc::clone(&slot.options), Arc::clone(slot));
@@ -164,6 +166,7 @@ impl Coordinator {
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
             access,
+            blocker,
             options,
             journal,
             clock,

@@ -148,6 +148,9 @@ impl Coordinator {
     /// The store refused: nothing more can be recorded, so nothing more may happen here. Those who
     /// listen hear of the end all the same.
     pub(super) fn lose(&mut self, error: store::Error) {
+        if self.is_displaced() {
+            return; // Whoever has taken its place tells them.
+        }
         let cause = Cause::Store(error.clone());
         let end = TurnEnd::Failed { problem: cause.problem() };
         self.lost = Some(error);

@@ -17,9 +17,9 @@ use super::keeper::Keeper;
 use super::pulse::Pulse;
 use super::roster::Roster;
 use super::shutdown::{Closing, drain};
-use super::slot::Occupancy;
+use super::slot::{Entrance, Occupancy};
 use super::{Clock, ShutdownReport};
-use crate::store::{Access, Journal};
+use crate::store::Journal;
 use crate::supervision::IdleWorkers;
 use crate::tools::Capacity;
 
@@ -41,7 +41,7 @@ const SHORTEST_SWEEP: Duration = Duration::from_millis(1);
 #[rtype(result = "()")]
 struct OpenSession {
     occupancy: Occupancy,
-    access: Access,
+    entrance: Entrance,
     own: WeakAddr<Coordinator>,
     mailbox: AddressReceiver<Coordinator>,
 }
@@ -111,13 +111,13 @@ impl Host {
     pub fn open(
         host: &Addr<Self>,
         occupancy: Occupancy,
-        access: Access,
+        entrance: Entrance,
     ) -> Result<Addr<Coordinator>, Occupancy> {
         // Unbounded: a bound would break the order, and bounds nothing.
         let (sender, mailbox) = channel(0);
         let coordinator = Addr::new(sender);
         let own = coordinator.downgrade();
-        match host.try_send(OpenSession { occupancy, access, own, mailbox }) {
+        match host.try_send(OpenSession { occupancy, entrance, own, mailbox }) {
             Ok(()) => Ok(coordinator),
             Err(SendError::Full(open)) => {
                 host.do_send(open); // Before it begins it has a bound, which this passes over.
@@ -186,9 +186,9 @@ impl Place {
 
     fn begin(&mut self, open: OpenSession) {
         self.begun += 1;
-        let OpenSession { occupancy, access, own, mailbox } = open;
+        let OpenSession { occupancy, entrance, own, mailbox } = open;
         let entry = self.roster.enter(own.clone(), Arc::downgrade(&occupancy.slot));
-        let coordinator = Coordinator::new(&occupancy, own, access, self.premises.clone());
+        let coordinator = Coordinator::new(&occupancy, own, entrance, self.premises.clone());
         actix_rt::spawn(Keeper::new(mailbox, coordinator, (entry, occupancy)));
     }
 }

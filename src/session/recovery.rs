@@ -49,6 +49,7 @@ impl Supervised for Coordinator {
                 true => Access::Renew { epoch: self.epoch },
                 false => Access::TakeOver, // It may have raised the epoch when the panic came.
             },
+            blocker: self.blocker.take(),
             epoch: self.epoch, // Until the journal has raised it.
             seq: 0,
             told: self.told,

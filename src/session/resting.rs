@@ -2,6 +2,8 @@
 //! sent to it since. It also goes where another coordinator has taken its place.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{ActorContext, Context, Handler, Message};
 
@@ -9,6 +11,7 @@ use super::coordinator::Coordinator;
 use super::keeper::let_go;
 use super::line::Line;
 use super::subscribers::Subscribers;
+use crate::sabotage::{self, Sabotage};
 use crate::store;
 
 /// Asks the session to rest.
@@ -40,7 +43,13 @@ impl Coordinator {
     pub(super) fn rest(&mut self) -> bool {
         let (journal, id, epoch) = (&self.journal, &self.id, self.epoch);
         let close = || {
-            if epoch > 0 {
+            if sabotage::is(Sabotage::ClosesLater) {
+                let (journal, id) = (Arc::clone(journal), id.clone());
+                actix_rt::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    journal.close(&id, epoch);
+                });
+            } else if epoch > 0 {
                 drop(catch_unwind(AssertUnwindSafe(|| journal.close(id, epoch))));
             }
         };

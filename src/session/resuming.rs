@@ -44,7 +44,8 @@ impl Coordinator {
     /// Goes on with the turn that was cut.
     pub(super) fn resume(&mut self, cut: CutOpen, typed: Option<TypedContext>, reply: Reply) {
         let effects = |tool: &str| Some(self.options.tools.get(tool)?.declared_effects());
-        let Some(plan) = ResumePlan::of(&self.state, &effects) else {
+        let blocker = self.blocker.take();
+        let Some(plan) = ResumePlan::without(blocker.as_deref(), &self.state, &effects) else {
             return self.tell_last_answer(reply);
         };
         reply.mark_begun(plan.turn);

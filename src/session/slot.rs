@@ -47,6 +47,14 @@ struct State {
     listeners: Vec<(WeakRecipient<RoundReported>, u64)>,
 }
 
+/// How a coordinator comes to its session.
+pub(super) struct Entrance {
+    /// On what terms it opens it.
+    pub access: Access,
+    /// The tool that blocks the arbiter which the session has left, if it has left one.
+    pub blocker: Option<Arc<str>>,
+}
+
 /// Where a session is.
 enum Place {
     Asleep,
@@ -188,7 +196,7 @@ impl Slot {
         if let Place::Asleep = state.place {
             let first = self.generation.load(Ordering::Relaxed) == 0;
             let access = if first { self.options.access } else { Access::IfFree };
-            self.begin(state, self.home.next_place(), access);
+            self.begin(state, self.home.next_place(), Entrance { access, blocker: None });
         }
         match &state.place {
             Place::Awake { coordinator, .. } => Some(coordinator),
@@ -197,10 +205,10 @@ impl Slot {
     }
 
     /// Has a new coordinator begin on `arbiter`, which counts from now on.
-    fn begin(self: &Arc<Self>, state: &mut State, arbiter: usize, access: Access) {
+    fn begin(self: &Arc<Self>, state: &mut State, arbiter: usize, entrance: Entrance) {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let occupancy = Occupancy { slot: Arc::clone(self), generation, is_void: false };
-        state.place = match Host::open(self.home.host(arbiter), occupancy, access) {
+        state.place = match Host::open(self.home.host(arbiter), occupancy, entrance) {
             Ok(coordinator) => Place::Awake { coordinator, arbiter },
             Err(mut occupancy) => {
                 occupancy.is_void = true; // It would tell this.
@@ -246,7 +254,8 @@ impl Slot {
             return;
         }
         let Some(arbiter) = self.home.sound_place() else { return };
-        self.begin(&mut state, arbiter, Access::TakeOver);
+        let blocker = self.home.pulses[stuck].breadcrumb.tool();
+        self.begin(&mut state, arbiter, Entrance { access: Access::TakeOver, blocker });
         state.tickets.retain(|ticket| !ticket.is_answered());
         if let Place::Awake { coordinator, .. } = &state.place {
             for ticket in &state.tickets {

@@ -37,6 +37,7 @@ mod shutdown;
 #[cfg(all(feature = "cli", unix))]
 mod signals;
 mod simulation;
+mod sleeping;
 mod support;
 mod tool_names;
 mod tracing_spans;

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use callsheet::session::StuckArbiter;
 use callsheet::testing::{ScriptedModel, reply};
-use callsheet::{Error, Runtime, Session, SessionOptions, ToolSet, ToolType};
+use callsheet::{
+    Effects, Error, Event, OutcomeKind, Runtime, Session, SessionId, SessionOptions, ToolSet,
+    ToolType,
+};
 use serde_json::json;
 
 use crate::support::{dynamic, seconds};
@@ -90,6 +93,54 @@ fn a_tool_that_blocks_its_thread_is_named_and_new_sessions_are_placed_elsewhere(
         for _ in 0..2 {
             idle_session(&runtime).ask("hi").await.expect("both arbiters are sound");
         }
+    });
+}
+
+/// Its calls that had ended are used, the one that blocks is given up, and the others run again.
+#[test]
+fn a_session_on_a_stuck_arbiter_goes_on_elsewhere_and_its_asker_has_the_answer() {
+    let limit = Duration::from_millis(200);
+    let runtime = Runtime::builder().arbiters(2).watchdog(Some(limit)).start().expect("threads");
+    let (spin, free) = spin();
+    let ran = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::clone(&ran);
+    let put = dynamic("put", json!({"type": "object"}), move |_, context| {
+        told.lock().expect("no panic").push(context.key().to_string());
+        async { Ok("put".to_owned()) }
+    });
+    let put = put.effects(Effects::Idempotent);
+    let calls = reply().call("put", "{}").call("spin", "{}");
+    let model = ScriptedModel::new([calls, reply().text("done"), reply().text("again")]);
+    let tools = Arc::new(ToolSet::new([spin.effects(Effects::None), put]).expect("well formed"));
+    let options = SessionOptions::new(model.clone(), tools).id(SessionId::new("moves"));
+    let session = runtime.session(options);
+    let mut events = session.events();
+    executor().block_on(async {
+        let asked = tokio::time::timeout(PATIENCE, session.ask("go")).await;
+        let answer = asked.expect("it is moved").expect("an answer");
+        assert_eq!(&*answer.text, "done");
+        let calls = &answer.report.rounds[0].calls;
+        let outcomes: Vec<_> = calls.iter().map(|call| call.outcome).collect();
+        assert_eq!(outcomes, [Some(OutcomeKind::Ok), Some(OutcomeKind::UnknownOutcome)]);
+        assert_eq!(model.violations(), Vec::<String>::new());
+        assert!(!runtime.stuck_arbiters().is_empty(), "the thread is still held");
+        let keys = ran.lock().expect("no panic").clone();
+        assert!(keys.iter().all(|key| key == "moves/1/1/0"), "{keys:?}");
+
+        drop(free);
+        until(&runtime, |stuck| stuck.is_empty()).await;
+        let again = tokio::time::timeout(PATIENCE, session.ask("again")).await;
+        assert_eq!(&*again.expect("it answers").expect("an answer").text, "again");
+        drop((session, runtime));
+        let (mut seqs, mut ends) = (Vec::new(), 0);
+        while let Some(event) = events.next().await {
+            if event.event.is_durable() {
+                seqs.push(event.seq);
+            }
+            ends += u32::from(matches!(event.event, Event::TurnEnded { .. }));
+        }
+        assert_eq!(ends, 2);
+        assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "each once, in order");
     });
 }
 

@@ -158,6 +158,23 @@ fn a_call_that_ended_the_process_three_times_is_not_run_a_fourth_time() {
 }
 
 #[test]
+fn what_blocks_one_thread_is_not_run_on_another() {
+    let mut events = started().to_vec();
+    events.push(replied(&["read", "put", "read"], Mode::Parallel));
+    events.extend([began(0, "read"), began(1, "put")]);
+    let plan = ResumePlan::without(Some("read"), &state(&events), &effects).expect("it is open");
+    let why = "the tool blocked its thread, and nobody waits for it any more";
+    assert_eq!(
+        fates(&plan),
+        [
+            &*format!("read is answered unknown_outcome: {why}"),
+            "put had begun: runs again under the same key",
+            "read never began: runs",
+        ]
+    );
+}
+
+#[test]
 fn a_round_whose_last_calls_cannot_run_goes_on_to_the_model() {
     let mut events = started().to_vec();
     events.extend([replied(&["pay", "read"], Mode::Parallel), began(0, "pay"), began(1, "read")]);

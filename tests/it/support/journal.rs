@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use callsheet::conversation::{Batch, Record, ResultId};
+use callsheet::session::RuntimeBuilder;
 use callsheet::store::{Access, Error, Journal, MemoryStore, Pending, ResultPart};
 use callsheet::{Event, Runtime, SessionId};
 use tokio::time::sleep;
@@ -51,10 +52,17 @@ pub struct Rigged {
 pub fn rigged(
     judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
 ) -> (Runtime, Arc<MemoryStore>) {
+    let (builder, inner) = rigged_builder(judge);
+    (builder.in_current_system().expect("within `testing::run`"), inner)
+}
+
+/// As [`rigged`], with more to say of the runtime.
+pub fn rigged_builder(
+    judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
+) -> (RuntimeBuilder, Arc<MemoryStore>) {
     let inner = Arc::new(MemoryStore::keeping());
     let journal = Rigged::new(Arc::clone(&inner), judge);
-    let runtime = Runtime::builder().journal(Arc::new(journal)).in_current_system();
-    (runtime.expect("within `testing::run`"), inner)
+    (Runtime::builder().journal(Arc::new(journal)), inner)
 }
 
 /// Panics when it is polled, and when it is dropped.

@@ -1,0 +1,322 @@
+//! Sessions that are found from anywhere in the process, sleep while nothing is asked of them, and
+//! wake with the next message: nothing is lost in between, whatever the store's pace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use callsheet::conversation::Record;
+use callsheet::model::{self, Events, Model, Request};
+use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore};
+use callsheet::testing::{self, Sabotage, ScriptedModel, reply};
+use callsheet::wire::chat;
+use callsheet::{Error, Event, Question, Runtime, Session, SessionId, SessionOptions, ToolSet};
+use futures_util::future::join_all;
+use futures_util::stream;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::support::dice::Dice;
+use crate::support::journal::{Asked, Does, rigged_builder};
+use crate::support::{limits, seconds, sleeper};
+
+/// A session sleeps after so long.
+const QUIET: Duration = Duration::from_secs(60);
+
+fn runtime(store: Arc<MemoryStore>) -> Runtime {
+    let runtime = Runtime::builder().journal(store).sleep_after(Some(QUIET)).in_current_system();
+    runtime.expect("within `testing::run`")
+}
+
+fn options(model: Arc<ScriptedModel>, id: &str) -> SessionOptions {
+    let tools = Arc::new(ToolSet::new([sleeper()]).expect("well formed"));
+    SessionOptions::new(model, tools).id(SessionId::new(id)).limits(limits())
+}
+
+/// Somebody else who would have the session if it were free.
+async fn is_free(store: &MemoryStore, id: &str) -> bool {
+    let id = SessionId::new(id);
+    match store.open(&id, Access::IfFree).await {
+        Ok(epoch) => {
+            store.close(&id, epoch);
+            true
+        }
+        Err(StoreError::Busy { .. }) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_quiet_session_sleeps_and_wakes_with_its_history() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
+        let session = runtime(store.clone()).session(options(model.clone(), "s"));
+        assert_eq!(&*session.ask("first").await.unwrap().text, "one");
+        sleep(QUIET / 2).await;
+        assert!(!is_free(&store, "s").await);
+        sleep(QUIET * 2).await;
+        assert!(is_free(&store, "s").await);
+        assert_eq!(&*session.ask("second").await.unwrap().text, "two");
+        let last: Vec<_> = model.requests()[1].iter().map(|message| message.text.clone()).collect();
+        assert_eq!(last, ["first", "one", "second"]);
+        assert_eq!(session.status().await.unwrap().turns, 2);
+    });
+}
+
+#[test]
+fn messages_keep_a_session_awake_and_time_alone_does_not() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let session = runtime(store.clone()).session(options(ScriptedModel::new([]), "s"));
+        for _ in 0..20 {
+            session.status().await.unwrap();
+            sleep(QUIET / 2).await;
+            assert!(!is_free(&store, "s").await);
+        }
+        sleep(QUIET * 2).await;
+        assert!(is_free(&store, "s").await);
+    });
+}
+
+#[test]
+fn a_session_does_not_sleep_while_a_round_runs() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let calls = reply().call("sleep", r#"{"s": 900}"#);
+        let model = ScriptedModel::new([calls, reply().text("done")]);
+        let session = runtime(store.clone()).session(options(model, "s"));
+        let began = Instant::now();
+        let (answer, ()) = tokio::join!(session.ask("go"), async {
+            sleep(QUIET * 10).await;
+            assert!(!is_free(&store, "s").await);
+        });
+        assert_eq!((&*answer.unwrap().text, began.elapsed()), ("done", seconds(900)));
+    });
+}
+
+#[test]
+fn a_session_does_not_sleep_while_somebody_hears_it() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let model = ScriptedModel::new([reply().text("one")]);
+        let session = runtime(store.clone()).session(options(model, "s"));
+        let events = session.events();
+        sleep(QUIET * 10).await;
+        assert!(!is_free(&store, "s").await);
+        drop(events);
+        sleep(QUIET * 2).await;
+        assert!(is_free(&store, "s").await);
+        let mut events = session.events(); // Wakes it.
+        session.ask("hi").await.unwrap();
+        let first = timeout(seconds(1), events.next()).await.expect("it is heard").unwrap();
+        assert!(matches!(first.event, Event::SessionOpened { .. }), "{first:?}");
+    });
+}
+
+#[test]
+fn a_session_whose_records_end_with_it_stays_awake() {
+    testing::run(async {
+        let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
+        let session = runtime(Arc::new(MemoryStore::new())).session(options(model, "s"));
+        session.ask("first").await.unwrap();
+        sleep(QUIET * 10).await;
+        assert_eq!(session.status().await.unwrap().turns, 1);
+        assert_eq!(&*session.ask("second").await.unwrap().text, "two");
+    });
+}
+
+#[test]
+fn whoever_asks_for_the_same_id_has_the_same_session() {
+    testing::run(async {
+        let runtime = runtime(Arc::new(MemoryStore::keeping()));
+        let calls = reply().call("sleep", r#"{"s": 9}"#);
+        let model = ScriptedModel::new([calls, reply().text("done")]);
+        let one = runtime.session(options(model, "s"));
+        let other = runtime.session(options(ScriptedModel::new([]), "s"));
+        assert_eq!(runtime.sessions(), 1);
+        let (answer, busy) = tokio::join!(one.ask("go"), async {
+            sleep(seconds(1)).await;
+            other.ask("me too").await
+        });
+        assert!(matches!(busy, Err(Error::Busy)), "{busy:?}");
+        assert_eq!(&*answer.unwrap().text, "done");
+        assert_eq!(other.status().await.unwrap().turns, 1);
+    });
+}
+
+#[test]
+fn a_turn_goes_on_without_a_handle_and_whoever_comes_then_finds_it() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let runtime = runtime(store.clone());
+        let calls = reply().call("sleep", r#"{"s": 9}"#);
+        let model = ScriptedModel::new([calls, reply().text("done")]);
+        let session = runtime.session(options(model.clone(), "s"));
+        let asked = session.ask("go");
+        assert!(timeout(seconds(1), asked).await.is_err(), "it is given up by then");
+        drop(session);
+        sleep(seconds(1)).await;
+        let again = runtime.session(options(model, "s"));
+        assert!(again.status().await.unwrap().busy);
+        drop(again);
+        sleep(seconds(20)).await;
+        assert_eq!(runtime.sessions(), 0, "it has ended, and is forgotten");
+        assert!(is_free(&store, "s").await);
+        let records = store.read(&SessionId::new("s"), 0).await.unwrap();
+        assert!(matches!(records.last().unwrap().event, Event::TurnEnded { .. }));
+    });
+}
+
+#[test]
+fn ten_thousand_sessions_that_nobody_has_leave_nothing() {
+    testing::run(async {
+        let runtime = runtime(Arc::new(MemoryStore::keeping()));
+        for n in 0..10_000 {
+            drop(runtime.session(options(ScriptedModel::new([]), &n.to_string())));
+        }
+        assert_eq!(runtime.sessions(), 0);
+    });
+}
+
+/// Says back what was asked.
+struct Echo;
+
+impl Model for Echo {
+    fn name(&self) -> &str {
+        "echo"
+    }
+
+    fn ask(&self, request: Request<'_>) -> Events {
+        let messages = chat::decode_messages(request.messages).expect("messages");
+        let text = messages.last().map(|message| message.text.clone()).unwrap_or_default();
+        let body = serde_json::json!({"choices": [{"message": {"content": text}}]}).to_string();
+        let reply = chat::decode_reply(body.as_bytes()).expect("a reply");
+        Box::pin(stream::once(async move { Ok(model::Event::Reply(Box::new(reply))) }))
+    }
+}
+
+/// One run of sessions that many ask, on a store of random pace. Says what went wrong.
+async fn simulate(seed: u64) -> Vec<String> {
+    const SESSIONS: u64 = 6;
+    const CLIENTS: u64 = 9;
+    const QUESTIONS: u64 = 16;
+    let dice = Mutex::new(Dice::new(seed));
+    let roll = |sides: u64| dice.lock().expect("no panic holds it").between(0, sides - 1);
+    let paces = Mutex::new(Dice::new(seed ^ 0x5a5a));
+    let (builder, store) = rigged_builder(move |asked| {
+        let mut dice = paces.lock().expect("no panic holds it");
+        let most = match asked {
+            Asked::Open | Asked::Read => 8,
+            Asked::Append(_) => 4,
+        };
+        match dice.between(0, most - 1) {
+            0 | 1 => Does::AsAsked,
+            n => Does::AsAskedAfter(Duration::from_millis(n * 125)),
+        }
+    });
+    // Looked at twice a second, when questions come, too.
+    let runtime = builder.sleep_after(Some(seconds(2))).in_current_system().expect("a System");
+    let open = |session: u64| -> Session {
+        let options = SessionOptions::new(Arc::new(Echo), Arc::default());
+        runtime.session(options.id(SessionId::new(format!("s{session}"))))
+    };
+    let began = Instant::now();
+    let clients = (0..CLIENTS).map(|client| {
+        let (roll, open) = (&roll, &open);
+        async move {
+            let mut faults = Vec::new();
+            let mut held: HashMap<u64, Session> = HashMap::new();
+            for n in 0..QUESTIONS {
+                let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let at = (now / 500 + 1 + roll(40)) * 500;
+                sleep_until(began + Duration::from_millis(at)).await;
+                for _ in 0..roll(5) {
+                    tokio::task::yield_now().await; // Before and after whatever else is due now.
+                }
+                let number = roll(SESSIONS);
+                let session = held.remove(&number).unwrap_or_else(|| open(number));
+                let prompt = format!("{client}/{n}");
+                if roll(4) == 0 {
+                    drop(session.status().await);
+                }
+                let question = Question::new(prompt.as_str()).wait_in_line();
+                match timeout(seconds(600), session.ask(question)).await {
+                    Ok(Ok(answer)) if *answer.text == *prompt => {}
+                    other => faults.push(format!("{prompt} of s{number}: {other:?}")),
+                }
+                if roll(2) == 0 {
+                    held.insert(number, session);
+                }
+            }
+            faults
+        }
+    });
+    let mut faults: Vec<String> = join_all(clients).await.into_iter().flatten().collect();
+    sleep(seconds(60)).await;
+    if runtime.sessions() > 0 {
+        faults.push(format!("{} sessions are not forgotten", runtime.sessions()));
+    }
+    let mut asked = 0;
+    for session in 0..SESSIONS {
+        let id = SessionId::new(format!("s{session}"));
+        let records = store.read(&id, 0).await.expect("memory does not fail");
+        asked += turns(&records, &mut faults);
+        if !is_free(&store, id.as_str()).await {
+            faults.push(format!("{id} is not free"));
+        }
+    }
+    if asked != CLIENTS * QUESTIONS {
+        faults.push(format!("{asked} turns of {}", CLIENTS * QUESTIONS));
+    }
+    faults
+}
+
+/// How many turns there are; each begins when the one before it has ended.
+fn turns(records: &[Record], faults: &mut Vec<String>) -> u64 {
+    let (mut turns, mut is_open) = (0, false);
+    for (place, record) in (1..).zip(records) {
+        if record.seq != place {
+            faults.push(format!("event {} at place {place}", record.seq));
+        }
+        match &record.event {
+            Event::TurnStarted { turn, .. } => {
+                turns += 1;
+                if is_open || *turn != turns {
+                    faults.push(format!("turn {turn} begins as the {turns}th"));
+                }
+                is_open = true;
+            }
+            Event::TurnEnded { .. } => is_open = false,
+            _ => {}
+        }
+    }
+    turns
+}
+
+#[test]
+fn no_question_is_lost_between_waking_and_sleep() {
+    let runs = std::env::var("CALLSHEET_SLEEP_RUNS").ok().and_then(|runs| runs.parse().ok());
+    let runs = runs.unwrap_or(60);
+    for seed in 0..runs {
+        let faults = testing::run(simulate(seed));
+        assert!(faults.is_empty(), "seed {seed}: {faults:#?}");
+    }
+    println!("{runs} simulations of 144 questions to 6 sessions, none lost");
+}
+
+/// A session that goes when it is idle, without looking whether something was sent meanwhile, loses
+/// questions; one that tells the store later finds it taken by itself.
+#[test]
+fn a_sleep_that_is_broken_is_found() {
+    for broken in [Sabotage::SleepsInOnePhase, Sabotage::ClosesLater] {
+        let is_found = (0..60).any(|seed| {
+            testing::run(async {
+                testing::sabotage(Some(broken));
+                let faults = simulate(seed).await;
+                testing::sabotage(None);
+                !faults.is_empty()
+            })
+        });
+        assert!(is_found, "{broken:?} was not found");
+    }
+}
