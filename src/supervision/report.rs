@@ -122,6 +122,8 @@ struct Open {
     calls: Option<Arc<[AskedCall]>>,
     /// Calls that began before the reply had ended, in the order they began.
     early: Vec<Begun>,
+    /// When calls were handed to their workers, by the record.
+    started: HashMap<Place, u64>,
     ends: HashMap<Place, End>,
     restarts: u32,
     retries: Vec<ModelRetry>,
@@ -136,10 +138,11 @@ struct Begun {
     arguments: Arc<str>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct End {
-    kind: OutcomeKind,
-    content: Arc<str>,
+    /// Absent of a call that has not ended, in an account of the round so far.
+    kind: Option<OutcomeKind>,
+    content: Option<Arc<str>>,
     problem: Option<Box<Problem>>,
     times: CallTimes,
 }
@@ -180,11 +183,11 @@ impl Rounds {
                 }
             }
             Event::CallStarted { reply_attempt, ordinal, id, tool, arguments, .. } => {
-                if let (Some(open), Some(arguments)) = (&mut self.open, arguments) {
-                    let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
-                    if open.early.iter().any(|begun| begun.place == place) {
-                        return None; // It begins anew.
-                    }
+                let Some(open) = &mut self.open else { return None };
+                let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                open.started.insert(place, at_us);
+                let is_new = !open.early.iter().any(|begun| begun.place == place);
+                if let Some(arguments) = arguments.as_ref().filter(|_| is_new) {
                     open.early.push(Begun {
                         place,
                         id: Arc::clone(id),
@@ -201,8 +204,8 @@ impl Rounds {
                     let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
                     let dispatched_at_us = times.dispatched_at_us.saturating_sub(stood_still_us);
                     open.ends.entry(place).or_insert_with(|| End {
-                        kind: outcome.kind,
-                        content: Arc::clone(&outcome.content),
+                        kind: Some(outcome.kind),
+                        content: Some(Arc::clone(&outcome.content)),
                         problem: outcome.problem.clone(),
                         times: CallTimes { dispatched_at_us, ..*times },
                     });
@@ -243,6 +246,36 @@ impl Rounds {
     #[must_use]
     pub fn done(&self) -> &[Arc<RoundReport>] {
         &self.done
+    }
+
+    /// The account of the round that has not ended, as far as the last event: calls without an end
+    /// have run until then, and have no outcome. `None` between rounds, and before the model has asked
+    /// for a call.
+    #[must_use]
+    pub fn so_far(&self) -> Option<RoundReport> {
+        let mut open = self.open.clone()?;
+        let now = self.last_at_us.saturating_sub(self.stood_still_us);
+        for (place, started) in std::mem::take(&mut open.started) {
+            open.ends.entry(place).or_insert_with(|| {
+                let ran_us = now.saturating_sub(started);
+                let (dispatched_at_us, attempts) = (started, 1);
+                let times =
+                    CallTimes { dispatched_at_us, ran_us, attempts, ..CallTimes::default() };
+                End { times, ..End::default() }
+            });
+        }
+        let calls = open.calls.clone().unwrap_or_default();
+        let is_none = calls.is_empty() && open.early.is_empty();
+        (!is_none).then(|| open.report(&calls, now))
+    }
+
+    /// The retries so far of the reply that is awaited, where it has asked for no call yet.
+    #[must_use]
+    pub fn retries_so_far(&self) -> &[ModelRetry] {
+        match &self.open {
+            Some(open) if open.calls.is_none() && open.early.is_empty() => &open.retries,
+            _ => &self.retries,
+        }
     }
 
     /// Takes the accounts out.
@@ -358,9 +391,9 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
         id: Arc::clone(&call.id),
         tool: Arc::clone(&call.tool),
         arguments: is_readable(call).then(|| Arc::clone(&call.arguments)),
-        outcome: end.map(|end| end.kind).or(refused.map(|refused| refused.kind)),
+        outcome: end.and_then(|end| end.kind).or(refused.map(|refused| refused.kind)),
         result: end
-            .map(|end| Arc::clone(&end.content))
+            .and_then(|end| end.content.clone())
             .or(refused.map(|refused| Arc::clone(&refused.content))),
         attempts: times.attempts,
         worker_generation: times.worker_generation,
