@@ -1,10 +1,16 @@
 //! What can be typed.
 
+mod sessions;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(super) use sessions::{
+    Export, ExportFormat, Fork, List, Prune, Remove, Resume, Sessions, SessionsCommand, Show,
+};
 
 /// A question that needs each of the demo tools.
 const THREE_TOOLS: &str =
@@ -67,6 +73,13 @@ pub(super) enum Output {
 pub(super) enum Command {
     /// Asks a question and prints the answer
     Ask(Ask),
+    /// Asks question after question in one session, with a line editor on a terminal
+    ///
+    /// Ctrl-C cancels the turn, and leaves (exit code 130) if it comes again within two seconds; Ctrl-D
+    /// leaves. Off a terminal each line of standard input is a question.
+    Chat(Chat),
+    /// Lists, shows, resumes, copies and removes stored sessions
+    Sessions(Sessions),
     /// Runs the same calls in parallel and in sequence, side by side
     Compare(Compare),
     /// Puts load on a model: many sessions at once, timed, and checked for lost calls
@@ -90,11 +103,32 @@ pub(super) enum Command {
 pub(super) struct Ask {
     /// The question; text on standard input is added to it, and `-` stands for that alone
     pub prompt: Option<String>,
-    /// The id of the session
-    #[arg(long, value_name = "ID")]
-    pub session: Option<String>,
+    #[command(flatten)]
+    pub place: Which,
     #[command(flatten)]
     pub choice: Choice,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Chat {
+    #[command(flatten)]
+    pub place: Which,
+    #[command(flatten)]
+    pub choice: Choice,
+}
+
+/// Which session is asked; a new one if nothing is said.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// Goes on with this session, or makes it under this id
+    #[arg(long, value_name = "ID", group = "which")]
+    pub session: Option<String>,
+    /// Goes on with the session that was last active
+    #[arg(long, group = "which")]
+    pub last: bool,
+    /// Takes the session over from the process that has it open
+    #[arg(long, requires = "which")]
+    pub take_over: bool,
 }
 
 /// What a question may choose against the settings.

@@ -1,16 +1,19 @@
-//! The document of `ask --json`. Its shape is a promise: names and units of fields do not change.
+//! The document of `ask --json` and of `sessions show --json`. Its shape is a promise: names and units
+//! of fields do not change.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::export::past::{Past, PastTurn};
+use super::when;
 use crate::conversation::Problem;
 use crate::session::{Answer, FailedTurn, TurnReport};
 use crate::supervision::{CallReport, ModelRetry, RoundReport};
 use crate::wire;
 
-/// A turn.
+/// A turn, or a session so far.
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,12 +21,39 @@ pub(super) struct Document<'a> {
     session: &'a str,
     answer: Option<&'a str>,
     finish: Option<&'a str>,
-    model: &'a str,
+    /// Absent where the record does not say: no model has replied.
+    model: Option<&'a str>,
     elapsed_ms: f64,
     usage: Usage,
     rounds: Vec<Round<'a>>,
     /// Of the last reply, where it led to no round.
     retries: Vec<Retry<'a>>,
+    /// Of a session so far.
+    #[serde(flatten)]
+    so_far: Option<SoFar<'a>>,
+}
+
+/// What a session has beyond its last turn.
+#[derive(Debug, Serialize)]
+struct SoFar<'a> {
+    state: &'static str,
+    title: &'a str,
+    system: Option<&'a str>,
+    created_at: String,
+    updated_at: String,
+    turns: Vec<Turn<'a>>,
+}
+
+/// A turn of a session.
+#[derive(Debug, Serialize)]
+struct Turn<'a> {
+    turn: u64,
+    prompt: &'a str,
+    answer: Option<&'a str>,
+    error: Option<Error>,
+    elapsed_ms: f64,
+    /// Their numbers.
+    rounds: Vec<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,11 +146,78 @@ impl<'a> Document<'a> {
             session: report.session.as_str(),
             answer: None,
             finish: None,
-            model: &report.model,
+            model: Some(&report.model),
             elapsed_ms: millis(report.elapsed),
             usage: Usage::of(&report.usage),
             rounds: report.rounds.iter().map(|round| Round::of(round)).collect(),
             retries: report.retries().iter().map(Retry::of).collect(),
+            so_far: None,
+        }
+    }
+
+    /// A turn on record, as it was printed when it was asked, or would have been.
+    pub fn of_turn(past: &'a Past<'_>, turn: &'a PastTurn<'_>) -> Self {
+        Self {
+            error: turn.problem().as_ref().map(Error::of),
+            session: past.session.as_str(),
+            answer: turn.answer.map(|(text, _)| text),
+            finish: turn.answer.map(|(_, finish)| finish),
+            model: turn.model,
+            elapsed_ms: millis(turn.elapsed),
+            usage: Usage::of(&turn.usage),
+            rounds: turn.rounds.iter().map(|round| Round::of(round)).collect(),
+            retries: turn.retries.iter().map(Retry::of).collect(),
+            so_far: None,
+        }
+    }
+
+    /// A session so far: the rounds, the tokens and the time of all its turns, the answer of the last
+    /// one. `state` is `idle`, `running` or `cut`.
+    pub fn of_session(past: &'a Past<'_>, state: &'static str) -> Self {
+        let turns = &past.turns;
+        let mut usage = wire::Usage::default();
+        turns.iter().for_each(|turn| usage += turn.usage);
+        let so_far = SoFar {
+            state,
+            title: &past.title,
+            system: past.system,
+            created_at: when::exact(past.began_at_us),
+            updated_at: when::exact(past.updated_at_us),
+            turns: turns.iter().map(Turn::of).collect(),
+        };
+        let of_last = turns.last().map(|turn| Self::of_turn(past, turn));
+        let (error, answer, finish, retries) = match of_last {
+            Some(last) => (last.error, last.answer, last.finish, last.retries),
+            None => (None, None, None, Vec::new()),
+        };
+        Self {
+            error,
+            session: past.session.as_str(),
+            answer,
+            finish,
+            model: turns.iter().rev().find_map(|turn| turn.model),
+            elapsed_ms: millis(turns.iter().map(|turn| turn.elapsed).sum()),
+            usage: Usage::of(&usage),
+            rounds: turns
+                .iter()
+                .flat_map(|turn| &turn.rounds)
+                .map(|round| Round::of(round))
+                .collect(),
+            retries,
+            so_far: Some(so_far),
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn of(turn: &'a PastTurn<'_>) -> Self {
+        Self {
+            turn: turn.turn,
+            prompt: turn.prompt,
+            answer: turn.answer.map(|(text, _)| text),
+            error: turn.problem().as_ref().map(Error::of),
+            elapsed_ms: millis(turn.elapsed),
+            rounds: turn.rounds.iter().map(|round| round.round).collect(),
         }
     }
 }
@@ -187,4 +284,59 @@ impl Error {
 pub(super) fn millis(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).map(f64::from);
     micros.unwrap_or(duration.as_secs_f64() * 1e6) / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::export::past::tests::{WHOLE, journal};
+
+    fn document(lines: &[&str], state: &'static str) -> Value {
+        let records = journal(lines);
+        let past = Past::of(&records).unwrap();
+        serde_json::to_value(Document::of_session(&past, state)).unwrap()
+    }
+
+    #[test]
+    fn a_session_on_record_is_the_document_of_its_turns() {
+        let document = document(&WHOLE, "idle");
+        assert_eq!(document["answer"], "71 degrees.");
+        assert_eq!((&document["finish"], &document["model"]), (&json!("stop"), &json!("m")));
+        assert_eq!((&document["elapsed_ms"], &document["state"]), (&json!(9.0), &json!("idle")));
+        assert_eq!(document["usage"]["input_tokens"], 27);
+        assert!(document.get("error").is_none(), "{document}");
+        let round = &document["rounds"][0];
+        assert_eq!((&round["model_ms"], &round["wall_ms"]), (&json!(1.0), &json!(3.5)));
+        let call = &round["calls"][0];
+        assert_eq!((&call["outcome"], &call["backoff_ms"]), (&json!("ok"), &json!(0.2)));
+        assert_eq!(call["arguments"], json!({"city": "Tokyo"}));
+        assert_eq!(round["calls"][1]["error"], json!({"code": "timed_out", "message": "too late"}));
+        let turn = json!([{"turn": 1, "prompt": "Weather and stock?\nToday.", "answer": "71 degrees.",
+            "error": null, "elapsed_ms": 9.0, "rounds": [1]}]);
+        assert_eq!((&document["turns"], &document["system"]), (&turn, &json!("Be brief.")));
+        assert_eq!(document["created_at"], "1970-01-01T00:00:00.001Z");
+    }
+
+    #[test]
+    fn the_outcome_of_an_open_call_is_null() {
+        let document = document(&WHOLE[..7], "cut");
+        let calls = &document["rounds"][0]["calls"];
+        assert_eq!((&calls[0]["outcome"], &calls[1]["outcome"]), (&json!("ok"), &json!(null)));
+        assert_eq!((&calls[1]["result"], &calls[1]["error"]), (&json!(null), &json!(null)));
+        assert_eq!((&document["answer"], &document["state"]), (&json!(null), &json!("cut")));
+        assert_eq!(document["turns"][0]["answer"], json!(null));
+    }
+
+    #[test]
+    fn a_turn_that_failed_says_why_and_a_session_without_one_says_nothing() {
+        let failed =
+            r#""type":"turn_ended","turn":1,"end":"failed","problem":{"code":"c","message":"m"}"#;
+        let document = document(&[&WHOLE[..3], &[failed]].concat(), "idle");
+        assert_eq!(document["error"], json!({"code": "c", "message": "m"}));
+        assert_eq!((&document["model"], &document["rounds"]), (&json!(null), &json!([])));
+        let empty = self::document(&WHOLE[..1], "idle");
+        assert_eq!((&empty["turns"], &empty["elapsed_ms"]), (&json!([]), &json!(0.0)));
+    }
 }

@@ -58,6 +58,17 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Takes in what happened in the turn before it was cut, and shows nothing of it.
+    pub fn catch_up(&mut self, records: &[Record]) {
+        for Record { at_us, event, .. } in records {
+            self.rounds.on(*at_us, event);
+            if let Event::Replied { calls, .. } = event {
+                self.calls = calls.to_vec();
+            }
+        }
+        let _ = self.rounds.take();
+    }
+
     /// Shows what `record` changes.
     pub fn show(&mut self, record: &Record) -> Result<(), Closed> {
         if let Some(report) = self.rounds.on(record.at_us, &record.event) {
@@ -272,7 +283,7 @@ pub(super) fn draw(screen: &Screen, report: &RoundReport) -> String {
 }
 
 /// Why the model was asked again for a reply that led to no round, as it suits standard error.
-fn draw_retries(screen: &Screen, retries: &[ModelRetry]) -> String {
+pub(super) fn draw_retries(screen: &Screen, retries: &[ModelRetry]) -> String {
     if screen.draws() {
         retry_table(retries, screen.width(), screen.color())
     } else {

@@ -3,10 +3,14 @@
 
 mod args;
 mod bench;
+mod chat;
 mod commands;
+mod data_dir;
 mod document;
 mod draw;
+mod export;
 mod fixed_model;
+mod going_on;
 mod live;
 mod logging;
 mod margin;
@@ -15,6 +19,9 @@ mod screen;
 mod setup;
 mod signals;
 mod status;
+mod store;
+mod turn;
+mod when;
 
 use std::process::ExitCode;
 
@@ -57,6 +64,8 @@ fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
     let Arguments { common, command } = arguments;
     match command {
         Command::Ask(ask) => commands::ask::run(&common, ask, screen),
+        Command::Chat(chat) => commands::chat::run(&common, chat, screen),
+        Command::Sessions(sessions) => commands::sessions::run(&common, sessions, screen),
         Command::Compare(compare) => commands::compare::run(&common, compare, screen),
         Command::Bench(bench) => commands::bench::run(&common, &bench, screen),
         Command::Tools(tools) => commands::tools::run(&common, tools, screen),

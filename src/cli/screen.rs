@@ -13,6 +13,7 @@ use super::draw::color::use_color;
 use super::margin::Margin;
 use super::status::{Closed, UsageError};
 use crate::session::{Cause, Error};
+use crate::store;
 
 /// How long a thread that panics waits until that is printed.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -25,6 +26,7 @@ pub(super) struct Screen {
     to_terminal: bool,
     errors_to_terminal: bool,
     color: bool,
+    data_color: bool,
     /// Draws the lines of calls in flight, on standard error.
     pub lines: MultiProgress,
     /// On the terminal the cursor stands after text that has no line end yet.
@@ -56,20 +58,27 @@ impl Screen {
     pub fn new(quiet: bool, output: Output) -> Self {
         let errors_to_terminal = io::stderr().is_terminal();
         let variable = |name| std::env::var(name).ok();
-        let color = use_color(
-            variable("NO_COLOR").as_deref(),
-            variable("CLICOLOR_FORCE").as_deref(),
-            errors_to_terminal,
-        );
+        let to_terminal = io::stdout().is_terminal();
+        let (no_color, forced) = (variable("NO_COLOR"), variable("CLICOLOR_FORCE"));
+        let color = |is_terminal| use_color(no_color.as_deref(), forced.as_deref(), is_terminal);
+        let (color, data_color) = (color(errors_to_terminal), color(to_terminal));
         let target = if quiet || !errors_to_terminal || output != Output::Text {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::term_like(Box::new(Margin::new()))
         };
         let lines = MultiProgress::with_draw_target(target);
-        let to_terminal = io::stdout().is_terminal();
         let line_is_open = Arc::default();
-        Self { output, quiet, to_terminal, errors_to_terminal, color, lines, line_is_open }
+        Self {
+            output,
+            quiet,
+            to_terminal,
+            errors_to_terminal,
+            color,
+            data_color,
+            lines,
+            line_is_open,
+        }
     }
 
     /// Says whether standard output is a terminal.
@@ -90,6 +99,17 @@ impl Screen {
     /// Says whether to color what goes to standard error.
     pub fn color(&self) -> bool {
         self.color
+    }
+
+    /// Says whether to color what goes to standard output.
+    pub fn data_color(&self) -> bool {
+        self.data_color
+    }
+
+    /// How many columns standard output has, where it is a terminal.
+    pub fn data_width(&self) -> Option<usize> {
+        let columns = || Some(usize::from(console::Term::stdout().size_checked()?.1));
+        if self.to_terminal { columns() } else { None }
     }
 
     /// How many columns the terminal has.
@@ -140,6 +160,11 @@ impl Screen {
         if !self.quiet {
             write_lines(&self.error_lines(), text);
         }
+    }
+
+    /// Prints `text`, whole lines that were asked for, to standard error, also if it is to be quiet.
+    pub fn tell(&self, text: &str) {
+        write_lines(&self.error_lines(), text);
     }
 
     /// Prints why the command failed: one line, and one on what to do about it.
@@ -195,21 +220,39 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     if error.is::<UsageError>() {
         return None;
     }
+    if let Some(error) = error.downcast_ref::<store::Error>() {
+        return store_advice(error);
+    }
     match error.downcast_ref::<Error>()? {
         Error::Turn(failed) => match &failed.cause {
             Cause::Model(error) => Some(error.advice()),
+            Cause::Store(error) => store_advice(error),
             Cause::Cancelled
             | Cause::ShutDown
             | Cause::TimedOut
             | Cause::MaxRounds { .. }
-            | Cause::Store(_)
             | Cause::Crashed => None,
         },
+        Error::Store(error) => store_advice(error),
         Error::Busy
         | Error::EmptyPrompt
         | Error::Closed
         | Error::ShuttingDown
-        | Error::NoAnswer
-        | Error::Store(_) => None,
+        | Error::NoAnswer => None,
+    }
+}
+
+fn store_advice(error: &store::Error) -> Option<&'static str> {
+    match error {
+        store::Error::NotFound { .. } => Some("`callsheet sessions list` shows those there are"),
+        store::Error::Busy { .. } => {
+            Some("wait until it is closed there, or take it over with --take-over")
+        }
+        store::Error::Conflict { .. }
+        | store::Error::Fenced { .. }
+        | store::Error::Exists { .. }
+        | store::Error::Newer { .. }
+        | store::Error::Damaged { .. }
+        | store::Error::Unavailable { .. } => None,
     }
 }

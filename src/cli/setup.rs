@@ -10,6 +10,7 @@ use crate::conversation::{Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{ModelRetries, Runtime, SessionOptions};
+use crate::store::{MemoryStore, Store};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 
@@ -254,13 +255,19 @@ pub(super) fn session_id(id: &str) -> Result<SessionId, UsageError> {
     }
 }
 
-/// A runtime of its own.
+/// A runtime of its own, that keeps sessions in memory.
 pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    runtime_with(config, Arc::new(MemoryStore::new()))
+}
+
+/// A runtime of its own, that keeps sessions in `store`.
+pub(super) fn runtime_with(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runtime> {
     let config::Runtime { arbiters, max_concurrency, blocking_threads } = config.runtime;
     let builder = Runtime::builder()
         .arbiters(usize::try_from(arbiters)?)
         .max_concurrency(usize::try_from(max_concurrency)?)
-        .blocking_threads(usize::try_from(blocking_threads)?);
+        .blocking_threads(usize::try_from(blocking_threads)?)
+        .journal(store);
     Ok(builder.start()?)
 }
 

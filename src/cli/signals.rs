@@ -48,6 +48,16 @@ impl Signals {
     }
 }
 
+/// What was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// SIGINT, as of Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there is only Ctrl-C"))]
+    Terminate,
+}
+
 /// Listens from when it returns, on a thread of its own.
 fn listen(
     tell: watch::Sender<bool>,
@@ -65,28 +75,33 @@ fn listen(
     Ok(())
 }
 
+/// Every signal from now on. Call it inside of an executor.
 #[cfg(unix)]
-fn signals() -> io::Result<BoxStream<'static, ()>> {
+pub(super) fn signals() -> io::Result<BoxStream<'static, Signal>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut terminations = signal(SignalKind::terminate())?;
     let next = move |cx: &mut std::task::Context<'_>| {
-        let interrupted = interrupts.poll_recv(cx);
-        if interrupted.is_ready() { interrupted } else { terminations.poll_recv(cx) }
+        let interrupted = interrupts.poll_recv(cx).map(|heard| heard.map(|()| Signal::Interrupt));
+        if interrupted.is_ready() {
+            return interrupted;
+        }
+        terminations.poll_recv(cx).map(|heard| heard.map(|()| Signal::Terminate))
     };
     Ok(futures_util::stream::poll_fn(next).boxed())
 }
 
+/// Every signal from now on. Call it inside of an executor.
 #[cfg(not(unix))]
-fn signals() -> io::Result<BoxStream<'static, ()>> {
-    let next = |()| async { tokio::signal::ctrl_c().await.ok().map(|()| ((), ())) };
+pub(super) fn signals() -> io::Result<BoxStream<'static, Signal>> {
+    let next = |()| async { tokio::signal::ctrl_c().await.ok().map(|()| (Signal::Interrupt, ())) };
     Ok(futures_util::stream::unfold((), next).boxed())
 }
 
 /// Tells of the first signal, and waits until the process has to end whatever it does: for the
 /// second one, or until its time to leave has passed.
-async fn until_the_end(
-    signals: impl Stream<Item = ()>,
+async fn until_the_end<S>(
+    signals: impl Stream<Item = S>,
     tell: watch::Sender<bool>,
     work_is_over: oneshot::Receiver<Infallible>,
 ) {

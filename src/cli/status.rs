@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::config;
 use crate::model;
 use crate::session::{Cause, Error};
+use crate::store;
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +42,29 @@ impl Status {
         if error.is::<Closed>() {
             return Self::Failed;
         }
+        if let Some(error) = error.downcast_ref::<store::Error>() {
+            return Self::of_store(error);
+        }
         match error.downcast_ref::<Error>() {
             Some(Error::EmptyPrompt) => Self::Usage,
             Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
-            Some(
-                Error::Busy
-                | Error::Closed
-                | Error::ShuttingDown
-                | Error::NoAnswer
-                | Error::Store(_),
-            )
-            | None => Self::Failed,
+            Some(Error::Store(error)) => Self::of_store(error),
+            Some(Error::Busy | Error::Closed | Error::ShuttingDown | Error::NoAnswer) | None => {
+                Self::Failed
+            }
+        }
+    }
+
+    /// What was typed names a session that is not there, or one that is; else the store failed.
+    fn of_store(error: &store::Error) -> Self {
+        match error {
+            store::Error::NotFound { .. } | store::Error::Exists { .. } => Self::Usage,
+            store::Error::Conflict { .. }
+            | store::Error::Fenced { .. }
+            | store::Error::Busy { .. }
+            | store::Error::Newer { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Unavailable { .. } => Self::Failed,
         }
     }
 
@@ -88,10 +101,23 @@ impl From<Status> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conversation::SessionId;
+    use crate::store::Owner;
 
     #[test]
     fn a_turn_that_a_shutdown_cut_was_interrupted_and_a_question_during_it_failed() {
         assert_eq!(Status::of_cause(&Cause::ShutDown), Status::Interrupted);
         assert_eq!(Status::of(&Error::ShuttingDown.into()), Status::Failed);
+    }
+
+    #[test]
+    fn a_session_that_is_not_there_was_typed_wrong_and_one_that_is_busy_is_not_to_be_had() {
+        let session = || SessionId::new("s");
+        let owner = Owner { host: "h".into(), pid: 1 };
+        let missing = store::Error::NotFound { session: session() };
+        assert_eq!(Status::of(&missing.clone().into()), Status::Usage);
+        assert_eq!(Status::of(&Error::Store(missing).into()), Status::Usage);
+        let busy = store::Error::Busy { session: session(), owner };
+        assert_eq!(Status::of(&Error::Store(busy).into()), Status::Failed);
     }
 }

@@ -2,10 +2,12 @@
 
 pub mod ask;
 pub mod bench;
+pub mod chat;
 pub mod compare;
 pub mod completions;
 pub mod config;
 pub mod doctor;
 mod health;
 pub mod mock_model;
+pub mod sessions;
 pub mod tools;

@@ -47,30 +47,38 @@ fn find<'a>(tools: &'a ToolSet, name: &str) -> Result<&'a Arc<ToolType>, UsageEr
 }
 
 fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()> {
-    let limit = |tool: &ToolType| tool.declared_time_limit().unwrap_or(config.turn.call_time_limit);
     if screen.output != Output::Text {
         let describe = |tool: &Arc<ToolType>| {
             json!({"name": tool.name(), "kind": "demo", "effects": tool.declared_effects().as_str(),
-                "time_limit_ms": limit(tool).as_millis(), "description": tool.description()})
+                "time_limit_ms": limit(config, tool).as_millis(), "description": tool.description()})
         };
         let list: Vec<_> = tools.iter().map(describe).collect();
         screen.data_line(&serde_json::to_string(&list)?)?;
         return Ok(());
     }
+    for line in table(config, tools) {
+        screen.data_line(&line)?;
+    }
+    Ok(())
+}
+
+/// What each tool is and may do, a line each under a heading.
+pub(super) fn table(config: &Config, tools: &ToolSet) -> Vec<String> {
     let mut rows = vec![["NAME", "KIND", "EFFECTS", "LIMIT", "DESCRIPTION"].map(str::to_owned)];
     rows.extend(tools.iter().map(|tool| {
         [
             tool.name().to_string(),
             "demo".to_owned(),
             tool.declared_effects().as_str().to_owned(),
-            seconds(limit(tool)),
+            seconds(limit(config, tool)),
             tool.description().to_owned(),
         ]
     }));
-    for line in columns(&rows) {
-        screen.data_line(&line)?;
-    }
-    Ok(())
+    columns(&rows)
+}
+
+fn limit(config: &Config, tool: &ToolType) -> Duration {
+    tool.declared_time_limit().unwrap_or(config.turn.call_time_limit)
 }
 
 fn seconds(duration: Duration) -> String {

@@ -63,7 +63,7 @@ impl Line {
 const UNUSED: (&str, Style) = ("-", Style::Odd);
 
 /// Returns the mark of an outcome and its style.
-fn look(outcome: Option<OutcomeKind>) -> (&'static str, Style) {
+pub(super) fn look(outcome: Option<OutcomeKind>) -> (&'static str, Style) {
     match outcome {
         Some(OutcomeKind::Ok) => ("✓", Style::Good),
         Some(

@@ -120,7 +120,7 @@ pub(super) fn is_critical(report: &RoundReport, Asked { call, is_discarded }: As
 }
 
 /// Returns the arguments on one line; `-` for those that could not be read.
-pub(super) fn arguments(call: &CallReport) -> String {
+pub fn arguments(call: &CallReport) -> String {
     call.arguments.as_deref().map_or_else(|| "-".to_owned(), one_line)
 }
 
@@ -142,7 +142,7 @@ fn exact(time: Duration) -> String {
 }
 
 /// Writes a time in at most seven columns, with as many digits as a person reads.
-pub(super) fn short(time: Duration) -> String {
+pub fn short(time: Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
     match millis {
         ..0.05 => "0 ms".to_owned(),

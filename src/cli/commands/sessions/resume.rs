@@ -1,0 +1,80 @@
+//! `sessions resume`: goes on with a turn that was cut, after saying how.
+
+use std::sync::Arc;
+
+use crate::cli::args::{Choice, Output, Resume};
+use crate::cli::draw::plan;
+use crate::cli::screen::Screen;
+use crate::cli::signals::Signals;
+use crate::cli::status::Status;
+use crate::cli::turn::{Show, Wish, follow};
+use crate::cli::{setup, store};
+use crate::config::Config;
+use crate::conversation::{Event, Record, ResumePlan, SessionState};
+use crate::store::Store;
+use crate::tools::ToolSet;
+
+pub(super) fn run(
+    config: &Config,
+    store: Arc<dyn Store>,
+    resume: Resume,
+    screen: &Screen,
+) -> anyhow::Result<Status> {
+    let executor = setup::executor()?;
+    let summary = executor.block_on(store::find(&*store, &resume.id))?;
+    let records = executor.block_on(store::read(&*store, &summary.session))?;
+    let tools = setup::tools(config, resume.tools.as_deref())?;
+    let plan = plan_of(config, &tools, &records);
+    if resume.plan {
+        match (screen.output, &plan) {
+            (Output::Text, Some(plan)) => screen.data(&plan::plan(&summary.session, plan))?,
+            (Output::Text, None) => screen.note("no turn was cut: there is nothing to resume"),
+            (Output::Json | Output::Jsonl, plan) => {
+                let document = plan::document(&summary.session, plan.as_ref());
+                screen.data_line(&document.to_string())?;
+            }
+        }
+        return Ok(Status::Done);
+    }
+    if plan.is_none() && screen.output == Output::Jsonl {
+        for record in last_turn(records) {
+            screen.data_line(&serde_json::to_string(&record)?)?;
+        }
+        return Ok(Status::Done);
+    }
+    let choice = Choice { model: resume.model, tools: resume.tools, system: None };
+    let answerer = setup::answerer(config, &choice, screen)?;
+    let options = answerer.options(config, &choice, tools).id(summary.session.clone());
+    let options = if resume.take_over { options.take_over() } else { options };
+    // What runs elsewhere was not cut: opening it is refused, or takes it over.
+    match &plan {
+        Some(plan) if summary.owner.is_none() || resume.take_over => {
+            screen.note(&plan::plan(&summary.session, plan));
+        }
+        Some(_) => {}
+        None => screen.note("no turn was cut: this is the last answer"),
+    }
+    let runtime = setup::runtime_with(config, store)?;
+    let session = runtime.session(options);
+    let mut show = Show::new(screen);
+    let signals = Signals::listen();
+    let wish = Wish::Rest(last_turn(records));
+    let asked = executor.block_on(follow(&session, wish, &mut show, signals.interrupted()))?;
+    show.end(asked)
+}
+
+/// What a resume with these tools would do.
+fn plan_of(config: &Config, tools: &ToolSet, records: &[Record]) -> Option<ResumePlan> {
+    let mut state = SessionState::new(config.turn.max_rounds);
+    for record in records {
+        let _ = state.on(&record.event);
+    }
+    ResumePlan::of(&state, &|tool| Some(tools.get(tool)?.declared_effects()))
+}
+
+/// The records of the last turn.
+fn last_turn(mut records: Vec<Record>) -> Vec<Record> {
+    let is_start = |record: &Record| matches!(record.event, Event::TurnStarted { .. });
+    let start = records.iter().rposition(is_start).unwrap_or(records.len());
+    records.split_off(start)
+}

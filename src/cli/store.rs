@@ -1,0 +1,66 @@
+//! The store of the settings, and how a session in it is found.
+
+use std::sync::Arc;
+
+use super::args::Which;
+use super::setup;
+use super::status::UsageError;
+use crate::config::Config;
+use crate::conversation::{Record, SessionId};
+use crate::store::{Error, Listing, MemoryStore, Store, Summary};
+
+/// Opens the store of the settings.
+pub(super) fn open(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(Arc::new(MemoryStore::keeping()))
+}
+
+/// Says whether sessions are there after the process has ended.
+pub(super) fn outlives_process(config: &Config) -> bool {
+    config.store.url != "memory:"
+}
+
+/// Which session was asked for; `None` for a new one.
+///
+/// # Errors
+/// [`UsageError`] for an id that is none, and where there is no last session.
+pub(super) async fn which(
+    store: &dyn Store,
+    place: &Which,
+) -> anyhow::Result<Option<(SessionId, Option<Summary>)>> {
+    if let Some(id) = &place.session {
+        let id = setup::session_id(id)?;
+        let known = store.find(&id).await?;
+        return Ok(Some((id, known)));
+    }
+    if !place.last {
+        return Ok(None);
+    }
+    let last = store.list(&Listing { limit: 1, ..Listing::default() }).await?;
+    let last = last.sessions.into_iter().next();
+    let last = last.ok_or_else(|| UsageError("no session is stored yet".into()))?;
+    Ok(Some((last.session.clone(), Some(last))))
+}
+
+/// What is known of the session that was typed.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is none.
+pub(super) async fn find(store: &dyn Store, id: &str) -> anyhow::Result<Summary> {
+    let session = setup::session_id(id)?;
+    let found = store.find(&session).await?;
+    Ok(found.ok_or(Error::NotFound { session })?)
+}
+
+/// All records of a session.
+pub(super) async fn read(store: &dyn Store, session: &SessionId) -> Result<Vec<Record>, Error> {
+    store.read(session, 0).await
+}
+
+/// What a session is doing, in a word: its last turn has ended, is under way, or was cut.
+pub(super) fn state(summary: &Summary) -> &'static str {
+    match (summary.digest.is_open, &summary.owner) {
+        (false, _) => "idle",
+        (true, Some(_)) => "running",
+        (true, None) => "cut",
+    }
+}
