@@ -23,7 +23,7 @@ fn names(ended: &Ended) -> Vec<Value> {
 fn a_fresh_copy_is_well_but_has_no_model() {
     let ended = Place::new().run(&["doctor", "--json"]).with(0);
     let expected =
-        ["panic_strategy", "settings", "arbiters", "tools", "provider", "key", "endpoint"];
+        ["panic_strategy", "settings", "arbiters", "tools", "store", "provider", "key", "endpoint"];
     assert_eq!(names(&ended), expected);
     assert_eq!(found(&ended, "panic_strategy").0, "ok");
     assert_eq!(found(&ended, "settings"), ("ok".into(), "from the defaults".into()));

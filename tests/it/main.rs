@@ -9,6 +9,8 @@ mod bfcl;
 mod blocking_tools;
 mod cancelling;
 mod cancelling_one_call;
+#[cfg(all(feature = "cli", unix))]
+mod chat;
 mod circuits;
 #[cfg(feature = "cli")]
 mod commands;

@@ -8,7 +8,7 @@ use crate::cli::args::{Common, Output};
 use crate::cli::draw::list::columns;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
-use crate::cli::{logging, setup};
+use crate::cli::{logging, setup, store};
 use crate::config::{Config, Provider, ResolvedProvider, Source};
 use crate::model::{self, ApiKey, HttpModel};
 
@@ -51,7 +51,7 @@ pub(in crate::cli) fn run(common: &Common, screen: &Screen) -> anyhow::Result<St
     let status = match setup::load(common) {
         Ok(config) => {
             logging::start(&config, common, screen);
-            checks.extend([settings(&config), arbiters(&config), tools(&config)]);
+            checks.extend([settings(&config), arbiters(&config), tools(&config), store(&config)]);
             checks.extend(answerer(&config));
             let failed = checks.iter().any(|check| check.status == Finding::Fail);
             if failed { Status::Failed } else { Status::Done }
@@ -134,6 +134,18 @@ fn tools(config: &Config) -> Check {
             Finding::Ok.of("tools", format!("{}: {}", names.len(), names.join(", ")))
         }
         Err(error) => failed("tools", error),
+    }
+}
+
+/// Whether the store can be read and written.
+fn store(config: &Config) -> Check {
+    let checked = || {
+        let store = store::open(config)?;
+        Ok::<_, anyhow::Error>(setup::executor()?.block_on(store.check())?)
+    };
+    match checked() {
+        Ok(message) => Finding::Ok.of("store", message),
+        Err(error) => failed("store", error),
     }
 }
 
