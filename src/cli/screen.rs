@@ -11,7 +11,7 @@ use super::args::Output;
 use super::draw::clean::clean;
 use super::draw::color::use_color;
 use super::margin::Margin;
-use super::status::{Closed, UsageError};
+use super::status::{Closed, UsageError, store_error};
 use crate::session::{Cause, Error};
 use crate::store;
 
@@ -220,25 +220,25 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     if error.is::<UsageError>() {
         return None;
     }
-    if let Some(error) = error.downcast_ref::<store::Error>() {
+    if let Some(error) = store_error(error) {
         return store_advice(error);
     }
     match error.downcast_ref::<Error>()? {
         Error::Turn(failed) => match &failed.cause {
             Cause::Model(error) => Some(error.advice()),
-            Cause::Store(error) => store_advice(error),
             Cause::Cancelled
             | Cause::ShutDown
             | Cause::TimedOut
             | Cause::MaxRounds { .. }
+            | Cause::Store(_)
             | Cause::Crashed => None,
         },
-        Error::Store(error) => store_advice(error),
         Error::Busy
         | Error::EmptyPrompt
         | Error::Closed
         | Error::ShuttingDown
-        | Error::NoAnswer => None,
+        | Error::NoAnswer
+        | Error::Store(_) => None,
     }
 }
 

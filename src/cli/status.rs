@@ -42,16 +42,20 @@ impl Status {
         if error.is::<Closed>() {
             return Self::Failed;
         }
-        if let Some(error) = error.downcast_ref::<store::Error>() {
+        if let Some(error) = store_error(error) {
             return Self::of_store(error);
         }
         match error.downcast_ref::<Error>() {
             Some(Error::EmptyPrompt) => Self::Usage,
             Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
-            Some(Error::Store(error)) => Self::of_store(error),
-            Some(Error::Busy | Error::Closed | Error::ShuttingDown | Error::NoAnswer) | None => {
-                Self::Failed
-            }
+            Some(
+                Error::Busy
+                | Error::Closed
+                | Error::ShuttingDown
+                | Error::NoAnswer
+                | Error::Store(_),
+            )
+            | None => Self::Failed,
         }
     }
 
@@ -89,6 +93,18 @@ impl Status {
             Self::Deadline => 124,
             Self::Interrupted => 130,
         }
+    }
+}
+
+/// What the store had to say, if it is why.
+pub(super) fn store_error(error: &anyhow::Error) -> Option<&store::Error> {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Store(error)) => Some(error),
+        Some(Error::Turn(failed)) => match &failed.cause {
+            Cause::Store(error) => Some(error),
+            _ => None,
+        },
+        _ => error.downcast_ref(),
     }
 }
 

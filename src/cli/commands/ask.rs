@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::cli::args::{Ask, Common};
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
-use crate::cli::status::{Status, UsageError};
+use crate::cli::status::{Status, UsageError, store_error};
 use crate::cli::turn::{Show, Wish, follow};
 use crate::cli::{going_on, logging, setup, store};
 
@@ -37,7 +37,8 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let wish = Wish::Answer(prompt);
     let asked = executor.block_on(follow(&session, wish, &mut show, signals.interrupted()))?;
     let ended = show.end(asked);
-    if store::outlives_process(&config) {
+    let was_refused = ended.as_ref().err().is_some_and(|error| store_error(error).is_some());
+    if store::outlives_process(&config) && !was_refused {
         going_on::say(screen, "ask", session.id());
     }
     ended

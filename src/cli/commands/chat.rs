@@ -10,6 +10,7 @@ use crate::cli::chat::command::{HELP, Meaning};
 use crate::cli::chat::input::{Input, Line};
 use crate::cli::chat::interrupts::Interrupts;
 use crate::cli::data_dir::data_dir;
+use crate::cli::draw::health::count;
 use crate::cli::export::past::Past;
 use crate::cli::screen::Screen;
 use crate::cli::status::{Closed, Status};
@@ -73,7 +74,8 @@ fn refuse_if_open(known: &Summary, take_over: bool) -> Result<(), stores::Error>
 }
 
 fn welcome_back(known: &Summary, last: &LastTurn, screen: &Screen) {
-    screen.note(&format!("session {}, {} turns so far", known.session, known.digest.turns));
+    let turns = count(known.digest.turns, "turn");
+    screen.note(&format!("session {}, {turns} so far", known.session));
     if last.open.is_some() {
         screen.note("its last turn was cut: /retry goes on with it, a new question ends it");
     }

@@ -33,7 +33,8 @@ fn circuit(health: &ToolHealth) -> String {
     }
 }
 
-fn count(count: u64, what: &str) -> String {
+/// Counts in words.
+pub fn count(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

@@ -21,7 +21,9 @@ pub fn plan(session: &SessionId, plan: &ResumePlan) -> String {
 fn next(next: &Action, plan: &ResumePlan) -> String {
     match next {
         Action::AskModel { .. } => "the model is asked to go on".to_owned(),
-        Action::RunCalls(_) => "the calls run, and the model is asked to go on".to_owned(),
+        Action::RunCalls(_) => {
+            "what has no result runs, and the model is asked to go on".to_owned()
+        }
         Action::EndTurn(TurnEnd::Answered) => "the turn ends: its answer is there".to_owned(),
         Action::EndTurn(end) => format!("the turn ends: {}", how(end)),
         Action::Wait if plan.calls.iter().any(|call| call.fate == Fate::RunAgain) => {
@@ -89,7 +91,7 @@ mod tests {
 turn 1 of session s was cut in round 1
   a get_weather has ended: its result is used
   b get_stock had begun: runs again under the same key
-  then the calls run, and the model is asked to go on
+  then what has no result runs, and the model is asked to go on
 ";
         assert_eq!(plan(&session, &again), expected);
         let calls = &document(&session, Some(&again))["calls"];

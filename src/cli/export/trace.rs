@@ -1,9 +1,11 @@
 //! A stored session as a trace of Chrome's format, which Perfetto opens: the model in lane 0, and a
 //! lane for each call of a round, with the parts of its time within it.
 //!
-//! Complete events of one lane lie within each other or apart. Lanes are used again by later rounds.
+//! Complete events of one lane lie within each other or apart, the outer one first. Lanes are used again
+//! by later rounds.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use serde::Serialize;
@@ -73,6 +75,12 @@ impl TraceEvent {
         }
     }
 
+    /// What encloses another event stands before it.
+    fn order(&self) -> (u64, Reverse<u64>, bool, bool) {
+        let (is_part, is_model) = (self.cat == "part", self.cat == "model");
+        (self.ts, Reverse(self.dur.unwrap_or_default()), is_part, is_model)
+    }
+
     fn names(what: &'static str, tid: u32, args: Value) -> Self {
         Self {
             name: what.to_owned(),
@@ -112,6 +120,7 @@ impl Trace {
                 TraceEvent::names("thread_sort_index", lane, json!({"sort_index": lane}))
             }),
         );
+        events.sort_by_key(TraceEvent::order);
         names.append(&mut events);
         let other_data = json!({"session": session, "title": title});
         Self { trace_events: names, display_time_unit: "ms", other_data }
@@ -415,13 +424,12 @@ mod tests {
         for (lane, spans) in lanes {
             let is_name = |event: &&Value| event["name"] == "thread_name" && event["tid"] == lane;
             assert_eq!(events.iter().filter(is_name).count(), 1, "lane {lane} has a name");
-            for (place, (from, until)) in spans.iter().enumerate() {
-                for (other_from, other_until) in &spans[place + 1..] {
-                    let apart = until <= other_from || other_until <= from;
-                    let within = (from <= other_from && other_until <= until)
-                        || (other_from <= from && until <= other_until);
-                    assert!(apart || within, "lane {lane}: {spans:?}");
-                }
+            let mut round: Vec<(u64, u64)> = Vec::new();
+            for (from, until) in &spans {
+                round.retain(|(_, end)| end > from);
+                let fits = round.last().is_none_or(|(begin, end)| begin <= from && until <= end);
+                assert!(fits, "lane {lane}: {spans:?}");
+                round.push((*from, *until));
             }
         }
     }
@@ -448,11 +456,10 @@ mod tests {
     fn each_call_of_a_round_has_a_lane_with_the_parts_of_its_time() {
         let events = trace(&WHOLE);
         let expected = [
+            ("turn 1", 0, 2000, 9000),
             ("model", 0, 3000, 1000),
             ("to the first token", 0, 3000, 500),
             ("writing", 0, 3500, 500),
-            ("model", 0, 9500, 1500),
-            ("turn 1", 0, 2000, 9000),
             ("get_weather", 1, 5000, 1000),
             ("queued", 1, 5000, 100),
             ("start-up", 1, 5100, 50),
@@ -460,6 +467,7 @@ mod tests {
             ("running", 1, 5350, 650),
             ("get_stock", 2, 6000, 2500),
             ("running", 2, 6000, 2500),
+            ("model", 0, 9500, 1500),
         ];
         let expected = expected.map(|(name, lane, from, time)| (name.to_owned(), lane, from, time));
         assert_eq!(spans(&events), expected);

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::list;
 use crate::cli::args::{Output, Prune};
+use crate::cli::draw::health::count;
 use crate::cli::screen::Screen;
 use crate::cli::status::{Status, UsageError};
 use crate::cli::when;
@@ -21,7 +22,7 @@ pub(super) async fn run(
     if !prune.dry_run {
         let removed = store.prune(before_us).await?;
         match screen.output {
-            Output::Text => screen.note(&format!("removed {}", sessions(removed))),
+            Output::Text => screen.note(&format!("removed {}", count(removed, "session"))),
             Output::Json | Output::Jsonl => {
                 screen.data_line(&json!({"removed": removed}).to_string())?;
             }
@@ -32,8 +33,8 @@ pub(super) async fn run(
     match screen.output {
         Output::Text => {
             list::print_table(&old, screen)?;
-            let count = u64::try_from(old.len()).unwrap_or(u64::MAX);
-            screen.note(&format!("would remove {}", sessions(count)));
+            let found = u64::try_from(old.len()).unwrap_or(u64::MAX);
+            screen.note(&format!("would remove {}", count(found, "session")));
         }
         Output::Json | Output::Jsonl => {
             let old: Vec<_> = old.iter().map(list::describe).collect();
@@ -41,10 +42,6 @@ pub(super) async fn run(
         }
     }
     Ok(Status::Done)
-}
-
-fn sessions(count: u64) -> String {
-    if count == 1 { "1 session".to_owned() } else { format!("{count} sessions") }
 }
 
 /// Those that nobody has open and that were last active before `before_us`.

@@ -2,6 +2,7 @@
 
 use crate::cli::args::{Output, Show};
 use crate::cli::document::Document;
+use crate::cli::draw::health::count;
 use crate::cli::draw::session::{Look, session};
 use crate::cli::export::past::Past;
 use crate::cli::screen::Screen;
@@ -37,8 +38,7 @@ pub(super) async fn run(store: &dyn Store, show: &Show, screen: &Screen) -> anyh
 
 /// What is known of the session besides what was said in it.
 fn facts(summary: &Summary) -> Vec<String> {
-    let turns = summary.digest.turns;
-    let turns = if turns == 1 { "1 turn".to_owned() } else { format!("{turns} turns") };
+    let turns = count(summary.digest.turns, "turn");
     let mut facts = vec![
         format!("session {}", summary.session),
         format!(
