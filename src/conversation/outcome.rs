@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ResultId;
+
 /// What running a tool twice would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,16 +99,32 @@ pub struct Outcome {
     pub kind: OutcomeKind,
     /// The content of the tool message: the result, or a plain sentence that says what went wrong.
     pub content: Arc<str>,
-    /// Absent when the call ended well.
+    /// Absent when the call ended well. Boxed: most calls do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    /// Boxed: most calls end well.
     pub problem: Option<Box<Problem>>,
+    /// Where the whole result is, if `content` is only its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Box<StoredResult>>,
+}
+
+/// A result that is too large for the model, and that the store has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredResult {
+    /// Its name in the session.
+    pub id: ResultId,
+    /// Its size.
+    pub bytes: u64,
 }
 
 impl Outcome {
     /// The tool answered `content`.
     pub fn ok(content: impl Into<Arc<str>>) -> Self {
-        Self { kind: OutcomeKind::Ok, content: content.into(), problem: None }
+        Self { kind: OutcomeKind::Ok, content: content.into(), problem: None, stored: None }
+    }
+
+    /// The tool answered what the store keeps as `stored`; the model is told `content`.
+    pub fn stored(content: impl Into<Arc<str>>, stored: StoredResult) -> Self {
+        Self { stored: Some(Box::new(stored)), ..Self::ok(content) }
     }
 
     /// The call ended as `kind` says, because of `message`; `kind`'s name is the problem's code.
@@ -116,6 +134,7 @@ impl Outcome {
             kind,
             content: format!("error: {message}").into(),
             problem: Some(Box::new(Problem { code: kind.as_str().into(), message })),
+            stored: None,
         }
     }
 

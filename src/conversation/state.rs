@@ -60,6 +60,8 @@ pub struct SessionState {
     rounds: u64,
     max_rounds: u32,
     usage: Usage,
+    /// The store has results that were too large for the model.
+    stored_results: bool,
     turn: Option<Turn>,
 }
 
@@ -128,6 +130,12 @@ impl SessionState {
     #[must_use]
     pub fn usage(&self) -> Usage {
         self.usage
+    }
+
+    /// Says whether the store has results that were too large for the model.
+    #[must_use]
+    pub fn has_stored_results(&self) -> bool {
+        self.stored_results
     }
 
     /// Says whether a turn is under way.
@@ -255,6 +263,7 @@ impl SessionState {
                 self.on_reply((*round, *attempt), message, orphans, calls, *mode, *usage)
             }
             Event::CallEnded { round, reply_attempt, ordinal, outcome, .. } => {
+                self.stored_results |= outcome.stored.is_some();
                 let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
                 self.on_call_ended(*round, Place { reply_attempt, ordinal }, outcome)
             }

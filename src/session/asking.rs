@@ -50,7 +50,7 @@ impl Coordinator {
     pub(super) fn ask_model(&mut self) {
         let Some(turn) = &mut self.turn else { return };
         (turn.first_token, turn.counted) = (None, None);
-        let offer = offer(&self.options.tools, &self.crew, self.state.rounds() > 0);
+        let offer = offer(self.options.tools_of(&self.state), &self.crew, self.state.rounds() > 0);
         let model = &self.options.models[turn.model_index];
         let count = offer.names.len();
         if let Some(most) = model.dialect().max_tools.filter(|most| count > *most as usize) {

@@ -19,6 +19,7 @@ use super::line::Line;
 use super::opening::Opening;
 use super::pulse::Pulse;
 use super::recovery::Asker;
+use super::result_keeper::ResultKeeper;
 use super::resuming::CutOpen;
 use super::shutdown::Closing;
 use super::slot::{Entrance, Occupancy, Slot};
@@ -158,7 +159,7 @@ impl Coordinator {
             seat: Seat::new(
                 id.clone(),
                 Arc::clone(&options.supervision),
-                terms(&id, &options, capacity, &pulse),
+                terms(&id, &options, &journal, capacity, &pulse),
                 own.recipient(),
             ),
             id,
@@ -197,6 +198,7 @@ impl Coordinator {
 fn terms(
     id: &SessionId,
     options: &SessionOptions,
+    journal: &Arc<dyn Journal>,
     capacity: Arc<Capacity>,
     pulse: &Pulse,
 ) -> Terms {
@@ -205,6 +207,7 @@ fn terms(
         rules: Arc::clone(&options.rules),
         bound: options.max_concurrency.map(Bound::new),
         capacity,
+        large_results: options.keeps_large_results().then(|| ResultKeeper::boxed(journal, id)),
         breadcrumb: Arc::clone(&pulse.breadcrumb),
     }
 }

@@ -46,14 +46,15 @@ impl Coordinator {
         let (call_time_limit, round) = (limits.call_time_limit, self.state.round_number());
         let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
         turn.flight.reserve(records.len());
+        let tools = Arc::clone(self.options.tools_of(&self.state));
         for Start { place, id, tool, arguments: early } in starts {
             if turn.cancelled_calls.contains(&place) {
                 continue; // Before it could begin.
             }
-            let Some(index) = self.options.tools.index_of(tool) else {
+            let Some(index) = tools.index_of(tool) else {
                 continue;
             };
-            let Some(tool) = self.options.tools.at(index).map(Arc::clone) else {
+            let Some(tool) = tools.at(index).map(Arc::clone) else {
                 continue;
             };
             let asked = || {

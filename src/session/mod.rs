@@ -28,6 +28,7 @@ mod recording;
 mod recovery;
 mod replying;
 mod resting;
+mod result_keeper;
 mod resuming;
 mod retrying;
 mod roster;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ModelRetries;
-use crate::conversation::{Limits, SessionId};
+use crate::conversation::{Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
@@ -116,13 +116,33 @@ impl SessionOptions {
         self
     }
 
-    /// Cuts results, and error texts of tools, that have more bytes, between two characters; a mark
-    /// at their end says to the model how much is left out. What is cut is not kept anywhere. 100,000
-    /// if it is not said.
+    /// Sets how many bytes of a result the model is told; 100,000 if it is not said.
+    ///
+    /// Of a larger result the model is told the first quarter of that, how large it is, and a handle:
+    /// the store keeps the whole ([`Journal::keep_result`](crate::store::Journal::keep_result)), and
+    /// from then on the model is offered a tool that reads on in it, `read_result`. Where there is no
+    /// such tool, because one of the session's own would be meant by its name or because the model
+    /// takes no further tool, and where the store does not keep it, the result is cut there and a mark
+    /// at its end says so. So is the text of an error, anyway. All cuts are between two characters.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
         self.rules = Arc::new(self.supervision.rules(bytes));
         self
+    }
+
+    /// Says whether results that are too large are kept for the model to read on in them.
+    pub(super) fn keeps_large_results(&self) -> bool {
+        let most = self.models.iter().filter_map(|model| model.dialect().max_tools).min();
+        let has_room = most.is_none_or(|most| self.tools.len() < most as usize);
+        has_room && self.tools.has_room_for_reader()
+    }
+
+    /// The tools of a session in this `state`: with the one that reads large results, if it has any.
+    pub(super) fn tools_of(&self, state: &SessionState) -> &Arc<ToolSet> {
+        match state.has_stored_results() && self.keeps_large_results() {
+            true => self.tools.with_reader().unwrap_or(&self.tools),
+            false => &self.tools,
+        }
     }
 
     /// Hands `value` to every call ([`crate::CallContext::get`]) whose question brings none.

@@ -43,7 +43,8 @@ fn last_turn(records: &[Record]) -> &[Record] {
 impl Coordinator {
     /// Goes on with the turn that was cut.
     pub(super) fn resume(&mut self, cut: CutOpen, typed: Option<TypedContext>, reply: Reply) {
-        let effects = |tool: &str| Some(self.options.tools.get(tool)?.declared_effects());
+        let effects =
+            |tool: &str| Some(self.options.tools_of(&self.state).get(tool)?.declared_effects());
         let blocker = self.blocker.take();
         let Some(plan) = ResumePlan::without(blocker.as_deref(), &self.state, &effects) else {
             return self.tell_last_answer(reply);
@@ -104,7 +105,7 @@ impl Coordinator {
     /// The end of a call that the last process, or a panic in this one, left open.
     fn lost_call(&self, place: Place) -> Event {
         let call = self.state.call_at(place);
-        let tool = call.and_then(|(_, tool)| self.options.tools.get(tool));
+        let tool = call.and_then(|(_, tool)| self.options.tools_of(&self.state).get(tool));
         let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
         let started = self.state.starts(place) > 0;
         let what = match self.is_cut_by_panic() {

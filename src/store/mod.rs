@@ -6,7 +6,6 @@ mod listing;
 mod memory;
 mod owner;
 mod pending;
-mod result_part;
 
 use std::sync::Arc;
 
@@ -15,8 +14,8 @@ pub use listing::{Cursor, Digest, Listing, Page, Summary};
 pub use memory::MemoryStore;
 pub use owner::{Access, Owner};
 pub use pending::Pending;
-pub use result_part::ResultPart;
 
+pub use crate::conversation::ResultPart;
 use crate::conversation::{Batch, Record, ResultId, SessionId};
 
 /// Keeps the records of sessions. One value serves all sessions of a process.

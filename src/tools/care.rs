@@ -247,7 +247,7 @@ impl Running {
         self.generation = post.health.generation();
         self.probe = Probe::begin(&post, now, self.guard.context().deadline());
         let tool = match &post.tool_type.work {
-            Work::Async(_) => match post.tool() {
+            Work::Async(_) | Work::ReadResults => match post.tool() {
                 Ok(tool) => Some(tool),
                 Err(outcome) => {
                     self.fail_probe();
@@ -272,12 +272,12 @@ impl Running {
                 care.begin(&post, now);
                 self.guard.begin(&context, |_| Box::pin(call));
             }
-            (Work::Async(_), Some(tool)) => {
+            (Work::Async(_) | Work::ReadResults, Some(tool)) => {
                 care.begin(&post, now);
                 let call = |context| tool.call(arguments, context);
                 post.inside(|| self.guard.begin(&context, call));
             }
-            (Work::Async(_), None) => {}
+            (Work::Async(_) | Work::ReadResults, None) => {}
         }
         Ok(())
     }

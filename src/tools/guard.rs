@@ -5,7 +5,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
-use super::{CallContext, Error, ToolFuture, result_limit};
+use super::result_limit::{ResultLimit, cut};
+use super::{CallContext, Error, ToolFuture};
 use crate::conversation::{Effects, Outcome, OutcomeKind};
 
 /// A try that runs. Dropping it stops the work.
@@ -39,10 +40,10 @@ impl Guard {
         }
     }
 
-    /// What the tool says, of a long text not more than `max_bytes`, or that it panicked; pending
+    /// What the tool says, of a long text not more than `limit` allows, or that it panicked; pending
     /// while it works.
-    pub fn poll_work(&mut self, cx: &mut Context<'_>, max_bytes: usize) -> Poll<Outcome> {
-        let polled = self.poll_tool(cx, max_bytes);
+    pub fn poll_work(&mut self, cx: &mut Context<'_>, limit: ResultLimit) -> Poll<Outcome> {
+        let polled = self.poll_tool(cx, limit);
         if polled.is_ready() {
             self.stop();
         }
@@ -64,19 +65,17 @@ impl Guard {
         self.permanent
     }
 
-    fn poll_tool(&mut self, cx: &mut Context<'_>, max_bytes: usize) -> Poll<Outcome> {
+    fn poll_tool(&mut self, cx: &mut Context<'_>, limit: ResultLimit) -> Poll<Outcome> {
         if let Some(outcome) = self.stillborn.take() {
             return Poll::Ready(*outcome);
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(text))) => {
-                Poll::Ready(Outcome::ok(result_limit::cut(text, max_bytes)))
-            }
+            Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(cut(text, limit.result))),
             Ok(Poll::Ready(Err(error))) => {
                 self.permanent = error.is_permanent();
-                Poll::Ready(tool_error(&error, max_bytes))
+                Poll::Ready(tool_error(&error, limit.error))
             }
             Err(panic) => Poll::Ready(panicked(panic, self.effects)),
         }
@@ -107,7 +106,7 @@ impl Drop for Guard {
 fn tool_error(error: &Error, max_bytes: usize) -> Outcome {
     let kind =
         if error.is_bad_arguments() { OutcomeKind::BadArguments } else { OutcomeKind::ToolError };
-    Outcome::failed(kind, result_limit::cut(error.message().to_owned(), max_bytes))
+    Outcome::failed(kind, cut(error.message().to_owned(), max_bytes))
 }
 
 fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {
@@ -125,5 +124,5 @@ pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
     if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
         std::mem::forget(another); // It may go on like this.
     }
-    result_limit::cut(text, MAX_BYTES)
+    cut(text, MAX_BYTES)
 }

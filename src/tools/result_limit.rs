@@ -1,5 +1,14 @@
 //! How much of a result the model is told.
 
+/// How many bytes of what a tool says are taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResultLimit {
+    /// Of its result.
+    pub result: usize,
+    /// Of the message of its failure.
+    pub error: usize,
+}
+
 /// The first `max_bytes` of `text` or a little less, and a mark that says how much was cut.
 pub(super) fn cut(mut text: String, max_bytes: usize) -> String {
     let all = text.len();
@@ -13,6 +22,16 @@ pub(super) fn cut(mut text: String, max_bytes: usize) -> String {
     text
 }
 
+/// The same of a `text` that has more, and that should have been kept.
+pub(super) fn cut_and_lost(text: &str, max_bytes: usize) -> String {
+    let (told, all) = (text.floor_char_boundary(max_bytes), text.len());
+    let left_out = all - told;
+    let told = &text[..told];
+    format!(
+        "{told}\n[cut: {left_out} of {all} bytes are left out here; they could not be kept and are lost]"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -23,6 +42,8 @@ mod tests {
         assert_eq!(cut("longer".into(), 5), "longe\n[cut: 1 of 6 bytes are left out here]");
         assert_eq!(cut("zwölf".into(), 3), "zw\n[cut: 4 of 6 bytes are left out here]");
         assert_eq!(cut("ö".into(), 0), "\n[cut: 2 of 2 bytes are left out here]");
+        let lost = "zw\n[cut: 4 of 6 bytes are left out here; they could not be kept and are lost]";
+        assert_eq!(cut_and_lost("zwölf", 3), lost);
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use futures_util::future::LocalBoxFuture;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -16,6 +17,7 @@ use super::failure::fingerprint;
 use super::guard::Guard;
 use super::health::CallEnd;
 use super::probe::Probe;
+use super::spec::Work;
 use super::tries::Spent;
 use super::worker::Assignment;
 use super::{Completer, Ended, Waits};
@@ -50,16 +52,25 @@ pub(crate) struct Running {
     pub(super) probe: Option<Box<Probe>>,
     /// `None` once it is answered.
     pub(super) completer: Option<Completer>,
+    /// Its result is too large for the model, and is being kept.
+    pub(super) keeping: Option<Box<Keeping>>,
     pub(super) span: Span,
     /// `None` for a call that runs at once and only once.
     pub(super) care: Option<Box<Care>>,
+}
+
+/// A call that is done but for the keeping of its result.
+pub(super) struct Keeping {
+    told: LocalBoxFuture<'static, Outcome>,
+    /// The keeping is not the tool's time.
+    spent: Spent,
 }
 
 impl Running {
     /// What the tool says; pending while it works.
     pub(super) fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let Self { guard, post, .. } = self;
-        post.inside(|| guard.poll_work(cx, post.terms.rules.max_result_bytes))
+        post.inside(|| guard.poll_work(cx, post.terms.result_limit()))
     }
 
     /// Tells those who wait for the call, and the worker what it has shown.
@@ -68,7 +79,8 @@ impl Running {
         self.complete(outcome);
     }
 
-    /// Tells those who wait for the call.
+    /// Tells those who wait for the call, unless its result is too large for the model: then they are
+    /// told as soon as it is kept.
     pub(super) fn complete(&mut self, outcome: Outcome) {
         let now = Instant::now();
         let spent = self.care.as_ref().and_then(|care| care.context.account(|it| it.spent(now)));
@@ -78,7 +90,34 @@ impl Running {
             attempts: 1,
             generation: self.generation,
         });
-        self.answer(Ended { outcome, spent });
+        let Assignment { tool_type, terms, .. } = &*self.post;
+        let keeping = match tool_type.work {
+            Work::ReadResults => None, // It is a part of one that is kept.
+            Work::Async(_) | Work::Blocking(_) => {
+                terms.keep(&outcome, self.guard.context().deadline())
+            }
+        };
+        match keeping {
+            None => self.answer(Ended { outcome, spent }),
+            Some(told) => self.keeping = Some(Box::new(Keeping { told, spent })),
+        }
+    }
+
+    /// Says whether the call is done but for the keeping of its result.
+    pub(super) fn is_keeping(&self) -> bool {
+        self.keeping.is_some()
+    }
+
+    /// Ready when nothing is to be kept any more. Whoever gave the call up has no use for it, but what
+    /// a store was asked for is not taken back.
+    fn poll_keeping(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(keeping) = &mut self.keeping {
+            let outcome = ready!(keeping.told.as_mut().poll(cx));
+            let spent = keeping.spent;
+            self.keeping = None;
+            self.answer(Ended { outcome, spent });
+        }
+        Poll::Ready(())
     }
 
     /// Says to those who wait for the call what became of it.
@@ -151,12 +190,15 @@ impl Future for Running {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let entered = this.span.clone().entered();
+        if this.is_keeping() {
+            return this.poll_keeping(cx);
+        }
         if this.care.is_some() {
-            let polled = this.poll_with_care(cx);
-            if polled.is_ready() && this.completer.is_some() {
+            ready!(this.poll_with_care(cx));
+            if this.completer.is_some() && !this.is_keeping() {
                 this.on_given_up();
             }
-            return polled;
+            return this.poll_keeping(cx);
         }
         if this.guard.context().is_over() {
             this.on_given_up(); // What it would say now is no answer.
@@ -167,10 +209,10 @@ impl Future for Running {
         match polled {
             Poll::Ready(outcome) => {
                 this.end(outcome);
-                Poll::Ready(())
+                this.poll_keeping(cx)
             }
             Poll::Pending => {
-                std::task::ready!(this.guard.poll_given_up(cx));
+                ready!(this.guard.poll_given_up(cx));
                 this.on_given_up();
                 Poll::Ready(())
             }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::ToolType;
 use super::names::{Names, wire_form};
 use super::quick_check::QuickCheck;
+use super::read_result::{self, READ_RESULT};
 use crate::conversation::{Catalogue, Effects, Refusal};
 use crate::model::ToolName;
 use crate::wire::{Certainty, chat};
@@ -28,11 +29,13 @@ const MOST: usize = 128;
 /// Events and reports have the tool's own name, and a call may be written under either.
 #[derive(Debug, Default)]
 pub struct ToolSet {
-    tools: Vec<Entry>,
+    tools: Vec<Arc<Entry>>,
     names: Names,
     /// Those of each tool, in the same order.
     tool_names: Vec<ToolName>,
     on_the_wire: Vec<u8>,
+    /// The same tools and the built-in one behind them, once a session has needed it.
+    with_reader: OnceLock<Option<Arc<ToolSet>>>,
 }
 
 #[derive(Debug)]
@@ -101,7 +104,7 @@ impl ToolSet {
         tools: impl IntoIterator<Item = ToolType>,
         most: usize,
     ) -> Result<Self, SetError> {
-        let (mut set, mut own, mut seen) = (Self::default(), Vec::new(), HashSet::new());
+        let (mut set, mut seen) = (Self::default(), HashSet::new());
         for tool in tools {
             let name = Arc::clone(&tool.name);
             if set.len() == most {
@@ -111,14 +114,38 @@ impl ToolSet {
             if !seen.insert(Arc::clone(&name)) {
                 return Err(SetError::Twice { name: name.to_string() });
             }
-            own.push(name);
         }
-        set.names = Names::new(&own);
-        let wire = set.names.all_on_the_wire().iter().map(Arc::clone);
-        let named = own.into_iter().zip(wire);
-        set.tool_names = named.map(|(own, on_the_wire)| ToolName { own, on_the_wire }).collect();
-        set.on_the_wire = set.describe(&[])?;
+        set.name()?;
         Ok(set)
+    }
+
+    /// Gives the tools the names they travel under.
+    fn name(&mut self) -> Result<(), SetError> {
+        let own: Vec<_> = self.iter().map(|tool| Arc::clone(&tool.name)).collect();
+        self.names = Names::new(&own);
+        let wire = self.names.all_on_the_wire().iter().map(Arc::clone);
+        let named = own.into_iter().zip(wire);
+        self.tool_names = named.map(|(own, on_the_wire)| ToolName { own, on_the_wire }).collect();
+        self.on_the_wire = self.describe(&[])?;
+        Ok(())
+    }
+
+    /// Says whether there may be the built-in tool that reads large results, besides these: not if a
+    /// model that writes its name would mean one of them.
+    pub(crate) fn has_room_for_reader(&self) -> bool {
+        self.names.find(READ_RESULT).is_none()
+    }
+
+    /// The same tools at the same places and, behind them, the one that reads large results; `None` if
+    /// one of them has its name. Made once.
+    pub(crate) fn with_reader(&self) -> Option<&Arc<ToolSet>> {
+        let make = || {
+            let mut set = Self { tools: self.tools.clone(), ..Self::default() };
+            set.add(read_result::tool_type()).expect("the built-in tool can be offered");
+            set.name().expect("the other tools were described when the set was made");
+            Arc::new(set)
+        };
+        self.with_reader.get_or_init(|| self.has_room_for_reader().then(make)).as_ref()
     }
 
     fn add(&mut self, tool: ToolType) -> Result<(), SetError> {
@@ -136,7 +163,7 @@ impl ToolSet {
         let arguments = jsonschema::validator_for(&tool.parameters)
             .map_err(|error| wrong(error.to_string()))?;
         let quick = QuickCheck::new(&tool.parameters);
-        self.tools.push(Entry { tool_type: Arc::new(tool), quick, arguments });
+        self.tools.push(Arc::new(Entry { tool_type: Arc::new(tool), quick, arguments }));
         Ok(())
     }
 
@@ -145,11 +172,11 @@ impl ToolSet {
         let is_left_out = |place: usize| left_out.get(place).copied().unwrap_or_default();
         let entries = self.names.all_on_the_wire().iter().zip(&self.tools).enumerate();
         let entries = entries.filter(|(place, _)| !is_left_out(*place)).map(|(_, named)| named);
-        let entries: Vec<(&Arc<str>, &Entry)> = entries.collect();
+        let entries: Vec<(&Arc<str>, &Arc<Entry>)> = entries.collect();
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let raw = |(_, entry): &(&Arc<str>, &Entry)| {
+        let raw = |(_, entry): &(&Arc<str>, &Arc<Entry>)| {
             serde_json::value::to_raw_value(&entry.tool_type.parameters).map_err(|error| {
                 SetError::Schema {
                     name: entry.tool_type.name.to_string(),

@@ -73,6 +73,8 @@ pub(super) enum Work {
     Async(Make),
     /// A function, each call on a thread of its own.
     Blocking(Arc<Function>),
+    /// The built-in tool, made of each session's own results.
+    ReadResults,
 }
 
 impl ToolType {
@@ -289,7 +291,7 @@ impl ToolType {
             Work::Async(make) => {
                 catch_unwind(AssertUnwindSafe(|| drop(make()))).map_err(message_of)
             }
-            Work::Blocking(_) => Ok(()),
+            Work::Blocking(_) | Work::ReadResults => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::LargeResults;
 use super::bound::Bound;
 use super::threads::Threads;
 use super::{Backoff, Breadcrumb, Tolerance};
@@ -16,6 +17,8 @@ pub(crate) struct Terms {
     /// How many calls of the session may run at a time; `None` = any number.
     pub bound: Option<Arc<Bound>>,
     pub capacity: Arc<Capacity>,
+    /// Where results go that are too large for the model; `None` = they are cut.
+    pub large_results: Option<Box<dyn LargeResults>>,
     /// Of the thread that the session lives on.
     pub breadcrumb: Arc<Breadcrumb>,
 }
@@ -25,6 +28,7 @@ pub(crate) struct Terms {
 pub(crate) struct Rules {
     pub backoff: Backoff,
     pub tolerance: Tolerance,
+    /// A result that has more is too large for the model.
     pub max_result_bytes: usize,
 }
 

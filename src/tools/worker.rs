@@ -16,6 +16,7 @@ use tracing::Span;
 use super::care::Care;
 use super::guard::{Guard, message_of};
 use super::probe::{Probe, admit};
+use super::read_result::ReadResult;
 use super::running::Running;
 use super::spec::Work;
 use super::terms::{Terms, turn};
@@ -116,10 +117,14 @@ impl Assignment {
         if let Some(tool) = &*self.tool.borrow() {
             return Ok(Rc::clone(tool));
         }
-        let Work::Async(make) = &self.tool_type.work else {
-            return Err(Outcome::failed(OutcomeKind::ToolError, "it runs on threads"));
+        let made = match &self.tool_type.work {
+            Work::Async(make) => self.inside(|| catch_unwind(AssertUnwindSafe(|| make()))),
+            Work::ReadResults => Ok(Rc::new(ReadResult(Rc::clone(&self.terms))) as Rc<dyn Tool>),
+            Work::Blocking(_) => {
+                return Err(Outcome::failed(OutcomeKind::ToolError, "it runs on threads"));
+            }
         };
-        match self.inside(|| catch_unwind(AssertUnwindSafe(|| make()))) {
+        match made {
             Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool))),
             Err(panic) => {
                 let cause = format!("the tool could not be made: {}", message_of(panic));
@@ -249,6 +254,7 @@ impl ToolWorker {
             began,
             probe: None,
             completer: Some(completer),
+            keeping: None,
             span,
             care,
         };
@@ -256,7 +262,7 @@ impl ToolWorker {
             // It takes its place in line now; who polls it later is woken.
             let polled = running.poll_with_care(&mut TaskContext::from_waker(Waker::noop()));
             drop(entered);
-            if polled.is_pending() {
+            if polled.is_pending() || running.is_keeping() {
                 others.push(running);
             }
             return;
@@ -280,7 +286,7 @@ impl ToolWorker {
     }
 
     /// Looks whether the call is done already, where the last one was: a call that never waits
-    /// needs no waker.
+    /// needs no waker. Says whether nothing is left to do.
     fn try_at_once(&mut self, running: &mut Running) -> bool {
         if !self.answers_at_once {
             return false;
@@ -293,7 +299,7 @@ impl ToolWorker {
         match polled {
             Poll::Ready(outcome) => {
                 running.end(outcome);
-                true
+                !running.is_keeping()
             }
             Poll::Pending => false,
         }

@@ -144,6 +144,7 @@ fn a_session_survives_a_panic_in_each_step_of_its_rebuilding() {
                             4 => step == 2,
                             _ => false,
                         },
+                        Asked::Keep | Asked::ReadPart => false,
                     };
                     if now { does } else { Does::AsAsked }
                 });
@@ -269,7 +270,7 @@ fn a_coordinator_that_panics_every_time_is_given_up() {
         for does in PANICS {
             let (runtime, _) = rigged(move |asked| match asked {
                 Asked::Open => does,
-                Asked::Read | Asked::Append(_) => Does::AsAsked,
+                Asked::Read | Asked::Append(_) | Asked::Keep | Asked::ReadPart => Does::AsAsked,
             });
             assert_given_up(&runtime.session(options(ScriptedModel::new(script())))).await;
             let appends = AtomicU32::new(0);

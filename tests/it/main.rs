@@ -25,6 +25,7 @@ mod failing_tools;
 mod fuzzed_streams;
 mod hard_cases;
 mod histories;
+mod large_results;
 mod model_client;
 mod model_retries;
 mod orphans;

@@ -18,6 +18,8 @@ pub enum Asked<'a> {
     Open,
     Read,
     Append(&'a [Record]),
+    Keep,
+    ReadPart,
 }
 
 /// What it does then.
@@ -160,17 +162,20 @@ impl Journal for Rigged {
         session: &SessionId,
         result: Arc<str>,
     ) -> Pending<Result<ResultId, Error>> {
-        self.inner.keep_result(session, result)
+        let id = session.clone();
+        self.answer(Asked::Keep, session, move |inner| inner.keep_result(&id, result))
     }
 
     fn result_part(
         &self,
         session: &SessionId,
-        id: &ResultId,
+        result: &ResultId,
         offset: u64,
         max_bytes: usize,
     ) -> Pending<Result<Option<ResultPart>, Error>> {
-        self.inner.result_part(session, id, offset, max_bytes)
+        let (id, result) = (session.clone(), result.clone());
+        let act = move |inner: &MemoryStore| inner.result_part(&id, &result, offset, max_bytes);
+        self.answer(Asked::ReadPart, session, act)
     }
 
     fn outlives_close(&self) -> bool {
