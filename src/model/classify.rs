@@ -14,6 +14,8 @@ pub(super) enum Meaning {
     /// The provider did not take what its own model wrote.
     BadCall,
     Refused,
+    /// The conversation is longer than the model can read.
+    TooLong,
     Failed,
     /// The request went to somebody else's place.
     Redirected,
@@ -21,7 +23,7 @@ pub(super) enum Meaning {
 
 /// Reasons, codes and types of errors that say more than the status they come with, by the part of
 /// the word that tells. The first one counts. How a word is divided does not.
-const WORDS: [(&str, Meaning); 29] = [
+const WORDS: [(&str, Meaning); 31] = [
     ("tool_use_failed", Meaning::BadCall),
     ("invalid_api_key", Meaning::KeyRefused),
     ("api_key_invalid", Meaning::KeyRefused),
@@ -46,7 +48,9 @@ const WORDS: [(&str, Meaning); 29] = [
     ("server_error", Meaning::Failed),
     ("timeout", Meaning::Failed),
     ("deadline_exceeded", Meaning::Failed),
-    ("context_length", Meaning::Refused),
+    ("context_length", Meaning::TooLong),
+    ("context_size", Meaning::TooLong),
+    ("context_window", Meaning::TooLong),
     ("invalid_request", Meaning::Refused),
     ("invalid_argument", Meaning::Refused),
     ("bad_request", Meaning::Refused),
@@ -55,6 +59,18 @@ const WORDS: [(&str, Meaning); 29] = [
 
 /// How a message begins that refuses the key where no word of the body does, in lower case.
 const KEY_REFUSALS: [&str; 3] = ["incorrect api key", "invalid api key", "api key not valid"];
+
+/// What a message says, in lower case, that refuses a conversation for its length where no word of the
+/// body does.
+const TOO_LONG: [&str; 7] = [
+    "maximum context length",
+    "context window",
+    "available context size",
+    "prompt is too long",
+    "input is too long",
+    "input token count",
+    "reduce the length of the messages",
+];
 
 /// The meaning of `said`, that came with `status`, 200 if in the body of a good response or in the
 /// middle of a reply; there the status of the body counts, if it names one.
@@ -91,6 +107,7 @@ fn told(error: &ApiError) -> Option<Meaning> {
     match meanings.iter().find(|meaning| **meaning != Meaning::Refused) {
         Some(telling) => Some(*telling),
         None if refuses_key(&error.message) => Some(Meaning::KeyRefused),
+        None if is_too_long(&error.message) => Some(Meaning::TooLong),
         None => meanings.first().copied(),
     }
 }
@@ -109,6 +126,11 @@ fn undivided(word: &str) -> String {
 fn refuses_key(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     KEY_REFUSALS.iter().any(|beginning| message.starts_with(beginning))
+}
+
+fn is_too_long(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    TOO_LONG.iter().any(|said| message.contains(said))
 }
 
 #[cfg(test)]
@@ -151,7 +173,8 @@ mod tests {
         check(400, "tool_use_failed", None, Meaning::BadCall);
         check(400, "API_KEY_INVALID", None, Meaning::KeyRefused);
         check(400, "model_not_found", None, Meaning::UnknownModel);
-        check(400, "context_length_exceeded", None, Meaning::Refused);
+        check(400, "context_length_exceeded", None, Meaning::TooLong);
+        check(400, "exceed_context_size_error", None, Meaning::TooLong);
         check(403, "rate_limited_by_upstream_rate_limit", None, Meaning::RateLimited);
         check(500, "rate_limit_error", None, Meaning::RateLimited);
         check(401, "rate_limit", None, Meaning::KeyRefused);
@@ -227,6 +250,29 @@ mod tests {
             r#"{"error":{"message":"no","errors":[{"reason":"rateLimitExceeded"}]}}"#,
             Meaning::RateLimited,
         );
+    }
+
+    #[test]
+    fn a_message_may_say_that_the_conversation_is_too_long_where_no_word_does() {
+        for message in [
+            "prompt is too long: 208310 tokens > 200000 maximum",
+            "This endpoint's maximum context length is 32768 tokens. However, you requested 40000.",
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            "Please reduce the length of the messages or completion.",
+            "the request exceeds the available context size, try increasing it",
+        ] {
+            let body = |kind: &str| {
+                let error = serde_json::json!({"message": message, "type": kind});
+                serde_json::json!({ "error": error }).to_string()
+            };
+            check_body(400, &body("invalid_request_error"), Meaning::TooLong);
+            check_body(400, &body("what is this"), Meaning::TooLong);
+            check_body(200, &body("invalid_request_error"), Meaning::TooLong);
+            check_body(429, &body("rate_limit_error"), Meaning::RateLimited);
+            check_body(500, &body("server_error"), Meaning::Failed);
+        }
+        let other = r#"{"error":{"message":"max_tokens must be at least 1","type":"invalid_request_error"}}"#;
+        check_body(400, other, Meaning::Refused);
     }
 
     #[test]

@@ -90,6 +90,17 @@ pub enum Error {
         /// In the provider's words.
         message: String,
     },
+    /// The conversation is longer than the model can read (`context_length_exceeded`). A shorter one may
+    /// be asked about.
+    #[error("{url} finds the conversation too long{}: {message}", place(*status))]
+    TooLong {
+        /// Where.
+        url: String,
+        /// As of [`Error::Refused`].
+        status: u16,
+        /// In the provider's words.
+        message: String,
+    },
     /// The provider failed (5xx, or an error within the reply). Asking again later is safe.
     #[error("{url} failed{}: {message}", place(*status))]
     Failed {
@@ -167,6 +178,7 @@ impl Error {
             Self::BadCall { .. } => "bad_call",
             Self::RateLimited { .. } => "rate_limited",
             Self::Refused { .. } => "request_refused",
+            Self::TooLong { .. } => "context_length",
             Self::Failed { .. } => "model_failed",
             Self::Redirected { .. } => "redirected",
             Self::TooLarge { .. } => "reply_too_large",
@@ -189,6 +201,7 @@ impl Error {
             | Self::BadCall { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
+            | Self::TooLong { .. }
             | Self::Redirected { .. }
             | Self::TooLarge { .. }
             | Self::Malformed { .. }
@@ -212,6 +225,7 @@ impl Error {
             | Self::NoCredit { .. }
             | Self::UnknownModel { .. }
             | Self::Refused { .. }
+            | Self::TooLong { .. }
             | Self::Redirected { .. }
             | Self::TooLarge { .. } => false,
         }
@@ -228,6 +242,7 @@ impl Error {
             Self::BadCall { .. } => "ask again, or use another model",
             Self::RateLimited { .. } => "wait, or use another key or model",
             Self::Refused { .. } => "the message says what the provider does not take",
+            Self::TooLong { .. } => "set session.context_tokens, or begin another session",
             Self::Failed { .. } | Self::Cut { .. } => "ask again; nothing was lost",
             Self::TooLarge { .. } => "limit the reply with model.max_tokens",
             Self::Redirected { .. } => "set model.base_url to where the endpoint is now",

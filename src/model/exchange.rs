@@ -94,6 +94,7 @@ impl Exchange {
             Meaning::RateLimited => Error::RateLimited { url, message, retry_after },
             Meaning::BadCall => Error::BadCall { url, message },
             Meaning::Refused => Error::Refused { url, status, message },
+            Meaning::TooLong => Error::TooLong { url, status, message },
             Meaning::Failed => Error::Failed { url, status, message, retry_after },
             Meaning::Redirected => Error::Redirected { url, status },
         }

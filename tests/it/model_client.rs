@@ -359,7 +359,7 @@ async fn an_error_means_the_same_before_a_reply_and_in_the_middle_of_it() {
         (400, "model_not_found", "unknown_model", false),
         (401, "invalid_api_key", "key_refused", false),
         (529, "overloaded_error", "model_failed", true),
-        (400, "context_length_exceeded", "request_refused", false),
+        (400, "context_length_exceeded", "context_length", false),
     ];
     for (status, code, expected, is_transient) in table {
         let body = format!(
