@@ -44,6 +44,8 @@ pub enum Sabotage {
     FilterIgnored,
     /// Calls that no finished reply asks for are not ended.
     DiscardedForgotten,
+    /// A history that is too long is cut between any two messages.
+    CutAnywhere,
     /// The model does not hear of calls with effects that no finished reply asks for.
     OrphansUntold,
     /// A turn that was cut runs the calls again that must not run twice.

@@ -3,7 +3,7 @@
 //! Every step of a session is also an event of the target `callsheet` at the level `debug`, within
 //! the span it belongs to. Arguments and results are never recorded.
 
-use tracing::{Span, debug, info_span};
+use tracing::{Span, debug, info, info_span};
 
 use crate::conversation::{Event, SessionId};
 
@@ -34,6 +34,11 @@ pub(crate) fn step(span: &Span, event: &Event) {
         Event::TurnStarted { turn, .. } => debug!(parent: span, turn, "turn started"),
         Event::ModelAsked { round, attempt, .. } => {
             debug!(parent: span, round, attempt, "model asked");
+        }
+        Event::SummaryAsked { round, .. } => debug!(parent: span, round, "summary asked for"),
+        Event::ContextCompacted { problem, tokens_before, tokens_after, .. } => {
+            let problem = problem.as_ref().map_or("", |problem| &problem.code);
+            info!(parent: span, tokens_before, tokens_after, problem, "history compacted");
         }
         Event::ModelFailed { round, attempt, error, retry_in_us, .. } => {
             let code = &*error.code;

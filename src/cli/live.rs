@@ -104,6 +104,18 @@ impl<'a> Live<'a> {
                 self.screen.note(&format!("{void}{message}; asking again {when}"));
                 self.failed = Some(Arc::clone(model));
             }
+            Event::ContextCompacted { summary, problem, tokens_before, tokens_after, .. } => {
+                let what = match (summary, problem) {
+                    (Some(_), _) => "a summary stands for its oldest messages".to_owned(),
+                    (None, None) => "its oldest messages are not sent any more".to_owned(),
+                    (None, Some(problem)) => format!(
+                        "its oldest messages are not sent any more, and have no summary: {}",
+                        one_line(&problem.message)
+                    ),
+                };
+                let sizes = format!("about {tokens_before} tokens, {tokens_after} now");
+                self.screen.note(&format!("the conversation was too long: {what} ({sizes})"));
+            }
             Event::ModelAsked { model: Some(model), .. } => {
                 if self.failed.take().is_some_and(|failed| failed != *model) {
                     self.screen.note(&format!("asking {} instead", one_line(model)));
@@ -130,6 +142,7 @@ impl<'a> Live<'a> {
             }
             Event::SessionOpened { .. }
             | Event::TurnStarted { .. }
+            | Event::SummaryAsked { .. }
             | Event::ModelAsked { model: None, .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }

@@ -6,7 +6,7 @@ use super::args::{Choice, Common};
 use super::screen::Screen;
 use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
-use crate::conversation::{Limits, SessionId};
+use crate::conversation::{ContextBudget, Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{ModelRetries, Runtime, SessionOptions};
@@ -220,7 +220,11 @@ pub(super) fn plain_options(
         .limits(limits(config))
         .supervision(supervision)
         .model_retries(model_retries(config))
-        .max_result_bytes(session.max_result_bytes);
+        .max_result_bytes(session.max_result_bytes)
+        .context_budget(ContextBudget {
+            tokens: session.context_tokens,
+            compaction: session.compaction,
+        });
     match session.max_concurrency {
         Some(calls) => options.max_concurrency(calls),
         None => options,

@@ -1,6 +1,6 @@
 //! Settings that are one word out of a few.
 
-use crate::conversation::{Effects, Mode};
+use crate::conversation::{Compaction, Effects, Mode};
 use crate::model::{EmptyContent, IdRule, TokenLimitField};
 
 /// A setting with a closed list of words.
@@ -54,6 +54,14 @@ choices! {
 
 impl Choice for Mode {
     const ALL: &'static [Self] = &[Mode::Parallel, Mode::Sequential];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Choice for Compaction {
+    const ALL: &'static [Self] = &[Compaction::Off, Compaction::DropOldest, Compaction::Summarise];
 
     fn word(self) -> &'static str {
         self.as_str()

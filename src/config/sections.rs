@@ -10,7 +10,7 @@ use super::header::ExtraHeader;
 use super::kind;
 use super::reader::{Section, nearest};
 use super::tool::Tool;
-use crate::conversation::Mode;
+use crate::conversation::{Compaction, Mode};
 use crate::model::{Dialect, Price, Quirks, RequestSettings, ToolChoice};
 
 /// Who answers.
@@ -88,6 +88,10 @@ pub struct Session {
     pub max_concurrency: Option<usize>,
     /// How much of a result the model is told.
     pub max_result_bytes: usize,
+    /// How many tokens a request may have; 0 = as many as the model takes.
+    pub context_tokens: u64,
+    /// What is done about a history that has become too long.
+    pub compaction: Compaction,
 }
 
 /// What follows the failure of a worker.
@@ -258,6 +262,8 @@ impl Session {
         Ok(Session {
             max_concurrency: usize::try_from(max_concurrency).ok().filter(|calls| *calls > 0),
             max_result_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            context_tokens: section.required("context_tokens", kind::count(0..=u32::MAX))?.into(),
+            compaction: section.required("compaction", kind::choice)?,
         })
     }
 }

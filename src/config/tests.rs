@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::conversation::{Effects, Mode};
+use crate::conversation::{Compaction, Effects, Mode};
 use crate::model::{
     Dialect, EmptyContent, IdRule, Price, Quirks, RequestSettings, TokenLimitField, ToolChoice,
 };
@@ -102,7 +102,12 @@ fn the_defaults_are_those_of_the_design() {
             turn_time_limit: 10 * MINUTE,
         }
     );
-    let session = Session { max_concurrency: None, max_result_bytes: 100_000 };
+    let session = Session {
+        max_concurrency: None,
+        max_result_bytes: 100_000,
+        context_tokens: 0,
+        compaction: Compaction::DropOldest,
+    };
     assert_eq!(config.session, session);
     assert_eq!(
         config.supervision,

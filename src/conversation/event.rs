@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Mode, Orphan, Outcome, Place, Problem, SessionId};
+use super::{Mode, Orphan, Outcome, Place, Problem, SessionId, Span};
 use crate::wire::Usage;
 
 /// The version written into every [`Record`]. Raised when a reader of the last version would
@@ -34,9 +34,11 @@ pub struct Record {
 }
 
 /// The kinds of events that are known here, as in their `type`.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 19] = [
     "session_opened",
     "turn_started",
+    "summary_asked",
+    "context_compacted",
     "model_asked",
     "model_failed",
     "text_streamed",
@@ -74,6 +76,34 @@ pub enum Event {
         turn: u64,
         /// The question.
         prompt: Arc<str>,
+    },
+    /// The model was asked for a summary of the oldest messages, which are about to leave the history.
+    /// [`Event::ContextCompacted`] says what came of it.
+    SummaryAsked {
+        /// The round that the next reply belongs to if it asks for tools.
+        round: u64,
+        /// As in [`Event::ModelAsked`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<Arc<str>>,
+    },
+    /// The history had become too long for the model: its oldest messages have left it. The record has
+    /// them still.
+    ContextCompacted {
+        /// These messages of the history, by their numbers before any of them left.
+        dropped: Arc<[Span]>,
+        /// What takes their place, behind the system prompt, in a message of the user's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<Arc<str>>,
+        /// Why there is no summary, where one was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Problem>,
+        /// The tokens of the summary, where its provider has counted them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usage: Option<Usage>,
+        /// The tokens of a request with these messages, estimated.
+        tokens_before: u64,
+        /// And of one without them and without the summary.
+        tokens_after: u64,
     },
     /// The model was asked to go on.
     ModelAsked {
@@ -296,6 +326,8 @@ impl Event {
             | Self::CallRetried { .. } => false,
             Self::SessionOpened { .. }
             | Self::TurnStarted { .. }
+            | Self::SummaryAsked { .. }
+            | Self::ContextCompacted { .. }
             | Self::ModelAsked { .. }
             | Self::ModelFailed { .. }
             | Self::Replied { .. }

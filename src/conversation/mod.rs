@@ -4,6 +4,7 @@
 //! Absent from this folder: actix, tokio, clocks, randomness, IO. Every function here can be
 //! replayed from a journal and gives the same answer.
 
+mod compaction;
 mod early;
 mod event;
 mod key;
@@ -17,6 +18,7 @@ mod state;
 mod transcript;
 mod wrapper;
 
+pub use compaction::{Compaction, ContextBudget, Cut, Span, TooLong};
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, Batch, CallTimes, Event, Record, TurnEnd, Unknown, VERSION};
 pub use key::{CallKey, Place, SessionId};

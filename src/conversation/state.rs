@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::compaction::{Scale, cut};
 use super::wrapper::combined;
 use super::{
-    AskedCall, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome, OutcomeKind, Place, Problem,
-    Transcript, TurnEnd,
+    AskedCall, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome,
+    OutcomeKind, Place, Problem, TooLong, Transcript, TurnEnd,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::wire::Usage;
@@ -62,6 +63,10 @@ pub struct SessionState {
     usage: Usage,
     /// The store has results that were too large for the model.
     stored_results: bool,
+    /// The size of the history when the model was asked last.
+    asked_bytes: usize,
+    /// Such a size, and the tokens of the request as its provider counted them; the last there is.
+    counted: Option<(usize, u64)>,
     turn: Option<Turn>,
 }
 
@@ -71,6 +76,8 @@ struct Turn {
     rounds: u32,
     /// Which try of the reply that is awaited was asked for last; 0 if none was.
     attempt: u32,
+    /// The history was compacted for the next request.
+    compacted: bool,
     /// The model has answered.
     answered: bool,
     /// Calls of the reply that is still being written.
@@ -136,6 +143,29 @@ impl SessionState {
     #[must_use]
     pub fn has_stored_results(&self) -> bool {
         self.stored_results
+    }
+
+    /// What is to leave the history before the model is asked next, with `tools_bytes` of tools beside
+    /// it: `why` says how it is known that it is too long. `None` if it may stay as it is, if nothing
+    /// can leave it, and if something just has.
+    #[must_use]
+    pub fn compaction(
+        &self,
+        budget: &ContextBudget,
+        tools_bytes: usize,
+        why: TooLong,
+    ) -> Option<Cut> {
+        if self.turn.as_ref().is_none_or(|turn| turn.compacted || turn.round.is_some()) {
+            return None;
+        }
+        let counted = self.counted.map(|(bytes, tokens)| (bytes + tools_bytes, tokens));
+        cut(&self.transcript, tools_bytes, budget, Scale::of(counted), why)
+    }
+
+    /// The messages that the summary of what `cut` drops is made from, as they travel.
+    #[must_use]
+    pub fn to_summarise(&self, cut: &Cut) -> String {
+        self.transcript.first(cut.summarised())
     }
 
     /// Says whether a turn is under way.
@@ -297,14 +327,25 @@ impl SessionState {
                 }
                 Action::Wait
             }
+            Event::ContextCompacted { dropped, summary, usage, .. } => {
+                self.usage += usage.unwrap_or_default();
+                self.transcript.compact(dropped, summary.as_deref());
+                let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) else {
+                    return Action::Wait;
+                };
+                turn.compacted = true;
+                self.next_step()
+            }
             Event::ModelAsked { attempt, .. } => {
+                self.asked_bytes = self.transcript.as_bytes().len();
                 if let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) {
-                    turn.attempt = *attempt;
+                    (turn.attempt, turn.compacted) = (*attempt, false);
                 }
                 Action::Wait
             }
             Event::TurnResumed { .. } => self.on_resumed(),
-            Event::TextStreamed { .. }
+            Event::SummaryAsked { .. }
+            | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }
             | Event::CallQueued { .. }
@@ -331,6 +372,9 @@ impl SessionState {
         }
         self.push_orphans(orphans);
         self.transcript.push_assistant(message, origin);
+        if let Some(usage) = usage.filter(|usage| usage.input_tokens > 0) {
+            self.counted = Some((self.asked_bytes, usage.input_tokens));
+        }
         self.usage += usage.unwrap_or_default();
         if calls.is_empty() {
             self.spend_round();

@@ -3,8 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{EarlyCall, Orphan};
-use crate::wire::{Arguments, Call, Extra, chat};
+use serde_json::value::RawValue;
+
+use super::compaction::is_dropped;
+use super::{EarlyCall, Orphan, Span};
+use crate::wire::chat::{self, Role};
+use crate::wire::{Arguments, Call, Extra};
 
 /// Room for a question, the calls it leads to and their results, so that they do not move.
 const FIRST_ROUND: usize = 960;
@@ -15,14 +19,17 @@ const NO_MODEL: &str = "";
 
 /// The messages of a conversation, kept as the JSON they travel as.
 ///
-/// A request of round N copies these bytes; only what is new is ever serialized. Nothing is taken
-/// back or rewritten, so a provider's prompt cache holds.
+/// A request of round N copies these bytes; only what is new is ever serialized. Nothing is rewritten,
+/// and nothing taken back but what a [compaction](super::Compaction) drops, so a provider's prompt
+/// cache holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transcript {
     bytes: Vec<u8>,
     messages: usize,
     /// Who wrote the assistant's messages, in order: so many of them each.
     authors: Vec<(Option<Arc<str>>, usize)>,
+    /// Behind the system prompt there is a summary of what was dropped.
+    has_summary: bool,
 }
 
 impl Transcript {
@@ -61,6 +68,54 @@ impl Transcript {
             Some((author, messages)) if author.as_ref() == origin => *messages += 1,
             _ => self.authors.push((origin.cloned(), 1)),
         }
+    }
+
+    /// Says whether the first message behind the system prompt is a summary of what was dropped.
+    #[must_use]
+    pub fn has_summary(&self) -> bool {
+        self.has_summary
+    }
+
+    /// The messages one by one, and who says each; none if they cannot be read.
+    pub(super) fn said(&self) -> Vec<(Role, String)> {
+        let list = format!("[{}]", String::from_utf8_lossy(&self.bytes));
+        let raws: Vec<&RawValue> = serde_json::from_str(&list).unwrap_or_default();
+        let said = raws.into_iter().map(|raw| {
+            let message = chat::decode_messages(raw.get().as_bytes()).ok()?.pop()?;
+            Some((message.role, raw.get().to_owned()))
+        });
+        said.collect::<Option<_>>().unwrap_or_default()
+    }
+
+    /// The first `messages` of them, as [`Transcript::as_bytes`].
+    pub(super) fn first(&self, messages: usize) -> String {
+        let said: Vec<String> = self.said().into_iter().map(|(_, json)| json).collect();
+        said[..messages.min(said.len())].join(",")
+    }
+
+    /// Takes the `dropped` messages out; behind the system prompt comes the `summary` of them, in a
+    /// message of the user's.
+    pub fn compact(&mut self, dropped: &[Span], summary: Option<&str>) {
+        let said = self.said();
+        let system = said.iter().take_while(|(role, _)| *role == Role::System).count();
+        let old = std::mem::take(self);
+        let mut authors =
+            old.authors.into_iter().flat_map(|(author, count)| std::iter::repeat_n(author, count));
+        self.has_summary = summary.is_some() || (old.has_summary && !is_dropped(dropped, system));
+        for (number, (role, json)) in said.into_iter().enumerate() {
+            if let Some(summary) = summary.filter(|_| number == system) {
+                self.push_user(summary);
+            }
+            let author = if role == Role::Assistant { authors.next().flatten() } else { None };
+            match role {
+                _ if is_dropped(dropped, number) => {}
+                Role::Assistant => self.push_assistant(&json, author.as_ref()),
+                Role::System | Role::User | Role::Tool => {
+                    self.next().extend_from_slice(json.as_bytes());
+                }
+            }
+        }
+        self.bytes.shrink_to_fit();
     }
 
     /// Appends calls that no reply asks for, in a message that no model wrote as it stands, and behind

@@ -1,49 +1,33 @@
 //! The model's part of a turn: it is asked, and its events are passed on.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::Cause;
 use super::coordinator::Coordinator;
-use crate::conversation::Event;
-use crate::model::{self, History, Request, ToolName, is_plain};
-use crate::supervision::Crew;
-use crate::tools::{ToolSet, ToolType, message_of};
+use super::offer::{Offer, offer};
+use crate::conversation::{Event, Transcript};
+use crate::model::{self, History, Model, Request, is_plain};
+use crate::tools::message_of;
 use crate::wire::Finish;
 
-/// The tools that a request lists.
-struct Offer<'a> {
-    tools: Cow<'a, [u8]>,
-    names: Cow<'a, [ToolName]>,
-    may_call: bool,
-}
-
-/// All tools but those that are out of service. If that is every one, and the history holds calls,
-/// all are listed and none may be called.
-fn offer<'a>(tools: &'a ToolSet, crew: &Crew, history_has_calls: bool) -> Offer<'a> {
-    let now = Instant::now();
-    let is_withdrawn = |(place, tool): (usize, &Arc<ToolType>)| {
-        crew.withdraws(place, now) || tool.shared().withdraws(now)
-    };
-    let all = |may_call| {
-        let names = Cow::Borrowed(tools.names());
-        Offer { tools: Cow::Borrowed(tools.on_the_wire()), names, may_call }
-    };
-    let withdrawn: Vec<bool> = match tools.iter().enumerate().any(is_withdrawn) {
-        false => return all(true),
-        true => tools.iter().enumerate().map(is_withdrawn).collect(),
-    };
-    let in_service = tools.names().iter().zip(&withdrawn).filter(|(_, withdrawn)| !**withdrawn);
-    let names: Vec<_> = in_service.map(|(name, _)| name.clone()).collect();
-    if names.is_empty() && history_has_calls {
-        return all(false);
+/// The messages `said`, all of `transcript` or the first of it, as `model` is sent them: as they stand
+/// where it wrote all of it. Otherwise `known`, which is what it was sent before, is gone on with.
+pub(super) fn as_sent<'a>(
+    model: &dyn Model,
+    transcript: &Transcript,
+    said: &'a [u8],
+    known: &'a mut Option<History>,
+) -> &'a [u8] {
+    if transcript.is_all_of(model.origin()) && is_plain(&model.dialect()) {
+        return said;
     }
-    let tools = Cow::Owned(tools.without(&withdrawn));
-    Offer { tools, names: Cow::Owned(names), may_call: true }
+    let history = known.take().filter(|known| known.is_for(model.origin()));
+    let new = || History::new(model.origin(), model.dialect());
+    let history = known.insert(history.unwrap_or_else(new));
+    history.follow(said, |number| transcript.author(number))
 }
 
 impl Coordinator {
@@ -59,16 +43,8 @@ impl Coordinator {
             return self.on_model_error(model::Error::Refused { url, status, message });
         }
         let transcript = self.state.transcript();
-        let is_as_it_is = transcript.is_all_of(model.origin()) && is_plain(&model.dialect());
-        let messages = match is_as_it_is {
-            true => transcript.as_bytes(),
-            false => {
-                let history = turn.history.take().filter(|known| known.is_for(model.origin()));
-                let new = || History::new(model.origin(), model.dialect());
-                let history = turn.history.insert(history.unwrap_or_else(new));
-                history.follow(transcript.as_bytes(), |number| transcript.author(number))
-            }
-        };
+        let said = transcript.as_bytes();
+        let messages = as_sent(&**model, transcript, said, &mut turn.history);
         let first = self.state.rounds_left() == self.options.limits.max_rounds;
         let Offer { tools, names, may_call } = &offer;
         let request = Request { messages, tools, names, may_call: *may_call, first };
@@ -80,7 +56,11 @@ impl Coordinator {
 
     /// The model's own code panicked. Asking it again would be asking for the same.
     pub(super) fn on_model_panic(&mut self, panic: Box<dyn Any + Send>) {
-        let message = format!("it panicked: {}", message_of(panic));
+        let message = message_of(panic);
+        if self.turn.as_ref().is_some_and(|turn| turn.summing.is_some()) {
+            return self.on_summary_panic(message);
+        }
+        let message = format!("it panicked: {message}");
         let (url, status) = (self.model_name(), 500);
         let retry_after = None;
         let error = model::Error::Failed { url, status, message, retry_after };
@@ -95,6 +75,9 @@ impl Coordinator {
 
     pub(super) fn on_model(&mut self, event: Option<Result<model::Event, model::Error>>) {
         let Some(turn) = &mut self.turn else { return };
+        if turn.summing.is_some() {
+            return self.on_summary(event);
+        }
         match event {
             Some(Ok(model::Event::Began)) => turn.first_token = Some(Instant::now()),
             Some(Ok(model::Event::Text(text))) => {

@@ -274,12 +274,16 @@ impl Coordinator {
     /// Carries out what is on record now: asks the model, hands calls to their workers, ends the
     /// turn.
     fn carry_out(&mut self, records: Batch) {
-        let mut asked = None;
+        let (mut asked, mut sums_up) = (None, false);
         for record in records.iter() {
             self.log(&record.event);
             let Some(turn) = &mut self.turn else { break };
             match &record.event {
                 Event::ModelAsked { attempt, .. } => asked = Some(*attempt),
+                Event::SummaryAsked { .. } => sums_up = true,
+                Event::ContextCompacted { .. } => {
+                    (turn.history, turn.is_too_long) = (None, false);
+                }
                 Event::TurnEnded { turn: number, end, .. } if *number == self.state.turns() => {
                     turn.end = Some(end.clone());
                 }
@@ -296,12 +300,15 @@ impl Coordinator {
         if turn.end.is_some() || turn.cancelled {
             return; // Nothing begins any more.
         }
-        if let Some(attempt) = asked {
+        if sums_up {
+            self.ask_for_summary();
+        } else if let Some(attempt) = asked {
             turn.attempt = attempt;
             turn.claims.clear();
             turn.rest_waits = false;
             if attempt == 1 {
                 (turn.round_deadline, turn.failures) = (None, 0);
+                turn.was_too_long = false;
                 turn.flight.clear(); // Nobody waits for what was given up.
             }
             turn.asks = self.crew.is_undecided();

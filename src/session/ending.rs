@@ -113,6 +113,7 @@ impl Coordinator {
         if let Some(turn) = &mut self.turn {
             turn.cut = cut;
             (turn.model, turn.asks, turn.next_try) = (None, false, None);
+            turn.summing = None;
             turn.flight = Flight::default(); // That gives the calls up, and stops the work.
             turn.cause = Some(cause);
         }
@@ -162,6 +163,7 @@ impl Coordinator {
         let now = self.clock.micros_at(Instant::now());
         if let Some(turn) = &mut self.turn {
             (turn.model, turn.asks, turn.next_try) = (None, false, None);
+            turn.summing = None;
             turn.flight = Flight::default();
             turn.append = None;
             turn.unkept = Some((now, ended.clone()));

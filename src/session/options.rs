@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ModelRetries;
-use crate::conversation::{Limits, SessionId, SessionState};
+use crate::conversation::{ContextBudget, Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
@@ -25,6 +25,7 @@ pub struct SessionOptions {
     pub(super) tools: Arc<ToolSet>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
+    pub(super) context_budget: ContextBudget,
     pub(super) supervision: Arc<RestartLimits>,
     pub(super) rules: Arc<Rules>,
     pub(super) max_concurrency: Option<usize>,
@@ -44,6 +45,7 @@ impl SessionOptions {
             tools,
             system: None,
             limits: Limits::default(),
+            context_budget: ContextBudget::default(),
             supervision,
             rules,
             max_concurrency: None,
@@ -79,6 +81,16 @@ impl SessionOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how long a request may be, and what leaves the history where it would be longer, in place of
+    /// [`ContextBudget::default`]: as long as the model takes, and the oldest turns do.
+    ///
+    /// The record keeps what has left the history; the model does not see it any more.
+    #[must_use]
+    pub fn context_budget(mut self, budget: ContextBudget) -> Self {
+        self.context_budget = budget;
         self
     }
 

@@ -32,7 +32,9 @@ impl PastTurn {
                     past.model = model.clone().or(past.model);
                     past.reply = Some((Arc::clone(text), finish.clone()));
                 }
-                Event::ModelFailed { usage, .. } => past.usage += usage.unwrap_or_default(),
+                Event::ModelFailed { usage, .. } | Event::ContextCompacted { usage, .. } => {
+                    past.usage += usage.unwrap_or_default()
+                }
                 Event::TurnEnded { end, usage, .. } => {
                     past.usage += usage.unwrap_or_default();
                     past.end = Some(end.clone());

@@ -68,8 +68,8 @@ impl Coordinator {
             match wish {
                 Action::Wait => {}
                 Action::AskModel { round, attempt } => {
-                    let asked = self.model_asked(round, attempt);
-                    draft.push(asked);
+                    let asking = self.asking(round, attempt);
+                    draft.push(asking);
                 }
                 Action::RunCalls(calls) => draft.extend(self.beginnings(calls)),
                 Action::EndTurn(end) => {

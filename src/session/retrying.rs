@@ -1,6 +1,7 @@
 //! What follows a reply that came to nothing: the same model is asked again after a rest, or another
 //! one, or the turn fails.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -91,6 +92,7 @@ impl Coordinator {
     /// A try of the reply came to nothing.
     pub(super) fn on_model_error(&mut self, error: model::Error) {
         let (round, seed) = (self.state.round_number(), stable_hash(&self.id));
+        let is_shortened = self.can_be_shortened(&error);
         let Some(turn) = &mut self.turn else { return };
         turn.model = None;
         turn.failures += 1;
@@ -98,7 +100,12 @@ impl Coordinator {
         let has_next = turn.model_index + 1 < self.options.models.len();
         let time_left = turn.deadline.saturating_duration_since(now);
         let seed = seed ^ round.rotate_left(16);
-        let verdict = self.options.retries.after(&error, turn.failures, has_next, time_left, seed);
+        let verdict = match is_shortened {
+            true => Verdict::Again(Duration::ZERO), // Without its oldest messages.
+            false => self.options.retries.after(&error, turn.failures, has_next, time_left, seed),
+        };
+        turn.is_too_long = is_shortened;
+        turn.was_too_long |= is_shortened;
         let (rest, model) = match verdict {
             Verdict::Again(rest) => (rest, turn.model_index),
             Verdict::NextModel => (Duration::ZERO, turn.model_index + 1),
@@ -129,15 +136,19 @@ impl Coordinator {
             (turn.model_index, turn.failures) = (model, 0);
         }
         let (round, attempt) = (self.state.round_number(), turn.attempt + 1);
-        let asked = self.model_asked(round, attempt);
-        self.record(vec![asked]);
+        let asking = self.asking(round, attempt);
+        self.record(vec![asking]);
     }
 
     /// The asking of the model, as it is recorded.
     pub(super) fn model_asked(&self, round: u64, attempt: u32) -> Event {
+        Event::ModelAsked { round, attempt, model: self.other_model() }
+    }
+
+    /// The configured name of the model that is asked, where it is not the session's first.
+    pub(super) fn other_model(&self) -> Option<Arc<str>> {
         let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
-        let other = (index > 0).then(|| self.options.models[index].name().into());
-        Event::ModelAsked { round, attempt, model: other }
+        (index > 0).then(|| self.options.models[index].name().into())
     }
 }
 

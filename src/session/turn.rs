@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::Cause;
+use super::compacting::Summing;
 use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
 use super::flight::Flight;
@@ -43,6 +44,12 @@ pub(super) struct Turn {
     pub model: Option<Events>,
     /// Which of the session's models answers.
     pub model_index: usize,
+    /// The summary that `model` writes, where it writes one.
+    pub summing: Option<Box<Summing>>,
+    /// The model has refused the history for its length, and something is to leave it.
+    pub is_too_long: bool,
+    /// It has done so for the reply that is awaited.
+    pub was_too_long: bool,
     /// The history as it is sent that model, where it is not as it stands.
     pub history: Option<History>,
     /// Who wrote the last reply.
@@ -122,6 +129,9 @@ impl Turn {
             asks: false,
             model: None,
             model_index: 0,
+            summing: None,
+            is_too_long: false,
+            was_too_long: false,
             history: None,
             author: None,
             failures: 0,

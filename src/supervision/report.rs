@@ -13,7 +13,7 @@ pub struct RoundReport {
     pub round: u64,
     /// Whether the calls ran at the same time.
     pub mode: Mode,
-    /// From the request to the end of the reply.
+    /// From the request to the end of the reply; where a summary was asked for before it, from there.
     pub model: Duration,
     /// From the request to the first content of the reply.
     pub first_token: Option<Duration>,
@@ -163,8 +163,9 @@ impl Rounds {
     fn on_clock(&mut self, at_us: u64, event: &Event) -> Option<Arc<RoundReport>> {
         let stood_still_us = self.stood_still_us;
         match event {
-            Event::ModelAsked { round, attempt, .. } => {
-                if *attempt > 1 && self.open.as_ref().is_some_and(|open| open.round == *round) {
+            // What leads to a reply is one wait for the model: its request, and what comes before it.
+            Event::ModelAsked { round, .. } | Event::SummaryAsked { round, .. } => {
+                if self.open.as_ref().is_some_and(|open| open.round == *round) {
                     return None; // The same round, asked again: its clock goes on.
                 }
                 let ended = self.close(at_us);
@@ -229,6 +230,7 @@ impl Rounds {
             }
             Event::TurnStarted { .. } => self.lost.clear(), // A new process counts anew.
             Event::SessionOpened { .. }
+            | Event::ContextCompacted { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
             | Event::CallProgressed { .. }

@@ -14,6 +14,7 @@ mod chat;
 mod circuits;
 #[cfg(feature = "cli")]
 mod commands;
+mod compaction;
 mod crashes;
 mod deadlines;
 #[cfg(feature = "cli")]
@@ -31,6 +32,7 @@ mod model_retries;
 mod orphans;
 #[cfg(feature = "cli")]
 mod panics;
+mod random_histories;
 mod reports;
 mod request_settings;
 mod resuming;

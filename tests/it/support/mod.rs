@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod bounded;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod dice;
