@@ -20,7 +20,6 @@ use crate::support::{limits, seconds, sleeper};
 
 /// A session on a journal that can be looked into.
 struct Stage {
-    runtime: Runtime,
     journal: Arc<MemoryStore>,
     session: Session,
 }
@@ -48,7 +47,7 @@ fn stage_of(options: SessionOptions) -> Stage {
     let builder = Runtime::builder().journal(Arc::clone(&journal) as Arc<dyn Journal>);
     let runtime = builder.watchdog(None).in_current_system().expect("within `testing::run`");
     let session = runtime.session(options);
-    Stage { runtime, journal, session }
+    Stage { journal, session }
 }
 
 impl Stage {
@@ -128,7 +127,9 @@ fn a_long_conversation_stays_within_its_budget_and_what_is_left_is_whole() {
         drop(stage.session);
         model.script.rewrite([reply().text("done")]);
         let options = options(&[Arc::clone(&model) as Arc<dyn Model>], 0, Compaction::Off);
-        stage.runtime.session(options.take_over()).ask("more").await.unwrap();
+        let other = Runtime::builder().journal(stage.journal.clone()).in_current_system();
+        let other = other.expect("within `testing::run`");
+        other.session(options.take_over()).ask("more").await.unwrap();
         assert!(model.asked().last().unwrap().messages.starts_with(&replayed(&records)));
     });
 }
@@ -366,7 +367,8 @@ fn a_turn_that_was_cut_while_a_summary_was_written_is_resumed() {
         model.summaries.rewrite([reply().text("SUMMARY")]);
         let options =
             options(&[Arc::clone(&model) as Arc<dyn Model>], 1_200, Compaction::Summarise);
-        let session = stage.runtime.session(options.take_over());
+        let other = Runtime::builder().journal(stage.journal.clone()).in_current_system();
+        let session = other.expect("within `testing::run`").session(options.take_over());
         session.resume().await.unwrap();
         let kinds = kinds(&stage.records().await);
         let end = kinds.iter().rposition(|kind| kind == "turn_resumed").unwrap();

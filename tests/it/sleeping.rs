@@ -2,7 +2,10 @@
 //! wake with the next message: nothing is lost in between, whatever the store's pace.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use callsheet::conversation::Record;
@@ -195,18 +198,31 @@ impl Model for Echo {
     }
 }
 
+/// Goes on when every task that is ready by now has run.
+async fn behind_the_others() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// One run of sessions that many ask, on a store of random pace. Says what went wrong.
 async fn simulate(seed: u64) -> Vec<String> {
     const SESSIONS: u64 = 6;
     const CLIENTS: u64 = 9;
     const QUESTIONS: u64 = 16;
-    let dice = Mutex::new(Dice::new(seed));
-    let roll = |sides: u64| dice.lock().expect("no panic holds it").between(0, sides - 1);
+    let dice = Rc::new(Mutex::new(Dice::new(seed)));
+    let roll = move |sides: u64| dice.lock().expect("no panic holds it").between(0, sides - 1);
     let paces = Mutex::new(Dice::new(seed ^ 0x5a5a));
     let (builder, store) = rigged_builder(move |asked| {
         let mut dice = paces.lock().expect("no panic holds it");
         let most = match asked {
-            Asked::Open | Asked::Read => 8,
+            Asked::Open | Asked::Read | Asked::Keep | Asked::ReadPart => 8,
             Asked::Append(_) => 4,
         };
         match dice.between(0, most - 1) {
@@ -217,22 +233,23 @@ async fn simulate(seed: u64) -> Vec<String> {
     // Looked at twice a second, when questions come, too. A watchdog has the machine's time.
     let runtime = builder.sleep_after(Some(seconds(2))).watchdog(None).in_current_system();
     let runtime = runtime.expect("within `testing::run`");
-    let open = |session: u64| -> Session {
+    let opener = runtime.clone();
+    let open = move |session: u64| -> Session {
         let options = SessionOptions::new(Arc::new(Echo), Arc::default());
-        runtime.session(options.id(SessionId::new(format!("s{session}"))))
+        opener.session(options.id(SessionId::new(format!("s{session}"))))
     };
     let began = Instant::now();
     let clients = (0..CLIENTS).map(|client| {
-        let (roll, open) = (&roll, &open);
-        async move {
+        let (roll, open) = (roll.clone(), open.clone());
+        actix_rt::spawn(async move {
             let mut faults = Vec::new();
             let mut held: HashMap<u64, Session> = HashMap::new();
             for n in 0..QUESTIONS {
                 let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let at = (now / 500 + 1 + roll(40)) * 500;
                 sleep_until(began + Duration::from_millis(at)).await;
-                for _ in 0..roll(5) {
-                    tokio::task::yield_now().await; // Before and after whatever else is due now.
+                for _ in 0..roll(4) {
+                    behind_the_others().await; // Before and after whatever else is due now.
                 }
                 let number = roll(SESSIONS);
                 let session = held.remove(&number).unwrap_or_else(|| open(number));
@@ -250,9 +267,10 @@ async fn simulate(seed: u64) -> Vec<String> {
                 }
             }
             faults
-        }
+        })
     });
-    let mut faults: Vec<String> = join_all(clients).await.into_iter().flatten().collect();
+    let clients = join_all(clients).await;
+    let mut faults: Vec<String> = clients.into_iter().flat_map(|c| c.expect("no panic")).collect();
     sleep(seconds(60)).await;
     if runtime.sessions() > 0 {
         faults.push(format!("{} sessions are not forgotten", runtime.sessions()));

@@ -276,6 +276,14 @@ impl Drawing {
                 self.mark(&format!("{tool} withdrawn"), at_us, json!({"cause": cause}));
             }
             Event::CircuitClosed { tool } => self.mark(&format!("{tool} back"), at_us, json!({})),
+            Event::SummaryAsked { round, .. } => {
+                self.mark("summary asked for", at_us, json!({"round": round}));
+            }
+            Event::ContextCompacted { summary, tokens_before, tokens_after, .. } => {
+                let args = json!({"summarised": summary.is_some(), "tokens_before": tokens_before,
+                    "tokens_after": tokens_after});
+                self.mark("history compacted", at_us, args);
+            }
             Event::SessionOpened { .. }
             | Event::TextStreamed { .. }
             | Event::ReasoningStreamed { .. }
