@@ -2,6 +2,7 @@
 //! request that goes without it, and what is left is what a provider takes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callsheet::conversation::{Compaction, ContextBudget, SessionState, Span};
 use callsheet::model::{Dialect, Error as ModelError, Model};
@@ -216,6 +217,42 @@ fn a_history_that_is_translated_is_translated_anew() {
         let last = model.asked().pop().unwrap().messages;
         assert!(last.contains("question 19") && !last.contains("question 3 "), "{last}");
         assert!(last.contains(r#""tool_call_id":"call_0","name":"sleep""#), "{last}");
+    });
+}
+
+#[test]
+fn a_call_that_began_before_the_history_was_cut_is_the_same_call_after_it() {
+    testing::run(async {
+        let calls = || reply().call("sleep", r#"{"s": 7}"#).text("and");
+        let too_long = ModelError::TooLong { url: "u".into(), status: 400, message: "no".into() };
+        let pace = Duration::from_millis(100);
+        let script = (0..3).flat_map(turn).chain([
+            calls().call("sleep", r#"{"s": 8}"#).paced(pace).broken_off_after(4),
+            failure(too_long),
+            calls(),
+            reply().text("done"),
+        ]);
+        let model = Bounded::new(usize::MAX, script);
+        let retries = ModelRetries { retries: 1, ..ModelRetries::default() };
+        let options = options(&[model.clone() as Arc<dyn Model>], 0, Compaction::DropOldest);
+        let stage = stage_of(options.model_retries(retries));
+        for number in 0..3 {
+            stage.ask(&format!("question {number}")).await;
+        }
+        let answer = stage.ask("go").await;
+        assert_eq!(&*answer.text, "done");
+        let round = &answer.report.rounds[0];
+        let retries: Vec<_> = round.retries.iter().map(|retry| &*retry.error.code).collect();
+        assert_eq!(retries, ["stream_cut", "context_length"]);
+        assert!(round.calls[0].early && round.calls[0].attempts == 1, "{round:?}");
+        let records = stage.records().await;
+        let begins = records.iter().filter(|record| match &record.event {
+            Event::CallStarted { arguments, .. } => arguments.as_deref() == Some(r#"{"s": 7}"#),
+            _ => false,
+        });
+        assert_eq!(begins.count(), 1);
+        assert_eq!(stage.compactions().await.len(), 1);
+        assert_eq!(model.script.violations(), Vec::<String>::new());
     });
 }
 

@@ -155,6 +155,7 @@ impl Ledger {
                 let ask = Ask { round, attempt, at, model, ended_at: None, failed: None };
                 self.open_turn()?.asks.push(ask);
             }
+            Event::ContextCompacted { .. } => {} // The model's business.
             Event::ModelFailed { error, retry_in_us, .. } => {
                 let ask = self.end_ask(at)?;
                 ask.failed = Some((error.code.to_string(), *retry_in_us));

@@ -269,3 +269,8 @@ fn a_key_that_is_used_again_is_found_out() {
 fn discarded_calls_that_never_end_are_found_out() {
     println!("{}", COURSE.found_out(Sabotage::DiscardedForgotten, Promise::OneCallOneAnswer));
 }
+
+#[test]
+fn a_history_that_is_cut_anywhere_is_found_out() {
+    println!("{}", COURSE.found_out(Sabotage::CutAnywhere, Promise::OneCallOneAnswer));
+}

@@ -19,6 +19,8 @@ pub struct Scenario {
     pub model_retries: ModelRetries,
     /// Where the first model fails for good, another one is asked.
     pub has_fallback: bool,
+    /// How many tokens a request may have; 0 = any number.
+    pub context_tokens: u64,
     pub turns: Vec<TurnPlan>,
 }
 
@@ -119,6 +121,10 @@ impl Scenario {
         if seed / 2 % 3 == 1 {
             scenario.stream(dice);
         }
+        let dice = &mut Dice::new(!seed); // What else there is stays as it is.
+        if dice.percent(30) {
+            scenario.context_tokens = dice.between(40, 400);
+        }
         scenario
     }
 
@@ -156,6 +162,7 @@ impl Scenario {
             supervision,
             model_retries: ModelRetries::none(),
             has_fallback: false,
+            context_tokens: 0,
             turns,
         }
     }

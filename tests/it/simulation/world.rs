@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use callsheet::conversation::{Compaction, ContextBudget};
 use callsheet::model::{Error, Events, Model, Request};
 use callsheet::session::{Clock, Status};
 use callsheet::store::{Access, Journal, MemoryStore, Store};
@@ -133,6 +134,8 @@ async fn live(scenario: &Scenario) -> Run {
     let options = options.id(id.clone()).limits(scenario.limits.clone());
     let options = options.supervision(scenario.supervision.clone());
     let options = options.model_retries(scenario.model_retries);
+    let (tokens, compaction) = (scenario.context_tokens, Compaction::DropOldest);
+    let options = options.context_budget(ContextBudget { tokens, compaction });
     let options = match scenario.has_fallback {
         true => options.fallback(Arc::new(Second(Arc::clone(&model)))),
         false => options,

@@ -64,7 +64,8 @@ pub fn what_may_not_run_is_refused(case: &Case<'_>) -> Vec<String> {
 
 /// No provider would have refused a request, and the last one, sent after whatever happened, has
 /// the answer of every call. It has the calls with effects that began early and that no reply asks for
-/// before those of the reply, and no others that nobody asks for.
+/// before those of the reply, and no others that nobody asks for. Where a request may have only so many
+/// tokens, those of the oldest turns may have left it.
 pub fn the_model_saw_whole_histories(case: &Case<'_>) -> Vec<String> {
     let mut found = case.run.wire_violations.clone();
     if case.run.last_words != "all is well" {
@@ -88,6 +89,16 @@ pub fn the_model_saw_whole_histories(case: &Case<'_>) -> Vec<String> {
         (&*call.asked.id, outcome.map_or("", |outcome| &outcome.content), is_orphan)
     });
     let (answers, due): (Vec<_>, Vec<_>) = (answers.collect(), due.collect());
+    if case.scenario.context_tokens > 0 {
+        // Those of the oldest turns may be gone. The others come in the same order.
+        let mut rest = due.iter();
+        for (id, text) in &answers {
+            if !rest.any(|(due_id, due_text, _)| id.starts_with(due_id) && text == due_text) {
+                found.push(format!("the model was told of `{id}`, which was not due there"));
+            }
+        }
+        return found;
+    }
     let mut ids = HashSet::new();
     let differs = answers.iter().zip(&due).find(|((id, text), (due_id, due_text, is_orphan))| {
         // An id that came before may have another end for a model that did not write it; so may one of
