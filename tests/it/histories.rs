@@ -1,10 +1,12 @@
 //! What goes back to a model: what it wrote itself as it wrote it, and to others what they understand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use callsheet::model::{Dialect, EmptyContent, Error, IdRule};
+use callsheet::model::{Dialect, EmptyContent, Error, Event, Events, IdRule, Model, Request};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, streamed};
-use callsheet::{ModelRetries, Session, SessionOptions, ToolSet};
+use callsheet::wire::chat;
+use callsheet::{Limits, ModelRetries, Session, SessionOptions, ToolSet};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::support::{limits, seconds, sleeper};
@@ -144,5 +146,48 @@ fn a_model_that_takes_fewer_tools_is_not_sent_the_request() {
         assert!(error.to_string().contains("1 tools, it takes 0 at most"), "{error}");
         session(&[&first, &second]).ask("go").await.unwrap();
         assert_eq!((first.requests().len(), second.requests().len()), (0, 1));
+    });
+}
+
+/// Asks for tools without end, and notes where in memory each history lies.
+#[derive(Default)]
+struct Pointing {
+    places: Mutex<Vec<usize>>,
+    rounds: usize,
+}
+
+impl Model for Pointing {
+    fn name(&self) -> &str {
+        "pointing"
+    }
+
+    fn ask(&self, request: Request<'_>) -> Events {
+        let mut places = self.places.lock().expect("nobody panics with it");
+        places.push(request.messages.as_ptr() as usize);
+        let body = match places.len() <= self.rounds {
+            true => json!({"choices": [{"message": {"role": "assistant", "tool_calls": [
+                {"id": format!("c{}", places.len()), "type": "function",
+                    "function": {"name": "sleep", "arguments": r#"{"s": 0}"#}}]}}]}),
+            false => json!({"choices": [{"message": {"role": "assistant", "content": "done"}}]}),
+        };
+        let reply = chat::decode_reply(body.to_string().as_bytes()).expect("it is a reply");
+        stream::iter([Ok(Event::Reply(Box::new(reply)))]).boxed_local()
+    }
+}
+
+#[test]
+fn a_history_lies_where_it_lay_from_round_to_round_and_is_not_written_anew() {
+    testing::run(async {
+        const ROUNDS: usize = 1_000;
+        let model = Arc::new(Pointing { rounds: ROUNDS, ..Pointing::default() });
+        let tools = Arc::new(ToolSet::new([sleeper()]).expect("the tool is well formed"));
+        let limits = Limits { max_rounds: 2 * ROUNDS as u32, ..limits() };
+        let options = SessionOptions::new(model.clone(), tools).limits(limits);
+        testing::runtime().session(options).ask("go").await.unwrap();
+        let places = model.places.lock().unwrap();
+        assert_eq!(places.len(), ROUNDS + 1);
+        // It moves when it has outgrown its place, which doubles each time.
+        let moves = places.windows(2).filter(|two| two[0] != two[1]).count();
+        assert!(moves < 20, "it moved {moves} times");
     });
 }
