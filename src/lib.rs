@@ -45,6 +45,7 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
 pub mod conversation;
+mod failpoint;
 #[cfg(feature = "mock-model")]
 pub mod mock_model;
 pub mod model;

@@ -1,5 +1,6 @@
 //! From settings to a runtime with sessions in it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Choice, Common};
@@ -125,8 +126,16 @@ pub(super) fn chosen_tools(
 }
 
 fn demo_tool(tool: &config::Tool) -> ToolType {
-    let config::Simulate { latency, jitter, error_rate, panic_rate, hang_rate, crash_after, seed } =
-        tool.simulate;
+    let config::Simulate {
+        latency,
+        jitter,
+        error_rate,
+        panic_rate,
+        hang_rate,
+        crash_after,
+        seed,
+        ref log,
+    } = tool.simulate;
     let simulation = Simulation {
         latency,
         jitter,
@@ -135,6 +144,7 @@ fn demo_tool(tool: &config::Tool) -> ToolType {
         hang_rate,
         crash_after: crash_after.unwrap_or_default(),
         seed: seed.unwrap_or_else(any_seed),
+        log: log.as_deref().map(|file| Path::new(file).into()),
     };
     let mut made = Demo::named(&tool.name).tool_type(&tool.name, simulation).effects(tool.effects);
     if let Some(limit) = tool.time_limit {

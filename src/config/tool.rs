@@ -75,6 +75,8 @@ pub struct Simulate {
     pub crash_after: Option<u64>,
     /// Makes chance repeatable.
     pub seed: Option<u64>,
+    /// A file that says of each call when it began and when it had taken effect.
+    pub log: Option<String>,
 }
 
 impl Tool {
@@ -181,6 +183,7 @@ impl Simulate {
             hang_rate: section.optional("hang_rate", kind::rate)?.unwrap_or_default(),
             crash_after: section.optional("crash_after", kind::whole(1..=u64::MAX))?,
             seed: section.optional("seed", kind::whole(0..=u64::MAX))?,
+            log: section.optional("log", kind::filled)?,
         })
     }
 }

@@ -18,6 +18,7 @@ use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::turn::Append;
 use crate::conversation::{Batch, Event, Place, Record, VERSION};
+use crate::failpoint;
 use crate::store;
 use crate::telemetry;
 use crate::tools::later;
@@ -210,7 +211,10 @@ impl Coordinator {
             turn.ring_again();
         }
         match kept {
-            Ok(()) => self.carry_out(records),
+            Ok(()) => {
+                failpoint::append(failpoint::Append::After);
+                self.carry_out(records);
+            }
             Err(error) => self.lose(error),
         }
         Step::GoOn

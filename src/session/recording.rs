@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::coordinator::Coordinator;
 use super::turn::Append;
 use crate::conversation::{Action, Batch, Event, Record, SessionId, VERSION};
+use crate::failpoint;
 use crate::store::{self, Pending};
 
 /// Events on their way into the journal, already in the form they are kept in.
@@ -113,7 +114,9 @@ impl Coordinator {
         let expected = self.seq;
         self.seq = draft.seq;
         let records = Arc::new(draft.records);
+        failpoint::append(failpoint::Append::Before);
         let pending = self.journal.append(&self.id, expected, self.epoch, Arc::clone(&records));
+        failpoint::append(failpoint::Append::During);
         (pending, records)
     }
 }

@@ -1,6 +1,9 @@
 //! The three demo tools, and simulated latency and faults to rehearse with.
 
 use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,6 +34,9 @@ pub struct Simulation {
     pub crash_after: u64,
     /// The same seed gives the same faults in the same order of calls.
     pub seed: u64,
+    /// Where a line is added when a call begins, `began KEY TOOL`, and one when it has taken effect,
+    /// `done KEY TOOL`: what really ran, whatever became of the process.
+    pub log: Option<Arc<Path>>,
 }
 
 /// Which data a demo tool answers with.
@@ -92,9 +98,14 @@ impl Demo {
     pub fn tool_type(self, name: &str, simulation: Simulation) -> ToolType {
         // Workers of different sessions must not suffer the same faults in step.
         let workers = Arc::new(AtomicU64::new(0));
+        let log = CallLog { tool: name.into(), file: simulation.log.clone() };
         ToolType::new(name, self.description(), self.parameters(), move || {
             let worker = workers.fetch_add(1, Ordering::Relaxed);
-            DemoTool { demo: self, faults: Faults::new(simulation.clone(), worker) }
+            DemoTool {
+                demo: self,
+                faults: Faults::new(simulation.clone(), worker),
+                log: log.clone(),
+            }
         })
     }
 
@@ -184,18 +195,41 @@ fn news(NewsArguments { topic }: &NewsArguments) -> News {
 struct DemoTool {
     demo: Demo,
     faults: Faults,
+    log: CallLog,
+}
+
+/// Where the calls of a tool are written down.
+#[derive(Clone)]
+struct CallLog {
+    tool: Arc<str>,
+    file: Option<Arc<Path>>,
+}
+
+impl CallLog {
+    /// Adds a line, in one piece: other processes may write to the file, too.
+    fn write(&self, what: &str, context: &CallContext) -> Result<(), Error> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let line = format!("{what} {} {}\n", context.key(), self.tool);
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).map_err(Error::new)
+    }
 }
 
 impl Tool for DemoTool {
     fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
         let (demo, arguments) = (self.demo, arguments.to_owned());
         let (delay, fault) = self.faults.next();
+        let log = self.log.clone();
         async move {
+            log.write("began", &context)?;
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
             match fault {
-                Fault::None => demo.answer(&arguments),
+                Fault::None => {
+                    log.write("done", &context)?;
+                    demo.answer(&arguments)
+                }
                 Fault::Error => Err(Error::new("simulated error")),
                 Fault::Panic => panic!("simulated panic"),
                 Fault::Hang => {
