@@ -281,6 +281,7 @@ pub(super) fn runtime_with(config: &Config, store: Arc<dyn Store>) -> anyhow::Re
         .arbiters(usize::try_from(arbiters)?)
         .max_concurrency(usize::try_from(max_concurrency)?)
         .blocking_threads(usize::try_from(blocking_threads)?)
+        .sleep_after(config.session.sleep_after)
         .journal(store);
     Ok(builder.start()?)
 }

@@ -92,6 +92,8 @@ pub struct Session {
     pub context_tokens: u64,
     /// What is done about a history that has become too long.
     pub compaction: Compaction,
+    /// How long it is kept awake while nothing is asked of it; `None` = as long as somebody has it.
+    pub sleep_after: Option<Duration>,
 }
 
 /// What follows the failure of a worker.
@@ -264,6 +266,8 @@ impl Session {
             max_result_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             context_tokens: section.required("context_tokens", kind::count(0..=u32::MAX))?.into(),
             compaction: section.required("compaction", kind::choice)?,
+            sleep_after: Some(section.required("sleep_after_ms", kind::millis)?)
+                .filter(|quiet| !quiet.is_zero()),
         })
     }
 }

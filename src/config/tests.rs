@@ -107,6 +107,7 @@ fn the_defaults_are_those_of_the_design() {
         max_result_bytes: 100_000,
         context_tokens: 0,
         compaction: Compaction::DropOldest,
+        sleep_after: Some(Duration::from_secs(300)),
     };
     assert_eq!(config.session, session);
     assert_eq!(
