@@ -39,6 +39,15 @@
 //! effect begins, and a session's state is a fold over its [`Event`]s. [`Runtime::shutdown`] ends it
 //! all in good order; [`Runtime::stuck_arbiters`] names a tool that blocks its thread, and
 //! [`ToolType::health`] says how a tool is.
+//!
+//! # Sessions that outlive the process
+//!
+//! With a [`store`] that keeps them ([`session::RuntimeBuilder::journal`]), sessions can be opened
+//! again by their ids ([`SessionOptions::id`]), here or in another process, by one owner at a time.
+//! A turn that was cut when its process ended goes on with [`Session::resume`]; what becomes of each
+//! of its calls is a [plan](conversation::ResumePlan) that can be looked at before. A session to
+//! which nothing is sent sleeps, and wakes with the next question
+//! ([`session::RuntimeBuilder::sleep_after`]).
 
 #[cfg(feature = "cli")]
 pub mod cli;
