@@ -10,7 +10,7 @@ use crate::conversation::{Record, SessionId};
 use crate::store::{Error, Listing, MemoryStore, Store, Summary};
 
 /// Opens the store of the settings.
-pub(super) fn open(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+pub(super) async fn open(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     Ok(Arc::new(MemoryStore::keeping()))
 }
 

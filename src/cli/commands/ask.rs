@@ -17,7 +17,7 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let prompt = prompt(ask.prompt)?;
     let tools = setup::tools(&config, ask.choice.tools.as_deref())?;
     let executor = setup::executor()?;
-    let store = store::open(&config)?;
+    let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &ask.place))?;
     let answerer = setup::answerer(&config, &ask.choice, screen)?;
     let mut options = answerer.options(&config, &ask.choice, tools);

@@ -28,7 +28,7 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
     logging::start(&config, common, screen);
     let tools = setup::tools(&config, chat.choice.tools.as_deref())?;
     let executor = setup::executor()?;
-    let store = store::open(&config)?;
+    let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &chat.place))?;
     let last = match &place {
         Some((id, Some(known))) => {

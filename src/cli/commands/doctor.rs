@@ -140,8 +140,8 @@ fn tools(config: &Config) -> Check {
 /// Whether the store can be read and written.
 fn store(config: &Config) -> Check {
     let checked = || {
-        let store = store::open(config)?;
-        Ok::<_, anyhow::Error>(setup::executor()?.block_on(store.check())?)
+        let check = async { Ok::<_, anyhow::Error>(store::open(config).await?.check().await?) };
+        setup::executor()?.block_on(check)
     };
     match checked() {
         Ok(message) => Finding::Ok.of("store", message),

@@ -1,6 +1,6 @@
 //! `sessions list`: a page of them, the last active one first.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::cli::args::{List, Output};
 use crate::cli::draw::sessions::{Row, sessions};
@@ -9,7 +9,7 @@ use crate::cli::status::{Status, UsageError};
 use crate::cli::store::state;
 use crate::cli::when;
 use crate::conversation::SessionId;
-use crate::store::{Cursor, Listing, Store, Summary};
+use crate::store::{Cursor, Listing, Owner, Store, Summary};
 
 pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyhow::Result<Status> {
     let after = list.after.as_deref().map(read_cursor).transpose()?;
@@ -27,12 +27,12 @@ pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyh
             }
         }
         Output::Json => {
-            let sessions: Vec<_> = page.sessions.iter().map(describe).collect();
-            screen.data_line(&json!({"sessions": sessions, "next": next}).to_string())?;
+            let sessions = page.sessions.iter().map(describe).collect();
+            screen.data_line(&serde_json::to_string(&DescribedPage { sessions, next })?)?;
         }
         Output::Jsonl => {
             for summary in &page.sessions {
-                screen.data_line(&describe(summary).to_string())?;
+                screen.data_line(&serde_json::to_string(&describe(summary))?)?;
             }
         }
     }
@@ -59,12 +59,50 @@ pub(super) fn print_table(found: &[Summary], screen: &Screen) -> anyhow::Result<
 }
 
 /// What the list says of a session to programs.
-pub(super) fn describe(summary: &Summary) -> Value {
-    let owner = summary.owner.as_ref().map(|owner| json!({"host": owner.host, "pid": owner.pid}));
-    json!({"session": summary.session, "state": state(summary), "turns": summary.digest.turns,
-        "title": summary.digest.title, "created_at": when::exact(summary.created_at_us),
-        "updated_at": when::exact(summary.updated_at_us), "events": summary.last_seq,
-        "owner": owner, "forked_from": summary.forked_from})
+#[derive(Debug, Serialize)]
+pub(super) struct Described<'a> {
+    session: &'a str,
+    state: &'static str,
+    turns: u64,
+    title: &'a str,
+    created_at: String,
+    updated_at: String,
+    events: u64,
+    owner: Option<DescribedOwner<'a>>,
+    forked_from: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedOwner<'a> {
+    host: &'a str,
+    pid: u32,
+}
+
+pub(super) fn describe(summary: &Summary) -> Described<'_> {
+    Described {
+        session: summary.session.as_str(),
+        state: state(summary),
+        turns: summary.digest.turns,
+        title: &summary.digest.title,
+        created_at: when::exact(summary.created_at_us),
+        updated_at: when::exact(summary.updated_at_us),
+        events: summary.last_seq,
+        owner: summary.owner.as_ref().map(DescribedOwner::of),
+        forked_from: summary.forked_from.as_ref().map(SessionId::as_str),
+    }
+}
+
+impl<'a> DescribedOwner<'a> {
+    fn of(owner: &'a Owner) -> Self {
+        Self { host: &owner.host, pid: owner.pid }
+    }
+}
+
+/// A page of them.
+#[derive(Debug, Serialize)]
+struct DescribedPage<'a> {
+    sessions: Vec<Described<'a>>,
+    next: Option<String>,
 }
 
 /// A place in the list as it can be typed.
@@ -83,8 +121,10 @@ fn read_cursor(text: &str) -> Result<Cursor, UsageError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::store::{Digest, Owner};
+    use crate::store::Digest;
 
     #[test]
     fn a_place_in_the_list_can_be_typed() {
@@ -110,7 +150,8 @@ mod tests {
         let states = [(false, None), (false, owner()), (true, owner()), (true, None)]
             .map(|(is_open, owner)| state(&summary(is_open, owner)));
         assert_eq!(states, ["idle", "idle", "running", "cut"]);
-        let described = describe(&summary(true, owner()));
+        let summary = summary(true, owner());
+        let described = serde_json::to_value(describe(&summary)).unwrap();
         let expected = json!({"session": "s", "state": "running", "turns": 2, "title": "t",
             "created_at": "1970-01-01T00:00:00Z", "updated_at": "1970-01-01T00:00:00.000001Z",
             "events": 9, "owner": {"host": "h", "pid": 7}, "forked_from": null});

@@ -20,8 +20,8 @@ pub(in crate::cli) fn run(
 ) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
-    let store = store::open(&config)?;
     let executor = setup::executor()?;
+    let store = executor.block_on(store::open(&config))?;
     match arguments.command {
         SessionsCommand::List(list) => executor.block_on(list::run(&*store, &list, screen)),
         SessionsCommand::Show(show) => executor.block_on(show::run(&*store, &show, screen)),
