@@ -353,20 +353,55 @@ struct Written<'a, E> {
     v: u32,
     seq: u64,
     at_us: u64,
-    session: &'a SessionId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a SessionId>,
     #[serde(flatten)]
     event: &'a E,
 }
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { v, seq, at_us, ref session, ref event } = *self;
+        self.write(Some(&self.session), serializer)
+    }
+}
+
+impl Record {
+    fn write<S: Serializer>(
+        &self,
+        session: Option<&SessionId>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Self { v, seq, at_us, ref event, .. } = *self;
         match event {
             Event::Unknown(Unknown(event)) => {
                 Written { v, seq, at_us, session, event }.serialize(serializer)
             }
             event => Written { v, seq, at_us, session, event }.serialize(serializer),
         }
+    }
+
+    /// Writes it as JSON to the end of `text`, without the session, which all its records share.
+    #[cfg(feature = "sql")]
+    pub(crate) fn write_kept(&self, text: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        self.write(None, &mut serde_json::Serializer::new(text))
+    }
+
+    /// Reads what [`Record::write_kept`] wrote for `session`.
+    #[cfg(feature = "sql")]
+    pub(crate) fn read_kept(session: &SessionId, json: &str) -> Result<Self, serde_json::Error> {
+        Self::read(Some(session), json)
+    }
+
+    fn read(session: Option<&SessionId>, json: &str) -> Result<Self, serde_json::Error> {
+        let head: Head<'_> = serde_json::from_str(json)?;
+        let Head { v, seq, at_us, session: written, kind } = head;
+        let session = session.cloned().or(written);
+        let session = session.ok_or_else(|| serde_json::Error::missing_field("session"))?;
+        let event = match v > VERSION || !KINDS.contains(&&*kind) {
+            true => Unknown::read(json).map(Event::Unknown)?,
+            false => serde_json::from_str(json)?,
+        };
+        Ok(Self { v, seq, at_us, session, event })
     }
 }
 
@@ -376,7 +411,7 @@ struct Head<'a> {
     v: u32,
     seq: u64,
     at_us: u64,
-    session: SessionId,
+    session: Option<SessionId>,
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
 }
@@ -384,13 +419,7 @@ struct Head<'a> {
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
-        let Head { v, seq, at_us, session, kind } =
-            serde_json::from_str(json.get()).map_err(D::Error::custom)?;
-        let event = match v > VERSION || !KINDS.contains(&&*kind) {
-            true => Unknown::read(json.get()).map(Event::Unknown),
-            false => serde_json::from_str(json.get()),
-        };
-        Ok(Self { v, seq, at_us, session, event: event.map_err(D::Error::custom)? })
+        Self::read(None, json.get()).map_err(D::Error::custom)
     }
 }
 

@@ -53,6 +53,12 @@ pub enum Error {
         /// The latest one that is known here.
         known: u32,
     },
+    /// The URL of a store names none that can be opened.
+    #[error("no store at this url: {reason}")]
+    BadUrl {
+        /// One line, without the URL.
+        reason: String,
+    },
     /// What is kept cannot be read.
     #[error("{what} cannot be read: {reason}")]
     Damaged {

@@ -1,6 +1,8 @@
 //! A journal that ends with the process.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
@@ -15,6 +17,9 @@ pub struct MemoryStore {
     keeps_closed: bool,
     /// Hashed as safely as by default, and faster: ids may come from anybody.
     sessions: Mutex<HashMap<SessionId, Kept, ahash::RandomState>>,
+    /// The highest epoch of a session that was forgotten. One made later begins above it: the owner
+    /// of the one is not taken for that of the other.
+    forgotten: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +73,10 @@ impl MemoryStore {
         Self { keeps_closed: true, ..Self::default() }
     }
 
+    fn forget(&self, epoch: u64) {
+        self.forgotten.fetch_max(epoch, Ordering::Relaxed);
+    }
+
     fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Kept, ahash::RandomState>> {
         // A panic while the lock was held leaves whole records: each change is one step.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
@@ -77,7 +86,16 @@ impl MemoryStore {
 impl Journal for MemoryStore {
     fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, Error>> {
         let mut sessions = self.sessions();
-        let kept = sessions.entry(session.clone()).or_default();
+        let kept = match (sessions.entry(session.clone()), access) {
+            (Entry::Occupied(kept), _) => kept.into_mut(),
+            (Entry::Vacant(_), Access::Renew { .. }) => {
+                return Pending::ready(Err(Error::Fenced { session: session.clone() }));
+            }
+            (Entry::Vacant(place), Access::IfFree | Access::TakeOver) => {
+                let epoch = self.forgotten.load(Ordering::Relaxed);
+                place.insert(Kept { epoch, ..Kept::default() })
+            }
+        };
         let refused = match access {
             Access::IfFree if kept.is_held => {
                 Some(Error::Busy { session: session.clone(), owner: this_process() })
@@ -103,7 +121,8 @@ impl Journal for MemoryStore {
         records: Batch,
     ) -> Pending<Result<(), Error>> {
         let mut sessions = self.sessions();
-        let Some(kept) = sessions.get_mut(session).filter(|kept| kept.epoch == epoch) else {
+        let is_own = |kept: &&mut Kept| kept.epoch == epoch && kept.is_held;
+        let Some(kept) = sessions.get_mut(session).filter(is_own) else {
             return Pending::ready(Err(Error::Fenced { session: session.clone() }));
         };
         if kept.seq != expected_seq {
@@ -127,8 +146,9 @@ impl Journal for MemoryStore {
             return;
         };
         kept.is_held = false;
-        if !self.keeps_closed {
+        if !self.keeps_closed || kept.seq == 0 {
             sessions.remove(session);
+            self.forget(epoch);
         }
     }
 
@@ -200,11 +220,15 @@ impl Store for MemoryStore {
         let records = kept.records().take_while(|record| record.seq <= last_seq);
         let own = |record: &Record| Record { session: copy.clone(), ..record.clone() };
         let records: Vec<Record> = records.map(own).collect();
+        if records.is_empty() {
+            return Pending::ready(Ok(())); // There is nothing before its first event.
+        }
         let forked = Kept {
             seq: records.last().map_or(0, |record| record.seq),
             batches: vec![Arc::new(records)],
             results: kept.results.clone(),
             forked_from: Some(session.clone()),
+            epoch: self.forgotten.load(Ordering::Relaxed),
             ..Kept::default()
         };
         sessions.insert(copy.clone(), forked);
@@ -219,6 +243,7 @@ impl Store for MemoryStore {
             return Pending::ready(Err(Error::Busy { session, owner }));
         }
         let removed = sessions.remove(session);
+        self.forget(removed.as_ref().map_or(0, |kept| kept.epoch));
         Pending::ready(Ok(removed.is_some_and(|kept| kept.seq > 0)))
     }
 
@@ -228,7 +253,8 @@ impl Store for MemoryStore {
             kept.summary(session).is_some_and(|summary| summary.updated_at_us < before_us)
         };
         let pruned = sessions.extract_if(|session, kept| !kept.is_held && is_old(session, kept));
-        Pending::ready(Ok(pruned.map(|_| 1).sum()))
+        let pruned = pruned.map(|(_, kept)| self.forget(kept.epoch));
+        Pending::ready(Ok(pruned.map(|()| 1).sum()))
     }
 
     fn check(&self) -> Pending<Result<String, Error>> {

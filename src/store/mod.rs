@@ -4,14 +4,22 @@
 mod error;
 mod listing;
 mod memory;
+mod opening;
 mod owner;
 mod pending;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 
 pub use error::Error;
 pub use listing::{Cursor, Digest, Listing, Page, Summary};
 pub use memory::MemoryStore;
+pub use opening::{StoreOptions, SyncMode, open};
 pub use owner::{Access, Owner};
 pub use pending::Pending;
 
@@ -21,7 +29,8 @@ use crate::conversation::{Batch, Record, ResultId, SessionId};
 /// Keeps the records of sessions. One value serves all sessions of a process.
 ///
 /// Answers may be dropped before they are there: what was asked for is then done or not done, but
-/// never in part. What one caller asks for is done in the order in which it is asked for.
+/// never in part. What one caller asks for is done in the order in which it is asked for; an answer
+/// may know of what was asked for after it.
 pub trait Journal: Send + Sync {
     /// Opens `session` for writing under a higher epoch than anyone before, and answers with that
     /// epoch. Whoever held it is fenced from now on. A session that nobody knows is made, and

@@ -43,6 +43,7 @@ mod shutdown;
 mod signals;
 mod simulation;
 mod sleeping;
+mod stores;
 mod support;
 mod tool_names;
 mod tracing_spans;

@@ -34,6 +34,7 @@
 //! }).unwrap();
 //! ```
 
+pub mod store;
 mod stream;
 
 use std::collections::VecDeque;

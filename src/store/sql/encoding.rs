@@ -1,0 +1,100 @@
+//! A batch of records as it is kept: a JSON array of the records, without the session's id.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use crate::conversation::{Record, SessionId};
+use crate::store::Error;
+
+/// The text of `records`.
+pub(in crate::store) fn written(records: &[Record]) -> Result<Arc<str>, Error> {
+    let mut text = Vec::with_capacity(256 * records.len());
+    for record in records {
+        text.push(if text.is_empty() { b'[' } else { b',' });
+        record.write_kept(&mut text).map_err(|error| damaged(&record.session, &error))?;
+    }
+    text.push(b']');
+    let text = String::from_utf8(text).map_err(|error| Error::Damaged {
+        what: "an event".to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(text.into())
+}
+
+/// The records of `session` in `text` that come after event `after`.
+pub(in crate::store) fn read(
+    session: &SessionId,
+    text: &str,
+    after: u64,
+    records: &mut Vec<Record>,
+) -> Result<(), Error> {
+    let damaged = |error| damaged(session, &error);
+    for kept in serde_json::from_str::<Vec<&RawValue>>(text).map_err(damaged)? {
+        let record = Record::read_kept(session, kept.get()).map_err(damaged)?;
+        if record.seq > after {
+            records.push(record);
+        }
+    }
+    Ok(())
+}
+
+/// `text` without the records behind event `last`, byte for byte as they are.
+pub(in crate::store) fn cut(session: &SessionId, text: &str, last: u64) -> Result<String, Error> {
+    let damaged = |error| damaged(session, &error);
+    let mut cut = String::new();
+    for kept in serde_json::from_str::<Vec<&RawValue>>(text).map_err(damaged)? {
+        if Record::read_kept(session, kept.get()).map_err(damaged)?.seq <= last {
+            cut.push(if cut.is_empty() { '[' } else { ',' });
+            cut.push_str(kept.get());
+        }
+    }
+    cut.push(']');
+    Ok(cut)
+}
+
+fn damaged(session: &SessionId, error: &serde_json::Error) -> Error {
+    Error::Damaged {
+        what: format!("the journal of session `{session}`"),
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::Event;
+
+    fn record(line: &str) -> Record {
+        serde_json::from_str(line).unwrap()
+    }
+
+    #[test]
+    fn records_are_kept_without_their_session_and_read_again() {
+        let lines = [
+            r#"{"v":1,"seq":7,"at_us":1,"session":"s","type":"turn_started","turn":1,"prompt":"a\u0000\"ö"}"#,
+            r#"{"v":2,"seq":8,"at_us":2,"session":"s","type":"moon_rose","session_of":[1,2.5,null]}"#,
+            r#"{"v":1,"seq":9,"at_us":3,"session":"s","type":"session_opened","system":null}"#,
+        ];
+        let records = lines.map(record);
+        let session = SessionId::new("s");
+        let text = written(&records).unwrap();
+        assert!(!text.contains(r#""session":"#) && !text.contains('\0'), "{text}");
+        let mut again = Vec::new();
+        read(&session, &text, 7, &mut again).unwrap();
+        assert_eq!(again, records[1..]);
+        assert!(matches!(again[0].event, Event::Unknown(_)));
+
+        let cut = cut(&session, &text, 8).unwrap();
+        assert!(text.starts_with(&cut[..cut.len() - 1]), "{cut}");
+        let mut first = Vec::new();
+        read(&session, &cut, 0, &mut first).unwrap();
+        assert_eq!(first, records[..2]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_session() {
+        let error = read(&SessionId::new("s"), "[{]", 0, &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().starts_with("the journal of session `s` cannot be read: "));
+    }
+}

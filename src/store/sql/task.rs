@@ -1,0 +1,344 @@
+//! One step of a session's owner on its way through a transaction: what it needs, and what came of
+//! it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::job::{Reply, Step};
+use super::statements as sql;
+use super::{Connection, Failure, Holder, Instance, Statements, Value, encoding, sessions};
+use crate::conversation::{Batch, ResultId, SessionId};
+use crate::store::{Access, Digest, Error};
+
+/// The sessions that this process has opened, as they stand in the database.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    sessions: HashMap<SessionId, Standing, ahash::RandomState>,
+    /// The highest epoch of a session that was forgotten. One made later begins above it: the owner of
+    /// the one is not taken for that of the other.
+    pub removed: u64,
+}
+
+impl Held {
+    /// Forgets `session`, which was closed or removed.
+    pub fn remove(&mut self, session: &SessionId) {
+        if let Some(standing) = self.sessions.remove(session) {
+            self.removed = self.removed.max(standing.epoch);
+        }
+    }
+}
+
+/// How a session stands that this process has opened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Standing {
+    /// Its number in the database.
+    pub id: u64,
+    pub epoch: u64,
+    pub digest: Digest,
+}
+
+/// An append as it is written.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Entry {
+    pub session: u64,
+    pub epoch: u64,
+    pub expected: u64,
+    pub first_seq: u64,
+    pub last_seq: u64,
+    /// The time of the first record.
+    pub began_us: u64,
+    /// The time of the last record.
+    pub at_us: u64,
+    /// If it is new.
+    pub title: Option<Arc<str>>,
+    pub turns: u64,
+    pub is_open: bool,
+    pub records: Arc<str>,
+}
+
+/// A step, and what came of it. It may be carried out more than once: the last time counts.
+#[derive(Debug)]
+pub(super) enum Task {
+    Append {
+        session: SessionId,
+        /// What is written, and the digest after it; `None`: nothing is.
+        entry: Option<(Entry, Digest)>,
+        reply: Reply<()>,
+        outcome: Result<(), Error>,
+    },
+    Open {
+        session: SessionId,
+        access: Access,
+        reply: Reply<u64>,
+        /// The epoch under which this process has it open already.
+        known: Option<u64>,
+        /// The epoch under which it begins if it has to be made.
+        first: u64,
+        outcome: Result<Standing, Error>,
+    },
+    Close {
+        session: SessionId,
+        /// `None`: it is another one's.
+        id: Option<u64>,
+        epoch: u64,
+    },
+    KeepResult {
+        session: SessionId,
+        result: Arc<str>,
+        id: ResultId,
+        reply: Reply<ResultId>,
+        outcome: Result<(), Error>,
+    },
+}
+
+/// What a step is answered with if it was never carried out.
+fn undone() -> Error {
+    Error::Unavailable { reason: "not carried out".to_owned() }
+}
+
+impl Task {
+    /// Makes `step` ready, as far as that can be done without the database.
+    pub fn of(step: Step, held: &Held) -> Self {
+        match step {
+            Step::Append { session, expected, epoch, records, reply } => {
+                let standing =
+                    held.sessions.get(&session).filter(|standing| standing.epoch == epoch);
+                let made = match standing {
+                    Some(standing) => Entry::of(standing, expected, &records),
+                    None => Err(Error::Fenced { session: session.clone() }),
+                };
+                let (entry, outcome) = match made {
+                    Ok(Some(entry)) => (Some(entry), Err(undone())),
+                    Ok(None) => (None, Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                Self::Append { session, entry, reply, outcome }
+            }
+            Step::Open { session, access, reply } => {
+                let known = held.sessions.get(&session).map(|standing| standing.epoch);
+                let first = held.removed.max(known.unwrap_or_default()) + 1;
+                Self::Open { session, access, reply, known, first, outcome: Err(undone()) }
+            }
+            Step::Close { session, epoch } => {
+                let standing =
+                    held.sessions.get(&session).filter(|standing| standing.epoch == epoch);
+                Self::Close { id: standing.map(|standing| standing.id), session, epoch }
+            }
+            Step::KeepResult { session, result, reply } => {
+                let id = ResultId::of(&result);
+                Self::KeepResult { session, result, id, reply, outcome: Err(undone()) }
+            }
+        }
+    }
+
+    /// Says whether there is nothing to do but to answer.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Append { entry: None, .. } | Self::Close { id: None, .. })
+    }
+
+    /// What it writes, if it is an append.
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Append { entry, .. } => entry.as_ref().map(|(entry, _)| entry),
+            Self::Open { .. } | Self::Close { .. } | Self::KeepResult { .. } => None,
+        }
+    }
+
+    /// Carries out what is not an append.
+    pub async fn carry_out(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        own: &Instance,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Append { .. } | Self::Close { id: None, .. } => {}
+            Self::Open { session, access, known, first, outcome, .. } => {
+                let (access, known, first) = (*access, *known, *first);
+                let opening =
+                    Opening { connection, statements, own, session, access, known, first };
+                *outcome = opening.open().await?;
+            }
+            Self::Close { id: Some(id), epoch, .. } => {
+                let values = || vec![Value::int(*id), Value::int(*epoch)];
+                if connection.run(sql::RELEASE, values()).await?.changed == 0 {
+                    let empty = connection.run(sql::IS_EMPTY, values()).await?;
+                    if !empty.rows.is_empty() {
+                        sessions::forget(connection, *id).await?;
+                    }
+                }
+            }
+            Self::KeepResult { session, result, id, outcome, .. } => {
+                let name = vec![Value::text(session.as_str())];
+                let Some(mut row) = connection.run(sql::SESSION, name).await?.into_row() else {
+                    *outcome = Err(Error::NotFound { session: session.clone() });
+                    return Ok(());
+                };
+                let (number, name) = (Value::int(row.int()?), Value::text(id.as_str()));
+                let content = Value::Bytes(result.as_bytes().into());
+                connection.run(&*statements.keep_result, vec![name.clone(), content]).await?;
+                connection.run(sql::REFER, vec![number, name]).await?;
+                *outcome = Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns whether its append was `written`. If it was not: why. `may_be_there`: an earlier try
+    /// may have written it.
+    pub async fn judge(
+        &mut self,
+        connection: &mut Connection,
+        written: bool,
+        may_be_there: bool,
+    ) -> Result<(), Failure> {
+        let Self::Append { session, entry: Some((entry, _)), outcome, .. } = self else {
+            return Ok(());
+        };
+        if written {
+            *outcome = Ok(());
+            return Ok(());
+        }
+        let Entry { first_seq, last_seq, epoch, expected, .. } = *entry;
+        if may_be_there {
+            let values = [entry.session, first_seq, last_seq, epoch].map(Value::int).to_vec();
+            if !connection.run(sql::IS_KEPT, values).await?.rows.is_empty() {
+                *outcome = Ok(());
+                return Ok(());
+            }
+        }
+        let standing = connection.run(sql::STANDING, vec![Value::int(entry.session)]).await?;
+        let found = match standing.into_row() {
+            Some(mut row) => (row.int()?, row.int()?, row.optional_int()?.is_some()),
+            None => (0, 0, false),
+        };
+        let session = session.clone();
+        *outcome = Err(match found {
+            (now, found, true) if now == epoch => Error::Conflict { session, expected, found },
+            _ => Error::Fenced { session },
+        });
+        Ok(())
+    }
+
+    /// Answers with what came of it, or with `failed`, and notes in `held` what has changed.
+    pub fn answer(self, held: &mut Held, failed: Option<&Error>) {
+        match self {
+            Self::Append { session, entry, reply, outcome } => {
+                let outcome = failed.map_or(outcome, |error| Err(error.clone()));
+                if let (Ok(()), Some((_, digest)), Some(standing)) =
+                    (&outcome, entry, held.sessions.get_mut(&session))
+                {
+                    standing.digest = digest;
+                }
+                drop(reply.send(outcome));
+            }
+            Self::Open { session, reply, outcome, .. } => {
+                let outcome = failed.map_or(outcome, |error| Err(error.clone()));
+                let epoch = outcome.map(|standing| {
+                    let epoch = standing.epoch;
+                    held.sessions.insert(session, standing);
+                    epoch
+                });
+                drop(reply.send(epoch));
+            }
+            Self::Close { id: None, .. } => {}
+            Self::Close { session, .. } => {
+                held.remove(&session);
+                if let Some(error) = failed {
+                    // Its next owner is let in when this process has ended.
+                    tracing::warn!(%session, %error, "session not released");
+                }
+            }
+            Self::KeepResult { id, reply, outcome, .. } => {
+                let outcome = failed.map_or(outcome, |error| Err(error.clone()));
+                drop(reply.send(outcome.map(|()| id)));
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// What is written of `records`, and the digest after them; `None` of no records.
+    fn of(
+        standing: &Standing,
+        expected: u64,
+        records: &Batch,
+    ) -> Result<Option<(Self, Digest)>, Error> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
+        let mut digest = standing.digest.clone();
+        for record in records.iter() {
+            digest.on(&record.event);
+        }
+        let is_new = digest.title != standing.digest.title;
+        let entry = Self {
+            session: standing.id,
+            epoch: standing.epoch,
+            expected,
+            first_seq: first.seq,
+            last_seq: last.seq,
+            began_us: first.at_us,
+            at_us: last.at_us,
+            title: is_new.then(|| Arc::clone(&digest.title)),
+            turns: digest.turns,
+            is_open: digest.is_open,
+            records: encoding::written(records)?,
+        };
+        Ok(Some((entry, digest)))
+    }
+}
+
+/// The opening of one session.
+struct Opening<'a> {
+    connection: &'a mut Connection,
+    statements: &'a Statements,
+    own: &'a Instance,
+    session: &'a SessionId,
+    access: Access,
+    known: Option<u64>,
+    first: u64,
+}
+
+impl Opening<'_> {
+    /// Looks and takes, until nobody comes in between.
+    async fn open(self) -> Result<Result<Standing, Error>, Failure> {
+        let Self { connection, statements, own, session, access, known, first } = self;
+        loop {
+            let name = Value::text(session.as_str());
+            let found = connection.run(&*statements.claim, vec![name.clone()]).await?.into_row();
+            let Some(mut row) = found else {
+                if matches!(access, Access::Renew { .. }) {
+                    return Ok(Err(Error::Fenced { session: session.clone() }));
+                }
+                let values = vec![name, Value::int(own.id), Value::int(first)];
+                let made = connection.run(sql::CREATE, values).await?.into_row();
+                let Some(mut row) = made else { continue };
+                let id = row.int()?;
+                return Ok(Ok(Standing { id, epoch: first, digest: Digest::default() }));
+            };
+            let (id, epoch, _) = (row.int()?, row.int()?, row.int()?);
+            let digest =
+                Digest { title: row.text()?.into(), turns: row.int()?, is_open: row.int()? != 0 };
+            let holder = Holder::read(&mut row)?;
+            // One that this process does not know that it has: nobody was told of the opening, or the
+            // closing has failed.
+            let is_stray =
+                known != Some(epoch) && holder.as_ref().is_some_and(|holder| holder.id == own.id);
+            let refused = match (access, own.living(holder.as_ref())) {
+                (Access::IfFree, Some(owner)) if !is_stray => {
+                    Some(Error::Busy { session: session.clone(), owner })
+                }
+                (Access::Renew { epoch: known }, _) if known != epoch => {
+                    Some(Error::Fenced { session: session.clone() })
+                }
+                (Access::IfFree | Access::TakeOver | Access::Renew { .. }, _) => None,
+            };
+            if let Some(refused) = refused {
+                return Ok(Err(refused));
+            }
+            let values = [id, epoch, own.id].map(Value::int).to_vec();
+            if let Some(mut row) = connection.run(sql::TAKE, values).await?.into_row() {
+                return Ok(Ok(Standing { id, epoch: row.int()?, digest }));
+            }
+        }
+    }
+}
