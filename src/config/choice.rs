@@ -2,6 +2,7 @@
 
 use crate::conversation::{Compaction, Effects, Mode};
 use crate::model::{EmptyContent, IdRule, TokenLimitField};
+use crate::store::SyncMode;
 
 /// A setting with a closed list of words.
 pub(super) trait Choice: Copy + 'static {
@@ -49,6 +50,14 @@ choices! {
         OpenAi = "openai",
         /// The built-in stand-in, without a network.
         Offline = "offline",
+    }
+}
+
+impl Choice for SyncMode {
+    const ALL: &'static [Self] = &[SyncMode::Full, SyncMode::Normal];
+
+    fn word(self) -> &'static str {
+        self.as_str()
     }
 }
 

@@ -30,9 +30,9 @@ pub struct ExtraHeader {
     value: Vec<Piece>,
 }
 
-/// A part of a header's value.
+/// A part of a text that may hold references.
 #[derive(Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Text(String),
     Variable(String),
 }
@@ -124,7 +124,7 @@ impl ExtraHeader {
 }
 
 impl Piece {
-    fn is_fit(&self) -> bool {
+    pub(super) fn is_fit(&self) -> bool {
         match self {
             Self::Text(text) => is_fit(text),
             Self::Variable(name) => {
@@ -163,7 +163,7 @@ fn is_fit(text: &str) -> bool {
 }
 
 /// Takes `text` apart; `None` if a reference does not end.
-fn pieces(text: &str) -> Option<Vec<Piece>> {
+pub(super) fn pieces(text: &str) -> Option<Vec<Piece>> {
     let (begin, end) = REFERENCE;
     let mut parts = text.split(begin);
     let mut pieces = vec![Piece::Text(parts.next()?.to_owned())];

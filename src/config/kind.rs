@@ -11,6 +11,7 @@ use super::endpoint::BaseUrl;
 use super::header::ExtraHeader;
 use super::layer::parse_inline;
 use super::origin::Source;
+use super::store_url::StoreUrl;
 use crate::model::{Dialect, OURS, ToolChoice};
 
 /// The longest time that can be set: 365 days, far from where clocks overflow.
@@ -59,10 +60,10 @@ pub(super) fn filled(input: &Input<'_>) -> Parsed<String> {
     text.map(str::to_owned).ok_or_else(|| "a string that is not empty".to_owned())
 }
 
-/// The only store of this version.
-pub(super) fn store_url(input: &Input<'_>) -> Parsed<String> {
-    let text = input.string().filter(|text| *text == "memory:");
-    text.map(str::to_owned).ok_or_else(|| "\"memory:\", the only store of this version".to_owned())
+/// The URL of a store.
+pub(super) fn store_url(input: &Input<'_>) -> Parsed<StoreUrl> {
+    let expected = "\"memory:\", \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
+    input.string().and_then(StoreUrl::new).ok_or_else(|| expected.to_owned())
 }
 
 /// The name of an environment variable.
@@ -148,6 +149,12 @@ pub(super) fn millis(input: &Input<'_>) -> Parsed<Duration> {
 pub(super) fn time_limit(input: &Input<'_>) -> Parsed<Duration> {
     let limit = millis(input).ok().filter(|limit| !limit.is_zero());
     limit.ok_or_else(|| "milliseconds, 1 or more, at most 365 days".to_owned())
+}
+
+/// A time within which a sign of life can be given a few times.
+pub(super) fn lease(input: &Input<'_>) -> Parsed<Duration> {
+    let lease = millis(input).ok().filter(|lease| lease.as_millis() >= 1000);
+    lease.ok_or_else(|| "milliseconds, 1000 or more, at most 365 days".to_owned())
 }
 
 /// A share, from 0 to 1.
@@ -305,6 +312,12 @@ impl Notation for BaseUrl {
     }
 }
 
+impl Notation for StoreUrl {
+    fn notation(&self) -> String {
+        quoted(&self.shown())
+    }
+}
+
 impl Notation for bool {
     fn notation(&self) -> String {
         self.to_string()
@@ -422,7 +435,7 @@ pub(super) fn described(value: &Value) -> String {
         ValueKind::U64(number) => number.to_string(),
         ValueKind::U128(number) => number.to_string(),
         ValueKind::Float(number) => number.notation(),
-        ValueKind::String(text) => quoted(&super::endpoint::masked(text)),
+        ValueKind::String(text) => quoted(&super::store_url::masked(text)),
         ValueKind::Table(_) => "a table".to_owned(),
         ValueKind::Array(_) => "an array".to_owned(),
     }

@@ -15,6 +15,7 @@ mod reader;
 mod secret;
 mod sections;
 mod sources;
+mod store_url;
 #[cfg(test)]
 mod tests;
 mod tool;
@@ -29,12 +30,14 @@ pub use origin::{Row, Source};
 pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
 pub use sources::Sources;
+pub use store_url::StoreUrl;
 pub use tool::{Rate, Simulate, Tool};
 
 use layer::Layer;
 use reader::{Reader, Section};
 
 use crate::model::{self, Dialect};
+use crate::store::StoreOptions;
 
 /// The settings every program starts with.
 const SHIPPED: &str = include_str!("../../config.toml");
@@ -108,6 +111,20 @@ impl Config {
     /// [`Error::NoVariable`] or [`Error::BadKey`] for the first variable that is of no use.
     pub fn headers(&self) -> Result<Vec<model::Header>, Error> {
         self.model.extra_headers.iter().map(|header| header.resolve(&self.variables)).collect()
+    }
+
+    /// Returns the URL of the store with what it refers to filled in: it may hold a password.
+    ///
+    /// # Errors
+    /// [`Error::NoVariable`] for the first variable that is not set.
+    pub fn store_url(&self) -> Result<String, Error> {
+        self.store.url.resolve(&self.variables)
+    }
+
+    /// Returns how the store is opened; relative paths begin at `directory`.
+    pub fn store_options(&self, directory: impl Into<PathBuf>) -> StoreOptions {
+        let Store { sync, lease, retry, .. } = self.store;
+        StoreOptions { directory: directory.into(), sync, lease, retry }
     }
 
     /// Decides who answers.

@@ -9,9 +9,11 @@ use super::error::Error;
 use super::header::ExtraHeader;
 use super::kind;
 use super::reader::{Section, nearest};
+use super::store_url::StoreUrl;
 use super::tool::Tool;
 use crate::conversation::{Compaction, Mode};
 use crate::model::{Dialect, Price, Quirks, RequestSettings, ToolChoice};
+use crate::store::SyncMode;
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,8 +133,14 @@ pub struct Runtime {
 /// Where sessions are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Store {
-    /// `memory:`, the only store of this version.
-    pub url: String,
+    /// Which store, as set: [`Config::store_url`](super::Config::store_url) fills it in.
+    pub url: StoreUrl,
+    /// What a commit is safe from.
+    pub sync: SyncMode,
+    /// How long an owner on another host may give no sign of life.
+    pub lease: Duration,
+    /// How long a database that does not answer is tried again.
+    pub retry: Duration,
 }
 
 /// What goes to stderr.
@@ -314,7 +322,12 @@ impl Runtime {
 
 impl Store {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Store, Error> {
-        Ok(Store { url: section.required("url", kind::store_url)? })
+        Ok(Store {
+            url: section.required("url", kind::store_url)?,
+            sync: section.required("sync", kind::choice)?,
+            lease: section.required("lease_ms", kind::lease)?,
+            retry: section.required("retry_ms", kind::millis)?,
+        })
     }
 }
 

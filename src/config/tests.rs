@@ -125,7 +125,9 @@ fn the_defaults_are_those_of_the_design() {
     );
     let runtime = Runtime { arbiters: 0, max_concurrency: 0, blocking_threads: 64 };
     assert_eq!(config.runtime, runtime);
-    assert_eq!(config.store, Store { url: "memory:".to_owned() });
+    let options = config.store_options(".");
+    assert_eq!(options, StoreOptions::default());
+    assert_eq!(config.store_url().unwrap(), "sqlite:callsheet.db");
     assert_eq!(config.log, Log { level: LogLevel::Warn, format: LogFormat::Text });
     let tool = |name: &str| Tool {
         name: name.to_owned(),
@@ -329,10 +331,10 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
         "`turn.mode` in the environment (CALLSHEET__TURN__MODE): expected \"parallel\" or \"sequential\", found \"both\"",
     );
     check_error(
-        "store.url = \"postgres://u:secret@db/x\"",
+        "store.url = \"mysql://u:secret@db/x\"",
         &[],
         &[],
-        "`store.url` in my.toml:1: expected \"memory:\", the only store of this version, found \"postgres://[secret]@db/x\"",
+        "`store.url` in my.toml:1: expected \"memory:\", \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST/DATABASE\", found \"mysql://[secret]@db/x\"",
     );
     check_error(
         "[tools]\nname = \"x\"",

@@ -19,6 +19,17 @@ pub enum SyncMode {
     Normal,
 }
 
+impl SyncMode {
+    /// The word that stands for it in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Normal => "normal",
+        }
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {

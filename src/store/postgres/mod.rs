@@ -123,10 +123,7 @@ impl Postgres {
 
     pub fn describe(&self) -> String {
         let (server, version) = (self.server.as_deref().unwrap_or_default(), SCHEMA.latest());
-        let sync = match self.sync {
-            SyncMode::Full => "full",
-            SyncMode::Normal => "normal",
-        };
+        let sync = self.sync.as_str();
         format!("PostgreSQL {server}, {}, sync {sync}, schema version {version}", self.place)
     }
 

@@ -111,10 +111,7 @@ impl Sqlite {
     }
 
     pub fn describe(&self) -> String {
-        let sync = match self.sync {
-            SyncMode::Full => "full",
-            SyncMode::Normal => "normal",
-        };
+        let sync = self.sync.as_str();
         let (path, version) = (self.path.display(), SCHEMA.latest());
         format!("SQLite, {path}, sync {sync}, schema version {version}")
     }
