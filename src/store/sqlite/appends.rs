@@ -1,11 +1,15 @@
 //! The statement that writes the appends of many sessions.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::store::sql::{Entry, Value};
 
-const COLUMNS: usize = 11;
+/// What the batches are written from.
+const BATCH: [&str; 6] = ["session", "epoch", "expected", "first_seq", "last_seq", "records"];
+
+/// What the list of sessions is changed by.
+const CHANGE: [&str; 9] =
+    ["session", "epoch", "expected", "last_seq", "began_us", "at_us", "title", "turns", "is_open"];
 
 /// The statements, one for each power of two of appends, so that they stay prepared. What is left
 /// over is filled up with appends to no session.
@@ -36,7 +40,8 @@ impl Appends {
         let size = entries.len().next_power_of_two();
         let power = usize::try_from(size.trailing_zeros()).unwrap_or_default();
         let statements = if is_alone { &self.alone } else { &self.within };
-        let mut values = Vec::with_capacity(size * COLUMNS);
+        // The places have no names: those would be looked up one by one, each time.
+        let mut values = Vec::with_capacity(size * (BATCH.len() + CHANGE.len()));
         for entry in entries {
             values.extend([
                 Value::int(entry.session),
@@ -44,15 +49,24 @@ impl Appends {
                 Value::int(entry.expected),
                 Value::int(entry.first_seq),
                 Value::int(entry.last_seq),
+                Value::Text(Some(Arc::clone(&entry.records))),
+            ]);
+        }
+        values.resize(size * BATCH.len(), Value::Int(None));
+        for entry in entries {
+            values.extend([
+                Value::int(entry.session),
+                Value::int(entry.epoch),
+                Value::int(entry.expected),
+                Value::int(entry.last_seq),
                 Value::int(entry.began_us),
                 Value::int(entry.at_us),
                 Value::Text(entry.title.clone()),
                 Value::int(entry.turns),
                 Value::int(entry.is_open.into()),
-                Value::Text(Some(Arc::clone(&entry.records))),
             ]);
         }
-        values.resize(size * COLUMNS, Value::Int(None));
+        values.resize(size * (BATCH.len() + CHANGE.len()), Value::Int(None));
         (Arc::clone(&statements[power]), values)
     }
 }
@@ -61,27 +75,19 @@ impl Appends {
 /// changes with them in the list of sessions. Both parts have the same condition, and the first one
 /// does not touch what it looks at.
 fn statement(size: usize) -> String {
-    let mut given = String::from(
-        "WITH given (session, epoch, expected, first_seq, last_seq, began_us, at_us, title, turns, \
-         is_open, records) AS (VALUES ",
-    );
-    for row in 0..size {
-        given.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 1..=COLUMNS {
-            let gap = if column == 1 { "" } else { ", " };
-            write!(given, "{gap}${}", row * COLUMNS + column)
-                .expect("a string takes what it is given");
-        }
-        given.push(')');
-    }
-    given.push(')');
+    let given = |columns: &[&str]| {
+        let row = format!("({})", vec!["?"; columns.len()].join(", "));
+        let rows = vec![row; size].join(", ");
+        format!("WITH given ({}) AS (VALUES {rows})", columns.join(", "))
+    };
+    let (batch, change) = (given(&BATCH), given(&CHANGE));
     let owned = "s.id = given.session AND s.epoch = given.epoch \
                  AND s.last_seq = given.expected AND s.owner IS NOT NULL";
     format!(
-        "{given} INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
+        "{batch} INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
          SELECT given.session, given.first_seq, given.last_seq, given.epoch, given.records \
          FROM given CROSS JOIN sessions AS s ON {owned} RETURNING session; \
-         {given} UPDATE sessions AS s SET last_seq = given.last_seq, \
+         {change} UPDATE sessions AS s SET last_seq = given.last_seq, \
          created_at_us = coalesce(s.created_at_us, given.began_us), updated_at_us = given.at_us, \
          title = coalesce(given.title, s.title), turns = given.turns, is_open = given.is_open \
          FROM given WHERE {owned}"
