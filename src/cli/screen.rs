@@ -251,6 +251,7 @@ fn store_advice(error: &store::Error) -> Option<&'static str> {
         store::Error::Conflict { .. }
         | store::Error::Fenced { .. }
         | store::Error::Exists { .. }
+        | store::Error::BadUrl { .. }
         | store::Error::Newer { .. }
         | store::Error::Damaged { .. }
         | store::Error::Unavailable { .. } => None,

@@ -62,7 +62,9 @@ impl Status {
     /// What was typed names a session that is not there, or one that is; else the store failed.
     fn of_store(error: &store::Error) -> Self {
         match error {
-            store::Error::NotFound { .. } | store::Error::Exists { .. } => Self::Usage,
+            store::Error::NotFound { .. }
+            | store::Error::Exists { .. }
+            | store::Error::BadUrl { .. } => Self::Usage,
             store::Error::Conflict { .. }
             | store::Error::Fenced { .. }
             | store::Error::Busy { .. }

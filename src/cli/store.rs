@@ -1,22 +1,43 @@
 //! The store of the settings, and how a session in it is found.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Which;
+use super::data_dir::data_dir;
 use super::setup;
 use super::status::UsageError;
 use crate::config::Config;
 use crate::conversation::{Record, SessionId};
-use crate::store::{Error, Listing, MemoryStore, Store, Summary};
+use crate::store::{Error, Listing, Store, Summary};
 
-/// Opens the store of the settings.
-pub(super) async fn open(_config: &Config) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(Arc::new(MemoryStore::keeping()))
+/// Opens the store of the settings. A relative path of it begins in the user's data directory.
+///
+/// # Errors
+/// [`UsageError`] where that directory is needed and not known; those of [`crate::store::open`].
+pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    let url = &*config.store_url()?;
+    let directory = match data_dir(config.variables()) {
+        Some(directory) => directory,
+        None if needs_directory(url) => {
+            let message =
+                "there is no place for the store: set XDG_DATA_HOME or HOME, or store.url";
+            return Err(UsageError(message.into()).into());
+        }
+        None => PathBuf::new(),
+    };
+    Ok(crate::store::open(url, &config.store_options(directory)).await?)
+}
+
+/// Says whether `url` names a file by a relative path.
+fn needs_directory(url: &str) -> bool {
+    url.strip_prefix("sqlite:")
+        .is_some_and(|path| !Path::new(path.strip_prefix("//").unwrap_or(path)).is_absolute())
 }
 
 /// Says whether sessions are there after the process has ended.
 pub(super) fn outlives_process(config: &Config) -> bool {
-    config.store.url != "memory:"
+    config.store.url.shown() != "memory:"
 }
 
 /// Which session was asked for; `None` for a new one.

@@ -54,8 +54,10 @@ mod ask {
         assert!(note.starts_with("offline: ") && note.contains("OPENROUTER_API_KEY"), "{note}");
         let round = lines.next().unwrap_or_default();
         assert!(round.starts_with("round 1: 3 calls, parallel, model "), "{round}");
-        let calls: Vec<_> = lines.map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        let second: Vec<_> = lines.map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+        let [calls @ .., session] = &second[..] else { panic!("{ended:#?}") };
         assert_eq!(calls, ["get_weather", "get_stock_price", "get_news_headlines"]);
+        assert!(ended.stderr.contains(&format!("session {session} to go on: ")), "{ended:#?}");
     }
 
     #[test]
@@ -812,7 +814,7 @@ mod others {
         let ended = place.run(&["ask", "hi", "--set", &server.setting(), "--set", others]).with(0);
         assert_eq!(ended.stdout, "Here.\n");
         let lines: Vec<_> = ended.stderr.lines().collect();
-        let [failed, next, last_reply, retry] = lines[..] else { panic!("{ended:#?}") };
+        let [failed, next, last_reply, retry, _to_go_on] = lines[..] else { panic!("{ended:#?}") };
         assert!(failed.ends_with("; asking again at once"), "{failed}");
         assert_eq!((next, last_reply), ("asking other instead", "last reply: retries 1"));
         assert!(
@@ -842,7 +844,9 @@ mod others {
         let ended = place.run(&["ask", "hi", "--set", &server.setting()]).with(0);
         assert_eq!(ended.stdout, "That is all.\n", "what became void is not in it");
         let lines: Vec<_> = ended.stderr.lines().collect();
-        let [failed, round, retry, early, last] = lines[..] else { panic!("{ended:#?}") };
+        let [failed, round, retry, early, last, _to_go_on] = lines[..] else {
+            panic!("{ended:#?}")
+        };
         assert!(failed.starts_with("the reply of http://"), "{failed}");
         assert!(
             failed.contains(" was cut: ") && failed.contains("; asking again in 0."),

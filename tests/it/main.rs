@@ -26,6 +26,8 @@ mod failing_tools;
 mod fuzzed_streams;
 mod hard_cases;
 mod histories;
+#[cfg(all(feature = "cli", feature = "sqlite", unix))]
+mod killing;
 mod large_results;
 mod model_client;
 mod model_retries;
@@ -43,6 +45,8 @@ mod shutdown;
 mod signals;
 mod simulation;
 mod sleeping;
+#[cfg(all(feature = "cli", unix))]
+mod stored_sessions;
 mod stores;
 mod support;
 mod tool_names;

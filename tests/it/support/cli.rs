@@ -13,7 +13,8 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A working directory, removed at the end. What runs in it sees no variable but `PATH`.
+/// A working directory, removed at the end. What runs in it sees no variable but `PATH`, and keeps its
+/// data in it.
 pub struct Place {
     directory: PathBuf,
     variables: Vec<(String, String)>,
@@ -43,10 +44,20 @@ impl Place {
         self
     }
 
+    /// Where a file of the working directory is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     /// Sets a variable of the environment.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Reads a file of the working directory.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join(name)).expect("the file is there")
     }
 
     /// A command that has not been started; it reads nothing.
@@ -54,6 +65,7 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_callsheet"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         command.args(arguments).current_dir(&self.directory).env_clear().env("PATH", path);
+        command.env("XDG_DATA_HOME", self.directory.join("data"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

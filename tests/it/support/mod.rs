@@ -8,6 +8,8 @@ pub mod journal;
 pub mod listening;
 pub mod peer;
 pub mod seeds;
+#[cfg(feature = "sqlite")]
+pub mod sql;
 
 use std::sync::Arc;
 use std::time::Duration;
