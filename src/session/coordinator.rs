@@ -23,7 +23,7 @@ use super::result_keeper::ResultKeeper;
 use super::resuming::CutOpen;
 use super::shutdown::Closing;
 use super::slot::{Entrance, Occupancy, Slot};
-use super::subscribers::{Subscriber, Subscribers};
+use super::subscribers::Subscribers;
 use super::ticket::Reply;
 use super::turn::Turn;
 use super::{Clock, Error, SessionOptions, Status};
@@ -77,11 +77,6 @@ pub(super) struct CancelCall {
 #[rtype(result = "Status")]
 pub(super) struct GetStatus;
 
-/// Asks for the events from now on.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Subscribe(pub Subscriber);
-
 /// Somebody asks for the account of every round from now on.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -102,6 +97,8 @@ pub(super) struct Coordinator {
     pub(super) closing: Closing,
     /// On what terms the session is opened.
     pub(super) access: Access,
+    /// If this process has it already it is taken over.
+    pub(super) reclaims: bool,
     /// The tool that blocks the arbiter which the session has left.
     pub(super) blocker: Option<Arc<str>>,
     pub(super) epoch: u64,
@@ -113,8 +110,10 @@ pub(super) struct Coordinator {
     pub(super) reported: u64,
     /// The session has been taken over and rebuilt.
     pub(super) opened: bool,
-    /// It was so before, and a panic undid it, or it was moved.
+    /// It was so before, and a panic or a failure of the store undid it, or it was moved.
     pub(super) was_open: bool,
+    /// How much had been sent to it when it was last asked to rest.
+    pub(super) rest_asked: Option<u64>,
     /// The journal was told that it is closed.
     pub(super) closed: bool,
     /// Questions that came while another turn was under way, or before the session was open.
@@ -147,7 +146,7 @@ impl Coordinator {
     pub fn new(
         Occupancy { slot, generation, .. }: &Occupancy,
         own: WeakAddr<Self>,
-        Entrance { access, blocker }: Entrance,
+        Entrance { access, reclaims, was_open, blocker }: Entrance,
         premises: Premises,
     ) -> Self {
         let (id, options, slot) = (slot.id.clone(), Arc::clone(&slot.options), Arc::clone(slot));
@@ -167,6 +166,7 @@ impl Coordinator {
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
             state: SessionState::new(options.limits.max_rounds),
             access,
+            reclaims,
             blocker,
             options,
             journal,
@@ -177,7 +177,8 @@ impl Coordinator {
             told: slot.subscribers.told(),
             reported: 0,
             opened: false,
-            was_open: access == Access::TakeOver && *generation > 1,
+            was_open,
+            rest_asked: None,
             closed: false,
             waiting: Line::default(),
             patience: None,
@@ -237,7 +238,7 @@ impl Actor for Coordinator {
         // Also runs while unwinding, where a second panic would end the process.
         let close = AssertUnwindSafe(|| self.journal.close(&self.id, self.epoch));
         if !self.closed && self.epoch > 0 {
-            drop(catch_unwind(close));
+            self.slot.close_if_current(self.generation, || drop(catch_unwind(close)));
         }
     }
 }
@@ -245,9 +246,12 @@ impl Actor for Coordinator {
 impl Handler<Ask> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, _: &mut Context<Self>) {
+    fn handle(&mut self, ask: Ask, ctx: &mut Context<Self>) {
         if self.closing.has_begun() {
             return self.begin(ask); // That is refused.
+        }
+        if self.may_open_again() {
+            return self.open_again(ask, ctx);
         }
         let is_first = self.waiting.len() == 0;
         if self.opened && self.turn.is_none() && is_first {
@@ -375,14 +379,6 @@ impl Handler<GetStatus> for Coordinator {
             usage: self.state.usage(),
             calls_in_flight: self.turn.as_ref().map_or(0, |turn| turn.flight.awaited().count()),
         })
-    }
-}
-
-impl Handler<Subscribe> for Coordinator {
-    type Result = ();
-
-    fn handle(&mut self, Subscribe(subscriber): Subscribe, _: &mut Context<Self>) {
-        self.subscribers.add(subscriber);
     }
 }
 

@@ -294,10 +294,7 @@ impl Coordinator {
                 _ => {}
             }
             self.told = record.seq;
-            self.subscribers.set_told(record.seq);
-            if !self.subscribers.is_empty() {
-                self.subscribers.tell(record.clone());
-            }
+            self.subscribers.tell_once(record);
         }
         let Some(turn) = &mut self.turn else { return };
         turn.records.push(Arc::clone(&records));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
-use super::coordinator::{Cancel, CancelCall, GetStatus, Subscribe, What};
+use super::coordinator::{Cancel, CancelCall, GetStatus, What};
 use super::slot::Slot;
 use super::subscribers::Subscriber;
 use super::ticket::Ticket;
@@ -173,10 +173,11 @@ impl Session {
     /// a turn to cancel: false between turns, once the answer is on its way, and of a session that
     /// has ended.
     pub async fn cancel(&self) -> bool {
-        match self.slot.request(Cancel) {
-            Some(cancelled) => cancelled.await.unwrap_or(false),
-            None => false,
-        }
+        let cancelled = self.slot.answer(|coordinator| {
+            let cancelled = coordinator.send(Cancel);
+            async { cancelled.await.ok() }
+        });
+        cancelled.await.unwrap_or(false)
     }
 
     /// Cancels one call of the round that is under way, by its id on the wire: it stops within
@@ -187,8 +188,11 @@ impl Session {
     /// it is false, as it is for a call that was cancelled or given up before. Dropping the future
     /// does not take the wish back.
     pub async fn cancel_call(&self, id: &str) -> bool {
-        let (reply, stopped) = oneshot::channel();
-        self.slot.send(CancelCall { id: id.into(), reply });
+        let stopped = self.slot.answer(|coordinator| {
+            let (reply, stopped) = oneshot::channel();
+            coordinator.do_send(CancelCall { id: id.into(), reply });
+            async { stopped.await.ok() }
+        });
         stopped.await.unwrap_or(false)
     }
 
@@ -197,8 +201,11 @@ impl Session {
     /// # Errors
     /// [`Error::Closed`] once the session has ended.
     pub async fn status(&self) -> Result<Status, Error> {
-        let status = self.slot.request(GetStatus).ok_or(Error::Closed)?;
-        status.await.map_err(|_| Error::Closed)
+        let status = self.slot.answer(|coordinator| {
+            let status = coordinator.send(GetStatus);
+            async { status.await.ok() }
+        });
+        status.await.ok_or(Error::Closed)
     }
 
     /// The events of the session from now on. Each question asked after this call is heard whole.
@@ -206,14 +213,14 @@ impl Session {
     #[must_use]
     pub fn events(&self) -> EventStream {
         let (sender, receiver) = mpsc::unbounded_channel();
-        self.slot.send(Subscribe(Subscriber::Stream(sender)));
+        self.slot.subscribe(Subscriber::Stream(sender));
         EventStream(receiver)
     }
 
     /// Tells an actor the events of the session from now on, as long as it lives: hearing does not
     /// keep it alive. A session that has ended says nothing.
     pub fn subscribe(&self, recipient: Recipient<SessionEvent>) {
-        self.slot.send(Subscribe(Subscriber::Actor(recipient.downgrade())));
+        self.slot.subscribe(Subscriber::Actor(recipient.downgrade()));
     }
 
     /// Tells an actor the account of every round from now on, as long as it lives.

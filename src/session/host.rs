@@ -13,7 +13,7 @@ use actix_rt::ArbiterHandle;
 use tokio::sync::oneshot;
 
 use super::coordinator::Coordinator;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, let_go};
 use super::pulse::Pulse;
 use super::roster::Roster;
 use super::shutdown::{Closing, drain};
@@ -185,6 +185,9 @@ impl Place {
     }
 
     fn begin(&mut self, open: OpenSession) {
+        if !open.occupancy.slot.is_current(open.occupancy.generation) {
+            return let_go(open); // The session has been moved before it began.
+        }
         self.begun += 1;
         let OpenSession { occupancy, entrance, own, mailbox } = open;
         let entry = self.roster.enter(own.clone(), Arc::downgrade(&occupancy.slot));

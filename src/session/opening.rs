@@ -1,17 +1,19 @@
 //! How a coordinator begins: it takes the session over and rebuilds what it was.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker, ready};
 
-use actix::Context;
 use actix::fut::ActorFuture;
+use actix::{AsyncContext, Context};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::coordinator::Coordinator;
+use super::Error;
+use super::coordinator::{Ask, Coordinator};
 use super::resuming::CutOpen;
-use crate::conversation::{Action, Batch, Event, Record};
+use crate::conversation::{Action, Batch, Event, Record, SessionState};
 use crate::sabotage::{self, Sabotage};
-use crate::store::{self, Pending};
+use crate::store::{self, Access, Pending};
 use crate::telemetry;
 use crate::tools::later;
 
@@ -59,6 +61,9 @@ impl ActorFuture<Coordinator> for Opening {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         if let Poll::Ready(late) = this.poll_patience(cx) {
+            if let Self::Epoch(pending) = &mut *self {
+                this.give_back(std::mem::replace(pending, Pending::ready(Err(late.clone()))));
+            }
             this.open(Err(late));
             return Poll::Ready(());
         }
@@ -68,13 +73,21 @@ impl ActorFuture<Coordinator> for Opening {
                     ready!(rest.as_mut().poll(cx));
                     *self = this.take_over();
                 }
-                Self::Epoch(pending) => match ready!(Pin::new(pending).poll(cx)) {
-                    Ok(epoch) => {
-                        this.epoch = epoch;
-                        *self = Self::Reading(this.journal.read(&this.id, 0));
+                Self::Epoch(pending) => {
+                    let said = ready!(Pin::new(pending).poll(cx));
+                    this.slot.on_opened(this.generation, this.access, &said);
+                    match said {
+                        Ok(epoch) => {
+                            this.epoch = epoch;
+                            *self = Self::Reading(this.journal.read(&this.id, 0));
+                        }
+                        Err(error) if this.may_reclaim(&error) => {
+                            this.reclaims = false;
+                            *self = this.ask_to_open(Access::TakeOver);
+                        }
+                        Err(error) => break Err(error),
                     }
-                    Err(error) => break Err(error),
-                },
+                }
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
                         let events = this.rebuild(&records);
@@ -102,12 +115,58 @@ impl ActorFuture<Coordinator> for Opening {
 }
 
 impl Coordinator {
-    /// Takes the session over, unless the store has refused that before.
+    /// Takes the session over, unless the store has refused that before, or another coordinator has
+    /// taken the place of this one.
     pub(super) fn take_over(&self) -> Opening {
-        Opening::Epoch(match &self.lost {
-            Some(error) => Pending::ready(Err(error.clone())),
-            None => self.journal.open(&self.id, self.access),
-        })
+        match &self.lost {
+            Some(error) => Opening::Epoch(Pending::ready(Err(error.clone()))),
+            None => self.ask_to_open(self.access),
+        }
+    }
+
+    fn ask_to_open(&self, access: Access) -> Opening {
+        let open = || self.journal.open(&self.id, access);
+        let fenced = || Pending::ready(Err(store::Error::Fenced { session: self.id.clone() }));
+        Opening::Epoch(self.slot.ask_to_open(self.generation, open).unwrap_or_else(fenced))
+    }
+
+    /// Says whether what `error` says of is an epoch that this process was given without hearing of it.
+    fn may_reclaim(&self, error: &store::Error) -> bool {
+        let is_own = |error: &store::Error| matches!(error, store::Error::Busy { owner, .. } if owner.pid == std::process::id());
+        self.reclaims && self.lost.is_none() && is_own(error)
+    }
+
+    /// Closes the session when it comes, for nobody waits for it any more.
+    fn give_back(&self, opening: Pending<Result<u64, store::Error>>) {
+        let (journal, id) = (Arc::clone(&self.journal), self.id.clone());
+        actix_rt::spawn(async move {
+            if let Ok(epoch) = opening.await {
+                journal.close(&id, epoch);
+            }
+        });
+    }
+
+    /// Says whether the store was not to be had, and may be now. Whoever was fenced stays so.
+    pub(super) fn may_open_again(&self) -> bool {
+        let may_pass = |error: &store::Error| {
+            matches!(error, store::Error::Busy { .. } | store::Error::Unavailable { .. })
+        };
+        let is_idle = self.opened && self.turn.is_none() && self.asker.is_none();
+        is_idle && self.lost.as_ref().is_some_and(may_pass)
+    }
+
+    /// Opens the session once more, for `ask`: what is on record is read back.
+    pub(super) fn open_again(&mut self, ask: Ask, ctx: &mut Context<Self>) {
+        (self.access, self.reclaims) = self.slot.terms();
+        (self.lost, self.opened, self.cut, self.seq) = (None, false, None, 0);
+        self.state = SessionState::new(self.options.limits.max_rounds);
+        self.unrecorded = Vec::new();
+        if let Err(ask) = self.waiting.push(ask) {
+            ask.reply.send(Err(Error::Busy));
+        }
+        if let Some(opening) = self.take_over().at_once(self, ctx) {
+            ctx.spawn(opening);
+        }
     }
 
     /// Ready when a question, or whoever asked the one that was cut, has waited for its whole time
@@ -128,7 +187,10 @@ impl Coordinator {
     fn open(&mut self, ended: Result<Vec<Record>, store::Error>) {
         self.patience = None;
         let news = match ended {
-            Ok(news) => news,
+            Ok(news) => {
+                self.was_open = true;
+                news
+            }
             Err(error) => {
                 self.lost = Some(error);
                 Vec::new()
@@ -138,11 +200,13 @@ impl Coordinator {
             if record.seq > self.told {
                 self.told = record.seq;
                 telemetry::step(&self.span, &record.event);
-                self.subscribers.tell(record.clone());
+                self.subscribers.tell_once(record);
             }
         }
-        self.told = self.seq;
-        self.subscribers.set_told(self.told);
+        if self.lost.is_none() {
+            self.told = self.seq;
+            self.subscribers.set_told(self.told);
+        }
         self.answer_cut_turn(news);
         self.opened = true;
         self.begin_next();

@@ -16,7 +16,6 @@ use super::ticket::Reply;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{Event, Record, SessionState, TurnEnd};
-use crate::store::Access;
 use crate::supervision::{Crew, RoundReported, RoundReports};
 
 /// Whoever waits for the end of the turn that is under way. Kept apart from the turn, which does
@@ -36,6 +35,7 @@ impl Supervised for Coordinator {
     /// After a panic: what is on record is read back by `started`, and what was under way is let
     /// go of. Those who wait, listen or stand in line stay.
     fn restarting(&mut self, _: &mut Context<Self>) {
+        let (access, reclaims) = self.slot.terms();
         let fresh = Self {
             slot: Arc::clone(&self.slot),
             generation: self.generation,
@@ -45,17 +45,16 @@ impl Supervised for Coordinator {
             options: Arc::clone(&self.options),
             journal: Arc::clone(&self.journal),
             clock: self.clock,
-            access: match self.opened {
-                true => Access::Renew { epoch: self.epoch },
-                false => Access::TakeOver, // It may have raised the epoch when the panic came.
-            },
+            access,
+            reclaims,
             blocker: self.blocker.take(),
             epoch: self.epoch, // Until the journal has raised it.
             seq: 0,
             told: self.told,
             reported: self.reported,
             opened: false,
-            was_open: self.was_open || self.opened,
+            was_open: self.was_open,
+            rest_asked: self.rest_asked,
             waiting: std::mem::take(&mut self.waiting),
             patience: None,
             state: SessionState::new(self.options.limits.max_rounds),

@@ -14,15 +14,18 @@ use super::subscribers::Subscribers;
 use crate::sabotage::{self, Sabotage};
 use crate::store;
 
-/// Asks the session to rest.
+/// Asks the session to rest, unless more than this is sent to it.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Rest;
+pub(super) struct Rest {
+    pub sent: u64,
+}
 
 impl Handler<Rest> for Coordinator {
     type Result = ();
 
-    fn handle(&mut self, _: Rest, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Rest { sent }: Rest, ctx: &mut Context<Self>) {
+        self.rest_asked = Some(sent);
         if self.may_rest() && self.rest() {
             ctx.stop();
         }
@@ -41,6 +44,7 @@ impl Coordinator {
 
     /// Goes, unless something was sent since it was asked to. Says whether it does.
     pub(super) fn rest(&mut self) -> bool {
+        let Some(sent) = self.rest_asked else { return false };
         let (journal, id, epoch) = (&self.journal, &self.id, self.epoch);
         let close = || {
             if sabotage::is(Sabotage::ClosesLater) {
@@ -53,7 +57,7 @@ impl Coordinator {
                 drop(catch_unwind(AssertUnwindSafe(|| journal.close(id, epoch))));
             }
         };
-        let rests = self.slot.fall_asleep(self.generation, close);
+        let rests = self.slot.fall_asleep(self.generation, sent, close);
         self.closed |= rests;
         rests
     }

@@ -8,19 +8,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use actix::dev::{Request, ToEnvelope};
-use actix::{Addr, Context, Handler, Message, WeakRecipient};
+use actix::{Addr, WeakRecipient};
+use tokio::sync::Notify;
 
 use super::SessionOptions;
 use super::coordinator::{Ask, Coordinator, Listen};
 use super::home::Home;
 use super::host::Host;
 use super::resting::Rest;
-use super::subscribers::Subscribers;
+use super::subscribers::{Subscriber, Subscribers};
 use super::ticket::{Reply, Ticket};
 use crate::conversation::SessionId;
 use crate::sabotage::{self, Sabotage};
-use crate::store::Access;
+use crate::store::{self, Access, Pending};
 use crate::supervision::RoundReported;
 
 /// One session of a runtime. All its handles, and its coordinator while it is awake, hold it.
@@ -32,6 +32,10 @@ pub(super) struct Slot {
     handles: AtomicUsize,
     /// Counts the coordinators that it has had. The last one counts.
     generation: AtomicU64,
+    /// How often it was moved.
+    moves: AtomicU64,
+    /// Tells of each move.
+    moved: Notify,
     state: Mutex<State>,
 }
 
@@ -39,18 +43,49 @@ struct State {
     place: Place,
     /// Raised by whatever is sent.
     sent: u64,
-    /// It has been asked to rest, and nothing was sent since.
-    may_rest: bool,
+    /// On what terms its last coordinator was to open it.
+    access: Access,
+    lease: Lease,
+    /// It was opened, and not closed since.
+    is_open: bool,
     /// Questions that have no answer yet, in the order in which they came.
     tickets: Vec<Arc<Ticket>>,
     /// Those who follow the account of its rounds, and the coordinator that knows each.
     listeners: Vec<(WeakRecipient<RoundReported>, u64)>,
 }
 
+impl State {
+    /// On what terms whoever comes after the last coordinator opens it, and whether it
+    /// [reclaims](Entrance::reclaims) it.
+    fn terms(&self) -> (Access, bool) {
+        match (self.lease, self.access) {
+            (Lease::None, access) => (access, false), // As the last one.
+            (Lease::Asked, Access::TakeOver) => (Access::TakeOver, false),
+            (Lease::Asked, _) => (Access::IfFree, true),
+            (Lease::Held(epoch), _) => (Access::Renew { epoch }, false),
+        }
+    }
+}
+
+/// What is known of the right to write to a session.
+#[derive(Clone, Copy)]
+enum Lease {
+    /// The store was not asked for it, or has refused it.
+    None,
+    /// The store was asked for it, and its answer is not known.
+    Asked,
+    /// The store has given it, under this epoch.
+    Held(u64),
+}
+
 /// How a coordinator comes to its session.
 pub(super) struct Entrance {
     /// On what terms it opens it.
     pub access: Access,
+    /// The store may have given this process the session, and nobody has heard its answer.
+    pub reclaims: bool,
+    /// Another coordinator had opened it, and did not close it.
+    pub was_open: bool,
     /// The tool that blocks the arbiter which the session has left, if it has left one.
     pub blocker: Option<Arc<str>>,
 }
@@ -76,10 +111,14 @@ impl Slot {
             home,
             handles: AtomicUsize::new(1),
             generation: AtomicU64::new(0),
+            moves: AtomicU64::new(0),
+            moved: Notify::new(),
             state: Mutex::new(State {
                 place: Place::Asleep,
                 sent: 0,
-                may_rest: false,
+                access: Access::IfFree,
+                lease: Lease::None,
+                is_open: false,
                 tickets: Vec::new(),
                 listeners: Vec::new(),
             }),
@@ -120,26 +159,37 @@ impl Slot {
         !is_awake && self.is_abandoned()
     }
 
-    /// Sends `message`, and wakes the session for it. It is dropped if the session has ended.
-    pub fn send<M>(self: &Arc<Self>, message: M)
+    /// What comes of that which `send` sends, and wakes the session for; `None` if it has ended. It is
+    /// sent again where the session is moved before the answer is there.
+    pub async fn answer<T, F>(self: &Arc<Self>, send: impl Fn(&Addr<Coordinator>) -> F) -> Option<T>
     where
-        M: Message<Result: Send> + Send + 'static,
-        Coordinator: Handler<M>,
-        Context<Coordinator>: ToEnvelope<Coordinator, M>,
+        F: Future<Output = Option<T>>,
     {
-        if let Some(coordinator) = self.awake(&mut self.locked()) {
-            coordinator.do_send(message);
+        loop {
+            let moved = self.moved.notified();
+            let (answer, moves) = {
+                let mut state = self.locked();
+                let answer = send(self.awake(&mut state)?);
+                (answer, self.moves.load(Ordering::Relaxed))
+            };
+            let answer = tokio::select! {
+                biased;
+                () = moved => continue,
+                answer = answer => answer,
+            };
+            if self.moves.load(Ordering::Relaxed) == moves {
+                return answer;
+            }
         }
     }
 
-    /// Sends `message`, and wakes the session for it. `None` if it has ended.
-    pub fn request<M>(self: &Arc<Self>, message: M) -> Option<Request<Coordinator, M>>
-    where
-        M: Message<Result: Send> + Send + 'static,
-        Coordinator: Handler<M>,
-        Context<Coordinator>: ToEnvelope<Coordinator, M>,
-    {
-        Some(self.awake(&mut self.locked())?.send(message))
+    /// Lets `subscriber` hear the events from now on, and wakes the session for it. It is dropped if the
+    /// session has ended.
+    pub fn subscribe(self: &Arc<Self>, subscriber: Subscriber) {
+        let mut state = self.locked();
+        if self.awake(&mut state).is_some() {
+            self.subscribers.add(subscriber); // Not later: whatever is asked next is heard.
+        }
     }
 
     /// Sends the question that `ticket` is for. The answer does not come if the session has ended.
@@ -192,11 +242,12 @@ impl Slot {
     /// Where it is to be found, woken if it sleeps; `None` if it has ended.
     fn awake<'a>(self: &Arc<Self>, state: &'a mut State) -> Option<&'a Addr<Coordinator>> {
         state.sent += 1;
-        state.may_rest = false;
         if let Place::Asleep = state.place {
             let first = self.generation.load(Ordering::Relaxed) == 0;
             let access = if first { self.options.access } else { Access::IfFree };
-            self.begin(state, self.home.next_place(), Entrance { access, blocker: None });
+            let (reclaims, was_open, blocker) = (false, false, None);
+            let entrance = Entrance { access, reclaims, was_open, blocker };
+            self.begin(state, self.home.next_place(), entrance);
         }
         match &state.place {
             Place::Awake { coordinator, .. } => Some(coordinator),
@@ -208,6 +259,7 @@ impl Slot {
     fn begin(self: &Arc<Self>, state: &mut State, arbiter: usize, entrance: Entrance) {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let occupancy = Occupancy { slot: Arc::clone(self), generation, is_void: false };
+        state.access = entrance.access;
         state.place = match Host::open(self.home.host(arbiter), occupancy, entrance) {
             Ok(coordinator) => Place::Awake { coordinator, arbiter },
             Err(mut occupancy) => {
@@ -217,29 +269,74 @@ impl Slot {
         };
     }
 
-    /// The first phase of putting it to sleep: it is asked, and answers with
-    /// [`Slot::fall_asleep`].
-    pub fn propose_rest(&self) {
+    /// Has `open` ask the store for the session, unless another coordinator has taken the place of that
+    /// of `generation`: it must not lose the session to one that went before it.
+    pub fn ask_to_open<T>(
+        &self,
+        generation: u64,
+        open: impl FnOnce() -> Pending<Result<T, store::Error>>,
+    ) -> Option<Pending<Result<T, store::Error>>> {
         let mut state = self.locked();
-        let State { place, may_rest, .. } = &mut *state;
-        if let Place::Awake { coordinator, .. } = place {
-            *may_rest = true;
-            coordinator.do_send(Rest);
+        if !self.is_current(generation) {
+            return None;
+        }
+        state.lease = Lease::Asked;
+        Some(open())
+    }
+
+    /// What the store has said to the coordinator of `generation`, which has asked for the session on
+    /// the terms of `access`.
+    pub fn on_opened(&self, generation: u64, access: Access, said: &Result<u64, store::Error>) {
+        let mut state = self.locked();
+        if !self.is_current(generation) {
+            return;
+        }
+        match (said, access) {
+            (Ok(epoch), _) => (state.lease, state.is_open) = (Lease::Held(*epoch), true),
+            (Err(store::Error::Unavailable { .. }), _) => {} // Who knows.
+            (Err(_), Access::Renew { epoch }) => state.lease = Lease::Held(epoch),
+            (Err(_), Access::IfFree | Access::TakeOver) => state.lease = Lease::None,
         }
     }
 
-    /// The second phase: the coordinator of `generation`, which has nothing to do, goes, unless
-    /// something was sent since it was asked. `close` tells the store in the same step. Says whether
-    /// the coordinator is to go.
-    pub fn fall_asleep(self: &Arc<Self>, generation: u64, close: impl FnOnce()) -> bool {
+    /// On what terms its coordinator opens it once more, and whether it
+    /// [reclaims](Entrance::reclaims) it.
+    pub fn terms(&self) -> (Access, bool) {
+        self.locked().terms()
+    }
+
+    /// Has `close` tell the store that nobody has the session any more, unless another coordinator has
+    /// taken the place of that of `generation`.
+    pub fn close_if_current(&self, generation: u64, close: impl FnOnce()) {
+        let mut state = self.locked();
+        if self.is_current(generation) {
+            (state.lease, state.is_open) = (Lease::None, false);
+            close();
+        }
+    }
+
+    /// The first phase of putting it to sleep: it is asked, and answers with
+    /// [`Slot::fall_asleep`].
+    pub fn propose_rest(&self) {
+        let state = self.locked();
+        if let Place::Awake { coordinator, .. } = &state.place {
+            coordinator.do_send(Rest { sent: state.sent });
+        }
+    }
+
+    /// The second phase: the coordinator of `generation`, which has nothing to do, goes, unless more
+    /// than `sent` was sent: that was all when it was asked. `close` tells the store in the same step.
+    /// Says whether the coordinator is to go.
+    pub fn fall_asleep(self: &Arc<Self>, generation: u64, sent: u64, close: impl FnOnce()) -> bool {
         let mut state = self.locked();
         if !self.is_current(generation) {
             return true; // Another one has taken its place.
         }
-        if !state.may_rest && !sabotage::is(Sabotage::SleepsInOnePhase) {
+        if state.sent != sent && !sabotage::is(Sabotage::SleepsInOnePhase) {
             return false;
         }
         close();
+        (state.lease, state.is_open) = (Lease::None, false);
         let place = std::mem::replace(&mut state.place, Place::Asleep);
         drop(state);
         drop(place);
@@ -255,14 +352,28 @@ impl Slot {
         }
         let Some(arbiter) = self.home.sound_place() else { return };
         let blocker = self.home.pulses[stuck].breadcrumb.tool();
-        self.begin(&mut state, arbiter, Entrance { access: Access::TakeOver, blocker });
+        let (access, reclaims) = state.terms();
+        let was_open = state.is_open;
+        self.begin(&mut state, arbiter, Entrance { access, reclaims, was_open, blocker });
         state.tickets.retain(|ticket| !ticket.is_answered());
-        if let Place::Awake { coordinator, .. } = &state.place {
-            for ticket in &state.tickets {
-                ticket.hand_on(self.generation.load(Ordering::Relaxed));
-                coordinator.do_send(self.ask_with(ticket));
+        let generation = self.generation.load(Ordering::Relaxed);
+        match &state.place {
+            Place::Awake { coordinator, .. } => {
+                for ticket in state.tickets.iter().filter(|ticket| ticket.hand_on(generation)) {
+                    coordinator.do_send(self.ask_with(ticket));
+                }
+                if self.is_abandoned() {
+                    coordinator.do_send(Rest { sent: state.sent }); // The other was asked to.
+                }
+            }
+            Place::Asleep | Place::Ended => {
+                let tickets = std::mem::take(&mut state.tickets);
+                drop(state);
+                self.let_go_of(&tickets);
             }
         }
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        self.moved.notify_waiters();
     }
 
     /// How much has been sent so far.
@@ -279,9 +390,14 @@ impl Slot {
         let tickets = std::mem::take(&mut state.tickets);
         drop(state);
         drop(place);
+        self.let_go_of(&tickets);
+        self.home.directory.forget(self);
+    }
+
+    /// Lets those know who wait or hear that it has ended.
+    fn let_go_of(&self, tickets: &[Arc<Ticket>]) {
         tickets.iter().for_each(|ticket| ticket.drop_unanswered());
         self.subscribers.clear();
-        self.home.directory.forget(self);
     }
 
     fn locked(&self) -> MutexGuard<'_, State> {

@@ -67,8 +67,25 @@ impl Subscribers {
 
     /// Tells everyone, and forgets those who are gone.
     pub fn tell(&self, record: Record) {
-        let record = Arc::new(record);
+        self.tell_all(&mut self.locked(), record);
+    }
+
+    /// As [`Subscribers::tell`], of an event that took effect; not if another coordinator of the session
+    /// was faster.
+    pub fn tell_once(&self, record: &Record) {
+        let is_new = || self.0.told.fetch_max(record.seq, Ordering::Relaxed) < record.seq;
+        if self.is_empty() {
+            is_new();
+            return;
+        }
         let mut all = self.locked();
+        if is_new() {
+            self.tell_all(&mut all, record.clone());
+        }
+    }
+
+    fn tell_all(&self, all: &mut Vec<Subscriber>, record: Record) {
+        let record = Arc::new(record);
         all.retain(|subscriber| match subscriber {
             Subscriber::Stream(sender) => sender.send(Arc::clone(&record)).is_ok(),
             Subscriber::Actor(recipient) => recipient.upgrade().is_some_and(|recipient| {

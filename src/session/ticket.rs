@@ -54,10 +54,12 @@ impl Ticket {
         self.lock().as_ref()?.typed.clone()
     }
 
-    /// From now on the coordinator of `generation` answers, and no other.
-    pub fn hand_on(&self, generation: u64) {
-        let _waiting = self.lock();
+    /// From now on the coordinator of `generation` answers, and no other. Says whether somebody still
+    /// waits for that.
+    pub fn hand_on(&self, generation: u64) -> bool {
+        let waiting = self.lock();
         self.generation.store(generation, Ordering::Relaxed);
+        waiting.is_some()
     }
 
     /// Lets the asker know that there will be no answer.
@@ -92,7 +94,7 @@ pub(super) struct Reply {
 impl Reply {
     /// For the coordinator of `generation`.
     pub fn new(ticket: Arc<Ticket>, generation: u64) -> Self {
-        ticket.hand_on(generation);
+        let _is_awaited = ticket.hand_on(generation);
         Self { ticket, generation }
     }
 

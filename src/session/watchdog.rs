@@ -45,10 +45,14 @@ fn watch(
             Some(_) => hosts[host].1.heard(),
             None => now, // It has ended, and holds nobody up.
         });
+        news.iter().for_each(|news| tell(news, hosts)); // First all: none is moved to one that is stuck.
         for news in news {
-            tell(&news, hosts);
-            if let News::Stuck { arbiter, .. } = news {
-                on_stuck(arbiter);
+            match news {
+                News::Stuck { arbiter, .. } => on_stuck(arbiter),
+                // There may have been no other place for the sessions of those that are still stuck.
+                News::AnswersAgain { .. } => {
+                    (0..hosts.len()).filter(|host| hosts[*host].1.is_stuck()).for_each(&on_stuck);
+                }
             }
         }
         for host in ask {

@@ -302,7 +302,7 @@ fn a_store_that_hangs_at_the_rebuilding_holds_nobody_longer_than_a_turn_may_take
         let asked = timeout(seconds(60), session.ask("go")).await.expect("the asker hears of it");
         let Err(Error::Turn(failed)) = asked else { panic!("{asked:?}") };
         assert!(matches!(failed.cause, Cause::Store(_)));
-        assert!(matches!(session.ask("again").await, Err(Error::Store(_))));
+        session.ask("again").await.expect("the store answers again");
     });
 }
 

@@ -29,8 +29,10 @@ mod histories;
 #[cfg(all(feature = "cli", feature = "sqlite", unix))]
 mod killing;
 mod large_results;
+mod many_threads;
 mod model_client;
 mod model_retries;
+mod moving;
 mod orphans;
 #[cfg(feature = "cli")]
 mod panics;

@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use callsheet::conversation::Record;
 use callsheet::model::{self, Events, Model, Request};
-use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore};
+use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Store};
 use callsheet::testing::{self, Sabotage, ScriptedModel, reply};
 use callsheet::wire::chat;
-use callsheet::{Error, Event, Question, Runtime, Session, SessionId, SessionOptions, ToolSet};
+use callsheet::{
+    Error, Event, Limits, Question, Runtime, Session, SessionId, SessionOptions, ToolSet,
+};
 use futures_util::future::join_all;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::support::dice::Dice;
-use crate::support::journal::{Asked, Does, rigged_builder};
+use crate::support::journal::{Asked, Does, faults, rigged_builder};
 use crate::support::{limits, seconds, sleeper};
 
 /// A session sleeps after so long.
@@ -178,6 +180,184 @@ fn ten_thousand_sessions_that_nobody_has_leave_nothing() {
             drop(runtime.session(options(ScriptedModel::new([]), &n.to_string())));
         }
         assert_eq!(runtime.sessions(), 0);
+    });
+}
+
+#[test]
+fn a_session_that_somebody_else_had_is_there_for_the_same_handle_once_they_have_gone() {
+    testing::run(async {
+        let (store, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
+        let epoch = store.open(&id, Access::IfFree).await.expect("it is free");
+        let model = ScriptedModel::new([reply().text("one")]);
+        let session = runtime(store.clone()).session(options(model, "s"));
+        for _ in 0..2 {
+            let asked = session.ask("go").await;
+            assert!(matches!(asked, Err(Error::Store(StoreError::Busy { .. }))), "{asked:?}");
+        }
+        store.close(&id, epoch);
+        assert_eq!(&*session.ask("go").await.unwrap().text, "one");
+    });
+}
+
+#[test]
+fn a_session_that_was_taken_over_stays_fenced_until_it_is_woken_anew() {
+    testing::run(async {
+        let (store, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
+        let model = ScriptedModel::new(["one", "two", "three"].map(|text| reply().text(text)));
+        let session = runtime(store.clone()).session(options(model, "s"));
+        session.ask("first").await.unwrap();
+        let epoch = store.open(&id, Access::TakeOver).await.expect("it may");
+        assert!(session.ask("second").await.is_err());
+        store.close(&id, epoch);
+        let asked = session.ask("second").await;
+        assert!(matches!(asked, Err(Error::Store(StoreError::Fenced { .. }))), "{asked:?}");
+        sleep(QUIET * 2).await;
+        session.ask("second").await.unwrap();
+    });
+}
+
+/// Whether the store has what it was given or not: the next question is answered, and the record is whole.
+#[test]
+fn a_session_whose_store_failed_goes_on_when_it_is_there_again() {
+    testing::run(async {
+        for does in [Does::Fails, Does::FailsAfterwards] {
+            for place in 0..6 {
+                let left = Mutex::new(place);
+                let (builder, store) = rigged_builder(move |_| {
+                    let mut left = left.lock().expect("no panic holds it");
+                    *left -= 1;
+                    if *left == -1 { does } else { Does::AsAsked }
+                });
+                let runtime = builder.in_current_system().expect("within `testing::run`");
+                let calls = reply().call("sleep", r#"{"s": 9}"#);
+                let model = ScriptedModel::new([calls, reply().text("one"), reply().text("two")]);
+                let session = runtime.session(options(model.clone(), "s"));
+                let mut events = session.events();
+                let is_over = session.ask("first").await.is_ok();
+                assert_eq!(is_over, place < 2, "{place}"); // Before, it is opened once more.
+                model.rewrite([reply().text("again"), reply().text("two")]);
+                assert_eq!(&*session.ask("again").await.unwrap().text, "again");
+                assert_eq!(model.violations(), Vec::<String>::new());
+                let records = store.read(session.id(), 0).await.unwrap();
+                assert_eq!(faults(&records), Vec::<String>::new(), "{does:?} {place}");
+                drop(session);
+                let mut heard = Vec::new();
+                while let Some(record) = events.next().await {
+                    heard.extend(record.event.is_durable().then_some(record.seq));
+                }
+                // The end of a turn that the store did not take is told, too.
+                heard.dedup();
+                heard.retain(|seq| *seq > 0);
+                assert_eq!(
+                    heard,
+                    (1..=records.len() as u64).collect::<Vec<_>>(),
+                    "{does:?} {place}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_store_that_opens_the_session_too_late_has_it_back() {
+    testing::run(async {
+        let opens = Mutex::new(0);
+        let (builder, store) = rigged_builder(move |asked| {
+            let mut opens = opens.lock().expect("no panic holds it");
+            *opens += i32::from(matches!(asked, Asked::Open));
+            match (asked, *opens) {
+                (Asked::Open, 1) => Does::AsAskedAfter(seconds(90)),
+                _ => Does::AsAsked,
+            }
+        });
+        let runtime = builder.in_current_system().expect("within `testing::run`");
+        let limits = Limits { turn_time_limit: seconds(60), ..limits() };
+        let session = runtime.session(options(ScriptedModel::new([]), "s").limits(limits));
+        let asked = session.ask("go").await;
+        assert!(matches!(asked, Err(Error::Store(StoreError::Unavailable { .. }))), "{asked:?}");
+        drop(session);
+        sleep(seconds(60)).await;
+        assert!(is_free(&store, "s").await);
+    });
+}
+
+/// Asks something when it is dropped, and drops its handle.
+struct FollowUp(Option<Session>);
+
+impl Drop for FollowUp {
+    fn drop(&mut self) {
+        if let Some(session) = self.0.take() {
+            drop(session.ask("and then?").now_or_never());
+        }
+    }
+}
+
+#[test]
+fn what_was_sent_before_the_last_handle_went_is_done() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let calls = reply().call("sleep", r#"{"s": 9}"#);
+        let model = ScriptedModel::new([calls, reply().text("one"), reply().text("two")]);
+        let session = runtime(store.clone()).session(options(model, "s"));
+        let question = Question::new("go").context(FollowUp(Some(session.clone())));
+        assert!(timeout(seconds(1), session.ask(question)).await.is_err(), "it is given up");
+        drop(session);
+        sleep(seconds(20)).await;
+        let mut none = Vec::new();
+        let records = store.read(&SessionId::new("s"), 0).await.unwrap();
+        assert_eq!((turns(&records, &mut none), none), (2, vec![]));
+        assert!(is_free(&store, "s").await);
+    });
+}
+
+#[test]
+fn a_session_that_is_open_can_be_copied_and_is_removed_only_from_its_owner() {
+    testing::run(async {
+        let (store, id, copy) =
+            (Arc::new(MemoryStore::keeping()), SessionId::new("s"), SessionId::new("c"));
+        let calls = reply().call("sleep", r#"{"s": 9}"#);
+        let model = ScriptedModel::new([calls, reply().text("one"), reply().text("two")]);
+        let runtime = runtime(store.clone());
+        let session = runtime.session(options(model, "s"));
+        let (answer, ()) = tokio::join!(session.ask("go"), async {
+            sleep(seconds(1)).await;
+            let found = store.find(&id).await.unwrap().expect("it is there");
+            assert!(found.digest.is_open && found.owner.is_some());
+            assert!(matches!(
+                store.remove(&id, Access::IfFree).await,
+                Err(StoreError::Busy { .. })
+            ));
+            assert_eq!(store.prune(u64::MAX).await, Ok(0));
+            store.fork(&id, found.last_seq, &copy).await.unwrap();
+        });
+        answer.unwrap();
+        let copied = runtime.session(options(ScriptedModel::new([reply().text("copied")]), "c"));
+        assert_eq!(&*copied.resume().await.unwrap().text, "copied");
+        let mut none = Vec::new();
+        let kept = store.read(&copy, 0).await.unwrap();
+        assert_eq!((turns(&kept, &mut none), none), (1, vec![]));
+        assert_eq!(store.remove(&id, Access::TakeOver).await, Ok(true));
+        assert!(session.ask("more").await.is_err(), "it was fenced");
+        assert_eq!(store.find(&id).await.unwrap(), None);
+        sleep(QUIET * 2).await;
+        let mut events = session.events();
+        session.ask("anew").await.unwrap();
+        let first = timeout(seconds(1), events.next()).await.expect("it is heard").unwrap();
+        assert_eq!(first.seq, 1, "{first:?}");
+    });
+}
+
+#[test]
+fn a_session_that_was_opened_and_never_asked_leaves_nothing_in_the_store() {
+    testing::run(async {
+        let (store, id) = (MemoryStore::keeping(), SessionId::new("s"));
+        let stale = store.open(&id, Access::IfFree).await.unwrap();
+        let later = store.open(&id, Access::TakeOver).await.unwrap();
+        store.close(&id, later);
+        assert_eq!(store.keep_result(&id, "x".into()).await.ok(), None, "it is forgotten");
+        store.open(&id, Access::IfFree).await.unwrap();
+        let kept = store.append(&id, 0, stale, Arc::default()).await;
+        assert!(matches!(kept, Err(StoreError::Fenced { .. })), "{kept:?}");
     });
 }
 
