@@ -1,6 +1,7 @@
 //! The store as others hold it: it asks a thread of its own, and nothing depends on who asks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -19,6 +20,15 @@ pub(in crate::store) struct SqlStore {
     /// `None` once it is being dropped.
     jobs: Option<mpsc::UnboundedSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+/// What was written so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub appends: AtomicU64,
+    /// Those that were committed with appends in them.
+    pub transactions: AtomicU64,
 }
 
 /// How long things may take.
@@ -40,20 +50,29 @@ impl SqlStore {
         let patience = Patience { lease, retry };
         let (jobs, asked) = mpsc::unbounded_channel();
         let (ready, opened) = oneshot::channel();
+        let counts = Arc::new(Counts::default());
+        let counted = Arc::clone(&counts);
         let thread = thread::Builder::new().name("callsheet-store".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => {
-                    let work = Worker::run(database, patience, asked, ready);
+                    let work = Worker::run(database, patience, counted, asked, ready);
                     tokio::task::LocalSet::new().block_on(&runtime, work);
                 }
                 Err(error) => drop(ready.send(Err(gone(&error.to_string())))),
             }
         });
         let thread = thread.map_err(|error| gone(&error.to_string()))?;
-        let store = Self { jobs: Some(jobs), thread: Some(thread) };
+        let store = Self { jobs: Some(jobs), thread: Some(thread), counts };
         opened.await.unwrap_or_else(|_| Err(ended()))?;
         Ok(Arc::new(store))
+    }
+
+    /// How many appends were written, and in how many transactions.
+    #[cfg(all(test, feature = "sqlite"))]
+    pub fn counts(&self) -> (u64, u64) {
+        let Counts { appends, transactions } = &*self.counts;
+        (appends.load(Ordering::Relaxed), transactions.load(Ordering::Relaxed))
     }
 
     fn send(&self, job: Job) {
@@ -89,6 +108,10 @@ impl Drop for SqlStore {
         {
             tracing::error!("the store's thread panicked");
         }
+        let Counts { appends, transactions } = &*self.counts;
+        let (appends, transactions) =
+            (appends.load(Ordering::Relaxed), transactions.load(Ordering::Relaxed));
+        tracing::debug!(appends, transactions, "store closed");
     }
 }
 

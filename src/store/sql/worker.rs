@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +15,7 @@ use super::job::{Change, Job};
 use super::readers::{Backoff, Readers};
 use super::sessions::{self, Pruned};
 use super::statements as sql;
-use super::store::Patience;
+use super::store::{Counts, Patience};
 use super::task::{Held, Task};
 use super::{Connection, Database, Entry, Failure, Instance, Kind, Process, Statements, Value};
 use crate::store::Error;
@@ -38,6 +39,7 @@ pub(super) struct Worker {
     connection: Option<Connection>,
     readers: Rc<Readers>,
     held: Held,
+    counts: Arc<Counts>,
     waiting: VecDeque<Job>,
     jobs: mpsc::UnboundedReceiver<Job>,
     next_beat: Instant,
@@ -48,6 +50,7 @@ impl Worker {
     pub async fn run(
         mut database: Database,
         patience: Patience,
+        counts: Arc<Counts>,
         jobs: mpsc::UnboundedReceiver<Job>,
         ready: oneshot::Sender<Result<(), Error>>,
     ) {
@@ -76,6 +79,7 @@ impl Worker {
             connection: Some(connection),
             readers: Rc::new(readers),
             held: Held::default(),
+            counts,
             waiting: VecDeque::new(),
             jobs,
         };
@@ -206,6 +210,12 @@ impl Worker {
             }
             (Some(failure), Ok(())) => Some(failure.error),
         };
+        let appends = tasks.iter().filter(|task| task.entry().is_some()).count();
+        if error.is_none() && appends > 0 {
+            let appends = u64::try_from(appends).unwrap_or(u64::MAX);
+            self.counts.appends.fetch_add(appends, Ordering::Relaxed);
+            self.counts.transactions.fetch_add(1, Ordering::Relaxed);
+        }
         for task in tasks {
             task.answer(&mut self.held, error.as_ref());
         }

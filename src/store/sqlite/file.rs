@@ -1,8 +1,11 @@
 //! The file of a database: made for its owner alone, and known again.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+/// What a database begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// Makes the file and its directory where they are missing, for nobody else to read.
 pub(super) fn create(path: &Path) -> Result<(), String> {
@@ -14,8 +17,22 @@ pub(super) fn create(path: &Path) -> Result<(), String> {
         options.open(path).map(drop)
     });
     match made {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.to_string()),
-        _ => Ok(()),
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => be_database(path),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Makes sure that nothing else is in the file: SQLite takes a short one for an empty database, and
+/// overwrites it.
+fn be_database(path: &Path) -> Result<(), String> {
+    let mut begin = Vec::new();
+    let read =
+        fs::File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut begin));
+    read.map_err(|error| error.to_string())?;
+    match begin.is_empty() || begin == MAGIC {
+        true => Ok(()),
+        false => Err("the file is no SQLite database".to_owned()),
     }
 }
 

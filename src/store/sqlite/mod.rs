@@ -3,6 +3,8 @@
 mod appends;
 mod file;
 mod schema;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,11 +38,21 @@ pub(in crate::store) struct Sqlite {
     sync: SyncMode,
     busy: Duration,
     file: Option<File>,
+    /// As full as the disk gets.
+    #[cfg(test)]
+    max_pages: Option<u32>,
 }
 
 impl Sqlite {
     pub fn new(path: PathBuf, sync: SyncMode, busy: Duration) -> Self {
-        Self { path, sync, busy, file: None }
+        Self {
+            path,
+            sync,
+            busy,
+            file: None,
+            #[cfg(test)]
+            max_pages: None,
+        }
     }
 
     /// Opens the database, makes it where there is none, and brings it to the present schema.
@@ -89,6 +101,10 @@ impl Sqlite {
             .row_buffer_size(1024)
             .thread_name(|number| format!("callsheet-sqlite-{number}"))
             .disable_statement_logging();
+        #[cfg(test)]
+        if let Some(pages) = self.max_pages {
+            options = options.pragma("max_page_count", pages.to_string());
+        }
         if let Some(mode) = mode {
             options = options.journal_mode(mode);
         }
