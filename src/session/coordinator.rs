@@ -371,6 +371,7 @@ impl Handler<GetStatus> for Coordinator {
 
     fn handle(&mut self, _: GetStatus, _: &mut Context<Self>) -> Self::Result {
         MessageResult(Status {
+            opening: !self.opened,
             busy: self.asker.is_some(),
             cut: self.cut.is_some(),
             waiting: self.waiting.len(),

@@ -92,6 +92,8 @@ impl From<String> for Question {
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Status {
+    /// The store has not given it yet: what it did before is not counted here.
+    pub opening: bool,
     /// A turn is under way.
     pub busy: bool,
     /// The last turn was cut when the process ended, and waits to be resumed.

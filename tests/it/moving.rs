@@ -284,7 +284,14 @@ fn the_coordinator_that_stayed_behind_does_not_close_what_another_goes_on_with()
         until(|| !runtime.stuck_arbiters().is_empty()).await;
         drop(free);
         assert_eq!(asked.await.expect("no panic"), "done");
-        assert_eq!(session.status().await.expect("it is there").turns, 1);
+        let turns = loop {
+            let status = session.status().await.expect("it is there");
+            if !status.opening {
+                break status.turns; // A machine that is busy may have had it moved once more.
+            }
+            sleep(Duration::from_millis(5)).await;
+        };
+        assert_eq!(turns, 1);
         assert_eq!(model.violations(), Vec::<String>::new());
     });
 }
