@@ -357,3 +357,12 @@ fn kill_and_resume(database: &Database) -> String {
 fn nothing_is_lost_or_run_twice_where_a_process_on_sqlite_is_killed() {
     println!("{}", kill_and_resume(&Database::sqlite()));
 }
+
+#[cfg(feature = "postgres")]
+#[test]
+fn nothing_is_lost_or_run_twice_where_a_process_on_postgres_is_killed() {
+    match Database::postgres() {
+        Some(database) => println!("{}", kill_and_resume(&database)),
+        None => println!("skipped: PostgreSQL, CALLSHEET_POSTGRES is not set"),
+    }
+}
