@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Connection, Entry, Failure, Value, Words};
+use super::{Answer, Connection, Entry, Failure, Value, Words};
 #[cfg(feature = "postgres")]
 use crate::store::postgres::{self, Postgres};
 #[cfg(feature = "sqlite")]
@@ -49,12 +49,23 @@ impl Database {
 
     /// The statement that writes `entries` in one go, and its values. `is_alone`: nobody has begun
     /// a transaction.
+    #[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "SQLite's alone"))]
     pub fn appends(&self, entries: &[&Entry], is_alone: bool) -> (Arc<str>, Vec<Value>) {
         match self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_, appends) => appends.of(entries, is_alone),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => postgres::appends(entries),
+        }
+    }
+
+    /// The sessions of the appends that were written, by the answer to the statement.
+    pub fn written(&self, answer: Answer) -> Result<Vec<u64>, Failure> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(..) => sqlite::Appends::written(answer),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => answer.rows.into_iter().map(|mut row| row.int()).collect(),
         }
     }
 

@@ -26,6 +26,7 @@ impl Failure {
         Self { error, kind: Kind::Refused }
     }
 
+    #[cfg(feature = "sqlite")]
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self { error: Error::Unavailable { reason: reason.into() }, kind: Kind::Refused }
     }

@@ -22,12 +22,14 @@ mod store;
 mod task;
 mod worker;
 
-pub(super) use connection::{Connection, Row, Value};
+pub(super) use connection::{Answer, Connection, Row, Value};
 pub(super) use database::Database;
 pub(super) use failure::{Failure, Kind};
+#[cfg(feature = "sqlite")]
 pub(super) use group::MAX_STEPS;
 pub(super) use owner::{Holder, Instance};
 pub(super) use process::Process;
+#[cfg(feature = "sqlite")]
 pub(super) use readers::Backoff;
 pub(super) use schema::Schema;
 pub(super) use statements::{Statements, Words};

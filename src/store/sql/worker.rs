@@ -381,8 +381,7 @@ impl Transaction<'_> {
             return Ok(Vec::new());
         }
         let (statement, values) = self.database.appends(&entries, is_alone);
-        let written = connection.run(statement, values).await?;
-        written.rows.into_iter().map(|mut row| row.int()).collect()
+        self.database.written(connection.run(statement, values).await?)
     }
 }
 

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::store::sql::{Entry, Value};
+use crate::store::sql::{Answer, Entry, Failure, Value};
 
-/// What the batches are written from.
-const BATCH: [&str; 6] = ["session", "epoch", "expected", "first_seq", "last_seq", "records"];
-
-/// What the list of sessions is changed by.
-const CHANGE: [&str; 9] =
-    ["session", "epoch", "expected", "last_seq", "began_us", "at_us", "title", "turns", "is_open"];
+/// What the check is given, row by row, then the journal, and then the list of sessions.
+const CHECK: &str = "session, epoch, expected";
+const JOURNAL: &str = "session, epoch, expected, first_seq, last_seq, records";
+const SESSIONS: &str = "session, epoch, expected, last_seq, began_us, at_us, title, turns, is_open";
 
 /// The statements, one for each power of two of appends, so that they stay prepared. What is left
 /// over is filled up with appends to no session.
@@ -34,14 +32,17 @@ impl Appends {
         }
     }
 
-    /// The statement that writes `entries`, and its values. It answers with the sessions of those
-    /// that were written.
+    /// The statement that writes `entries`, and its values. [`Appends::written`] reads its answer.
     pub fn of(&self, entries: &[&Entry], is_alone: bool) -> (Arc<str>, Vec<Value>) {
         let size = entries.len().next_power_of_two();
         let power = usize::try_from(size.trailing_zeros()).unwrap_or_default();
         let statements = if is_alone { &self.alone } else { &self.within };
-        // The places have no names: those would be looked up one by one, each time.
-        let mut values = Vec::with_capacity(size * (BATCH.len() + CHANGE.len()));
+        let all = columns(CHECK) + columns(JOURNAL) + columns(SESSIONS);
+        let mut values = Vec::with_capacity(size * all);
+        for entry in entries {
+            values.extend([entry.session, entry.epoch, entry.expected].map(Value::int));
+        }
+        values.resize(size * columns(CHECK), Value::Int(None));
         for entry in entries {
             values.extend([
                 Value::int(entry.session),
@@ -52,7 +53,7 @@ impl Appends {
                 Value::Text(Some(Arc::clone(&entry.records))),
             ]);
         }
-        values.resize(size * BATCH.len(), Value::Int(None));
+        values.resize(size * (columns(CHECK) + columns(JOURNAL)), Value::Int(None));
         for entry in entries {
             values.extend([
                 Value::int(entry.session),
@@ -66,30 +67,47 @@ impl Appends {
                 Value::int(entry.is_open.into()),
             ]);
         }
-        values.resize(size * (BATCH.len() + CHANGE.len()), Value::Int(None));
+        values.resize(size * all, Value::Int(None));
         (Arc::clone(&statements[power]), values)
     }
 }
 
-/// Writes the batches of those who are still the owners and know the last event, and then what
-/// changes with them in the list of sessions. Both parts have the same condition, and the first one
-/// does not touch what it looks at.
+impl Appends {
+    /// The sessions of those that were written.
+    pub fn written(answer: Answer) -> Result<Vec<u64>, Failure> {
+        let row = answer.into_row();
+        let sessions = row.map(|mut row| row.text()).transpose()?.unwrap_or_default();
+        Ok(sessions.split(',').filter_map(|session| session.parse().ok()).collect())
+    }
+}
+
+/// Says who is still the owner and knows the last event; writes the batches of those; and then what
+/// changes with them in the list of sessions. All three have the same condition, and the first two do
+/// not touch what it looks at. The answer is one row: each is a message from thread to thread.
 fn statement(size: usize) -> String {
-    let given = |columns: &[&str]| {
-        let row = format!("({})", vec!["?"; columns.len()].join(", "));
-        let rows = vec![row; size].join(", ");
-        format!("WITH given ({}) AS (VALUES {rows})", columns.join(", "))
-    };
-    let (batch, change) = (given(&BATCH), given(&CHANGE));
+    let (check, journal, sessions) =
+        (given(CHECK, size), given(JOURNAL, size), given(SESSIONS, size));
     let owned = "s.id = given.session AND s.epoch = given.epoch \
                  AND s.last_seq = given.expected AND s.owner IS NOT NULL";
     format!(
-        "{batch} INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
+        "{check} SELECT group_concat(given.session) FROM given CROSS JOIN sessions AS s ON {owned}; \
+         {journal} INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
          SELECT given.session, given.first_seq, given.last_seq, given.epoch, given.records \
-         FROM given CROSS JOIN sessions AS s ON {owned} RETURNING session; \
-         {change} UPDATE sessions AS s SET last_seq = given.last_seq, \
+         FROM given CROSS JOIN sessions AS s ON {owned}; \
+         {sessions} UPDATE sessions AS s SET last_seq = given.last_seq, \
          created_at_us = coalesce(s.created_at_us, given.began_us), updated_at_us = given.at_us, \
          title = coalesce(given.title, s.title), turns = given.turns, is_open = given.is_open \
          FROM given WHERE {owned}"
     )
+}
+
+/// The values of `size` rows as a table. Places for values have no names: to look for one by name
+/// takes SQLite a walk through all of them.
+fn given(names: &str, size: usize) -> String {
+    let row = format!("({})", vec!["?"; columns(names)].join(", "));
+    format!("WITH given ({names}) AS (VALUES {})", vec![&*row; size].join(", "))
+}
+
+fn columns(names: &str) -> usize {
+    names.split(',').count()
 }

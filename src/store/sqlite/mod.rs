@@ -27,9 +27,14 @@ pub(in crate::store) const WORDS: Words = Words {
     keep: "NOTHING",
 };
 
-/// How many pages the WAL may have before it is written back: 4 MB. More would be read through by
-/// every reader, fewer written back more often.
-const WAL_PAGES: &str = "1000";
+/// How many pages the write-ahead log may have before it is written back: 16 MB. A page that changes
+/// often is written back once in that time; more would take longer to write back than anyone should
+/// wait.
+const WAL_PAGES: &str = "4000";
+
+/// How much of the database is kept in memory for one connection, in KiB: the ends of the journals of
+/// a few thousand sessions.
+const CACHE_KIB: &str = "-16384";
 
 /// A database in a file.
 #[derive(Debug)]
@@ -97,6 +102,7 @@ impl Sqlite {
             .synchronous(synchronous)
             .busy_timeout(self.busy)
             .pragma("wal_autocheckpoint", WAL_PAGES)
+            .pragma("cache_size", CACHE_KIB)
             .command_buffer_size(8)
             .row_buffer_size(1024)
             .thread_name(|number| format!("callsheet-sqlite-{number}"))
