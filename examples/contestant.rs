@@ -4,7 +4,8 @@
 //!     contestant --base-url http://127.0.0.1:8080/v1
 //!
 //! With `--dialect NAME` it speaks to the model as to that provider, of which it depends how early
-//! a call begins.
+//! a call begins. With `--store URL` its sessions are kept there; `--sync normal` does not wait for the
+//! disk.
 
 #![expect(clippy::print_stdout, reason = "standard output is the contract")]
 
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use callsheet::model::Dialect;
+use callsheet::store::{self, Journal, StoreOptions, SyncMode};
 use callsheet::{
     CallContext, Effects, Endpoint, HttpModel, Limits, Runtime, Session, SessionOptions, ToolSet,
     ToolType,
@@ -223,13 +225,23 @@ impl Contestant {
 #[actix::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
-    let base_url =
-        option("--base-url").ok_or("usage: contestant [--dialect NAME] --base-url URL")?;
+    let base_url = option("--base-url")
+        .ok_or("usage: contestant [--dialect NAME] [--store URL] --base-url URL")?;
     let dialect = match option("--dialect") {
         Some(name) => Dialect::named(&name).ok_or("no such dialect")?,
         None => Dialect::for_url(&base_url),
     };
-    let runtime = Runtime::builder().in_current_system()?;
+    let mut builder = Runtime::builder();
+    if let Some(url) = option("--store") {
+        let sync = match option("--sync").as_deref() {
+            Some("normal") => SyncMode::Normal,
+            _ => SyncMode::Full,
+        };
+        let options = StoreOptions { sync, ..StoreOptions::default() };
+        let store: Arc<dyn Journal> = store::open(&url, &options).await?;
+        builder = builder.journal(store);
+    }
+    let runtime = builder.in_current_system()?;
     let (options, held) = (Mutex::default(), Mutex::default());
     let model = |stream| {
         let key = Some(callsheet::ApiKey::new("sk-none"));
