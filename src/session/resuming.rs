@@ -16,7 +16,7 @@ use crate::conversation::{
     TurnEnd,
 };
 use crate::supervision::RoundReports;
-use crate::tools::TypedContext;
+use crate::tools::{Trip, TypedContext};
 
 /// What is on record of a turn that was cut.
 pub(super) struct CutOpen {
@@ -46,6 +46,12 @@ impl Coordinator {
         let effects =
             |tool: &str| Some(self.options.tools_of(&self.state).get(tool)?.declared_effects());
         let blocker = self.blocker.take();
+        if let Some(tool) = blocker.as_deref().and_then(|tool| self.options.tools.get(tool)) {
+            // It would hold the next thread, too.
+            let cool_down = self.options.supervision.cool_down;
+            let trip = Trip { cause: "it blocked its thread".into(), cool_down };
+            tool.shared().on_block(Instant::now(), trip);
+        }
         let Some(plan) = ResumePlan::without(blocker.as_deref(), &self.state, &effects) else {
             return self.tell_last_answer(reply);
         };

@@ -124,6 +124,19 @@ impl Shared {
         opens
     }
 
+    /// The tool holds a thread that others need: it is out of service from `now` on, as `trip` says.
+    pub fn on_block(&self, now: Instant, trip: Trip) {
+        let mut circuit = locked(&self.circuit);
+        if matches!(circuit.judge(now), Verdict::Refuse { .. }) {
+            return; // It is already.
+        }
+        let cause = Arc::clone(&trip.cause);
+        circuit.open(now, trip);
+        self.troubled.store(true, Ordering::Release);
+        drop(circuit);
+        self.on_failure(&cause, true);
+    }
+
     /// The arguments crashed again: they are to blame, and not the tool.
     pub fn forget_poison(&self, session: u64, arguments: u64) {
         let mut crashes = locked(&self.crashes);

@@ -144,6 +144,27 @@ fn a_session_on_a_stuck_arbiter_goes_on_elsewhere_and_its_asker_has_the_answer()
     });
 }
 
+/// Neither the calls of the session that it moved nor those of others may hold the next thread.
+#[test]
+fn a_tool_that_blocked_its_thread_is_out_of_service_when_its_session_has_moved() {
+    let limit = Duration::from_millis(200);
+    let runtime = Runtime::builder().arbiters(2).watchdog(Some(limit)).start().expect("threads");
+    let (spin, free) = spin();
+    let script = [reply().call("spin", "{}"), reply().call("spin", "{}"), reply().text("done")];
+    let model = ScriptedModel::new(script);
+    let tools = Arc::new(ToolSet::new([spin.effects(Effects::None)]).expect("well formed"));
+    let session = runtime.session(SessionOptions::new(model.clone(), tools));
+    executor().block_on(async {
+        let asked = tokio::time::timeout(PATIENCE, session.ask("go")).await;
+        let answer = asked.expect("it is moved").expect("an answer");
+        let rounds = &answer.report.rounds;
+        let outcomes: Vec<_> = rounds.iter().map(|round| round.calls[0].outcome).collect();
+        assert_eq!(outcomes, [Some(OutcomeKind::UnknownOutcome), Some(OutcomeKind::Unavailable)]);
+        assert_eq!(runtime.stuck_arbiters().len(), 1);
+        drop(free);
+    });
+}
+
 #[test]
 fn a_tool_that_takes_its_time_without_blocking_is_not_stuck() {
     let limit = Duration::from_millis(400);
