@@ -1,7 +1,9 @@
 //! The store of the settings, and how a session in it is found.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::args::Which;
 use super::data_dir::data_dir;
@@ -11,11 +13,47 @@ use crate::config::Config;
 use crate::conversation::{Record, SessionId};
 use crate::store::{Error, Listing, Store, Summary};
 
+/// How long the end of a command waits until nobody else holds its store.
+const LETTING_GO: Duration = Duration::from_millis(500);
+
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// An open store. Dropping it frees the sessions that this process has open, so that nobody has to find
+/// out that it is gone. Make it before all that holds it too.
+pub(super) struct Opened(Arc<dyn Store>);
+
+impl Opened {
+    /// For one who holds it for less long.
+    pub fn share(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Deref for Opened {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl Drop for Opened {
+    /// The threads that ran sessions let go of it in their own time, and the process would not wait for
+    /// what the last of them begins. One that a tool blocks never does.
+    fn drop(&mut self) {
+        let until = Instant::now() + LETTING_GO;
+        while Arc::strong_count(&self.0) > 1 && Instant::now() < until {
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
 /// Opens the store of the settings. A relative path of it begins in the user's data directory.
 ///
 /// # Errors
 /// [`UsageError`] where that directory is needed and not known; those of [`crate::store::open`].
-pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<Opened> {
     let url = &*config.store_url()?;
     let directory = match data_dir(config.variables()) {
         Some(directory) => directory,
@@ -26,7 +64,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         }
         None => PathBuf::new(),
     };
-    Ok(crate::store::open(url, &config.store_options(directory)).await?)
+    Ok(Opened(crate::store::open(url, &config.store_options(directory)).await?))
 }
 
 /// Says whether `url` names a file by a relative path.

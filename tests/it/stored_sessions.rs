@@ -87,6 +87,18 @@ fn a_session_goes_on_in_another_process() {
 }
 
 #[test]
+fn a_command_closes_its_store_before_it_ends() {
+    let place = place();
+    for id in ["one", "two", "three"] {
+        ask(&place, id, WEATHER);
+        // The last one who closes the file writes its log back.
+        assert!(!place.path("data/callsheet/callsheet.db-wal").exists(), "{id} was not closed");
+    }
+    place.run_with(WEATHER, &["chat", "--last"]).with(0);
+    assert!(!place.path("data/callsheet/callsheet.db-wal").exists(), "of chat");
+}
+
+#[test]
 fn chat_goes_on_with_a_session_as_well() {
     let place = place();
     ask(&place, "trip", WEATHER);

@@ -30,7 +30,7 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     if ask.place.take_over {
         options = options.take_over();
     }
-    let runtime = setup::runtime_with(&config, store)?;
+    let runtime = setup::runtime_with(&config, store.share())?;
     let session = runtime.session(options);
     let mut show = Show::new(screen);
     let signals = Signals::listen();

@@ -48,7 +48,7 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
     if chat.place.take_over {
         options = options.take_over();
     }
-    let runtime = setup::runtime_with(&config, Arc::clone(&store))?;
+    let runtime = setup::runtime_with(&config, store.share())?;
     let session = runtime.session(options);
     let history = data_dir(config.variables()).map(|directory| directory.join("history"));
     let input = Input::open(history)?;

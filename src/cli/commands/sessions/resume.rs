@@ -1,22 +1,20 @@
 //! `sessions resume`: goes on with a turn that was cut, after saying how.
 
-use std::sync::Arc;
-
 use crate::cli::args::{Choice, Output, Resume};
 use crate::cli::draw::plan;
 use crate::cli::screen::Screen;
+use crate::cli::setup;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
+use crate::cli::store::{self, Opened};
 use crate::cli::turn::{Show, Wish, follow};
-use crate::cli::{setup, store};
 use crate::config::Config;
 use crate::conversation::{Event, Record, ResumePlan, SessionState};
-use crate::store::Store;
 use crate::tools::ToolSet;
 
 pub(super) fn run(
     config: &Config,
-    store: Arc<dyn Store>,
+    store: Opened,
     resume: Resume,
     screen: &Screen,
 ) -> anyhow::Result<Status> {
@@ -26,6 +24,10 @@ pub(super) fn run(
     let tools = setup::tools(config, resume.tools.as_deref())?;
     let plan = plan_of(config, &tools, &records);
     if resume.plan {
+        if let (Some(owner), Some(_)) = (&summary.owner, &plan) {
+            screen
+                .note(&format!("not cut, but open in {owner}: this is as if that were killed now"));
+        }
         match (screen.output, &plan) {
             (Output::Text, Some(plan)) => screen.data(&plan::plan(&summary.session, plan))?,
             (Output::Text, None) => screen.note("no turn was cut: there is nothing to resume"),
@@ -54,7 +56,7 @@ pub(super) fn run(
         Some(_) => {}
         None => screen.note("no turn was cut: this is the last answer"),
     }
-    let runtime = setup::runtime_with(config, store)?;
+    let runtime = setup::runtime_with(config, store.share())?;
     let session = runtime.session(options);
     let mut show = Show::new(screen);
     let signals = Signals::listen();
