@@ -22,7 +22,10 @@ pub(in crate::store) fn written(records: &[Record]) -> Result<Arc<str>, Error> {
     Ok(text.into())
 }
 
-/// The records of `session` in `text` that come after event `after`.
+/// Adds to `records` those of `session` in `text` that come after event `after`.
+///
+/// # Errors
+/// [`Error::Damaged`], also if there is one missing before them.
 pub(in crate::store) fn read(
     session: &SessionId,
     text: &str,
@@ -32,9 +35,15 @@ pub(in crate::store) fn read(
     let damaged = |error| damaged(session, &error);
     for kept in serde_json::from_str::<Vec<&RawValue>>(text).map_err(damaged)? {
         let record = Record::read_kept(session, kept.get()).map_err(damaged)?;
-        if record.seq > after {
-            records.push(record);
+        if record.seq <= after {
+            continue;
         }
+        let due = records.last().map_or(after, |last| last.seq) + 1;
+        if record.seq != due {
+            let reason = format!("event {} stands where event {due} should be", record.seq);
+            return Err(Error::Damaged { what: journal_of(session), reason });
+        }
+        records.push(record);
     }
     Ok(())
 }
@@ -54,10 +63,11 @@ pub(in crate::store) fn cut(session: &SessionId, text: &str, last: u64) -> Resul
 }
 
 fn damaged(session: &SessionId, error: &serde_json::Error) -> Error {
-    Error::Damaged {
-        what: format!("the journal of session `{session}`"),
-        reason: error.to_string(),
-    }
+    Error::Damaged { what: journal_of(session), reason: error.to_string() }
+}
+
+fn journal_of(session: &SessionId) -> String {
+    format!("the journal of session `{session}`")
 }
 
 #[cfg(test)]
@@ -88,8 +98,22 @@ mod tests {
         let cut = cut(&session, &text, 8).unwrap();
         assert!(text.starts_with(&cut[..cut.len() - 1]), "{cut}");
         let mut first = Vec::new();
-        read(&session, &cut, 0, &mut first).unwrap();
+        read(&session, &cut, 6, &mut first).unwrap();
         assert_eq!(first, records[..2]);
+    }
+
+    #[test]
+    fn a_journal_with_a_hole_is_not_taken_for_a_whole_one() {
+        let session = SessionId::new("s");
+        let event = |seq| format!(r#"[{{"v":1,"seq":{seq},"at_us":1,"type":"moon_rose"}}]"#);
+        let mut records = Vec::new();
+        read(&session, &event(1), 0, &mut records).unwrap();
+        let error = read(&session, &event(3), 0, &mut records).unwrap_err();
+        let reason = "event 3 stands where event 2 should be";
+        let what = "the journal of session `s` cannot be read";
+        assert_eq!(error.to_string(), format!("{what}: {reason}"));
+        assert!(read(&session, &event(2), 0, &mut Vec::new()).is_err(), "the first is missing");
+        assert!(read(&session, &event(1), 0, &mut records).is_err(), "it is there already");
     }
 
     #[test]
