@@ -75,12 +75,63 @@ impl Secrets {
     }
 }
 
+/// The parameters that sqlx knows. Of others it would log the value.
+const PARAMETERS: [&str; 18] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// `url` without the parameters that nobody heeds.
+///
+/// # Errors
+/// If a password was written such that a part of it is read as something else, which would be shown.
+fn heeded(url: &str) -> Result<String, Error> {
+    let Ok(mut parsed) = reqwest::Url::parse(url) else { return Ok(url.to_owned()) };
+    let pairs = parsed.query_pairs();
+    let is_torn = parsed.fragment().is_some()
+        || parsed.path().contains('@')
+        || pairs.into_iter().any(|(name, _)| name.contains('@'));
+    if is_torn {
+        let reason = "in a user's name or a password, /, ?, # and @ are written %2F, %3F, %23, %40";
+        return Err(Error::BadUrl { reason: reason.to_owned() });
+    }
+    let is_known = |name: &str| PARAMETERS.contains(&name) || name.starts_with("options[");
+    let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        pairs.into_iter().partition(|(name, _)| is_known(name));
+    for (name, _) in &unknown {
+        tracing::warn!(parameter = %name, "ignored in the url of the store");
+    }
+    if !unknown.is_empty() {
+        parsed.set_query(None);
+        parsed.query_pairs_mut().extend_pairs(known);
+    }
+    Ok(parsed.into())
+}
+
 impl Postgres {
     /// A database that is at `url`.
     ///
     /// # Errors
     /// [`Error::BadUrl`].
     pub fn new(url: &str, sync: SyncMode) -> Result<Self, Error> {
+        let url = &*heeded(url)?;
         let secrets = Secrets::of(url);
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| Error::BadUrl { reason: secrets.mask(&error.to_string()) })?
@@ -156,5 +207,22 @@ mod tests {
         assert!(postgres.describe().contains("db.example:5433/x"));
         let error = Postgres::new("postgres://ann:s3cret@db:port/x", SyncMode::Full).unwrap_err();
         assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn a_password_that_is_torn_by_a_mark_is_refused_and_not_shown() {
+        for url in ["postgres://u:1/s3t@h/d", "postgres://u:1#s3t@h/d", "postgres://u:1?s3t@h/d"] {
+            let error = Postgres::new(url, SyncMode::Full).unwrap_err().to_string();
+            assert!(error.contains("%2F") && !error.contains("s3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_nobody_heeds_is_left_out_before_its_value_can_be_logged() {
+        let same = |url: &str| assert_eq!(heeded(url).unwrap(), url);
+        same("postgres://u:s%2F3@h:5433/d?sslmode=require&options[a]=b%20c&password=x%40y");
+        same("postgres:///d?host=/run/postgresql");
+        let url = "postgres://u@h/d?passwd=s3t&sslmode=require&channel_binding=require";
+        assert_eq!(heeded(url).unwrap(), "postgres://u@h/d?sslmode=require");
     }
 }
