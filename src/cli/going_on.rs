@@ -11,16 +11,16 @@ pub(super) fn say(screen: &Screen, command: &str, session: &SessionId) {
 }
 
 fn line(command: &str, session: &SessionId) -> String {
-    format!(
-        "session {session}; to go on: callsheet {command} --session {}",
-        quoted(session.as_str())
-    )
+    let id = session.as_str();
+    // What begins with a dash would be taken for another option.
+    let gap = if id.starts_with('-') { '=' } else { ' ' };
+    format!("session {session}; to go on: callsheet {command} --session{gap}{}", quoted(id))
 }
 
-/// The id as a shell takes it.
-fn quoted(id: &str) -> String {
+/// The id, or another word, as a shell takes it.
+pub(super) fn quoted(id: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:".contains(letter);
-    if !id.starts_with('-') && id.chars().all(is_plain) {
+    if !id.is_empty() && id.chars().all(is_plain) {
         return id.to_owned();
     }
     format!("'{}'", id.replace('\'', r"'\''"))
@@ -39,5 +39,7 @@ mod tests {
         check("0192-af", "0192-af");
         check("my trip", "'my trip'");
         check("it's", r"'it'\''s'");
+        let said = line("ask", &SessionId::new("-a b"));
+        assert!(said.ends_with(" --session='-a b'"), "{said}");
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::cli::args::{List, Output};
 use crate::cli::draw::sessions::{Row, sessions};
+use crate::cli::going_on::quoted;
 use crate::cli::screen::Screen;
 use crate::cli::status::{Status, UsageError};
 use crate::cli::store::state;
@@ -23,7 +24,7 @@ pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyh
             }
             print_table(&page.sessions, screen)?;
             if let Some(next) = &next {
-                screen.note(&format!("there are more: --after {next}"));
+                screen.note(&format!("there are more: --after {}", quoted(next)));
             }
         }
         Output::Json => {
