@@ -46,12 +46,14 @@ fn hanging(place: &Place, id: &str) -> (Child, BufReader<ChildStderr>) {
     let arguments = ["ask", "-vv", "--session", id, BOTH, "--set", SLOW, "--set", LONG];
     let mut child = place.command(&arguments).spawn().expect("the binary runs");
     let mut stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
-    let (mut started, mut ended) = (0, 0);
-    while started < 2 || ended < 1 {
+    let (mut started, mut ended, mut replied) = (0, 0, 0);
+    // Calls may begin, and end, while the model still writes.
+    while started < 2 || ended < 1 || replied < 1 {
         let mut line = String::new();
         assert_ne!(stderr.read_line(&mut line).expect("text"), 0, "the round never comes so far");
         started += line.matches("call started").count();
         ended += line.matches("call ended").count();
+        replied += line.matches("replied calls=").count();
     }
     (child, stderr)
 }
