@@ -327,7 +327,9 @@ impl Opening<'_> {
                 (Access::IfFree, Some(owner)) if !is_stray => {
                     Some(Error::Busy { session: session.clone(), owner })
                 }
-                (Access::Renew { epoch: known }, _) if known != epoch => {
+                // Raised once since by this process, and nobody heard of it: that was an earlier try.
+                (Access::Renew { epoch: own }, _) if is_stray && own + 1 == epoch => None,
+                (Access::Renew { epoch: own }, _) if own != epoch => {
                     Some(Error::Fenced { session: session.clone() })
                 }
                 (Access::IfFree | Access::TakeOver | Access::Renew { .. }, _) => None,

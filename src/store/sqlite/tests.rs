@@ -174,3 +174,29 @@ fn a_step_that_fails_leaves_the_schema_as_it_was() {
         connection.close().await;
     });
 }
+
+#[test]
+fn an_owner_renews_what_an_earlier_try_has_renewed_unheard() {
+    run(async {
+        let directory = Directory::new();
+        let store = store_of(sqlite(&directory.path())).await.unwrap();
+        let session = SessionId::new("s");
+        let epoch = store.open(&session, Access::IfFree).await.unwrap();
+        store.append(&session, 0, epoch, said(&session, 1, "x")).await.unwrap();
+        let mut other = sqlite(&directory.path()).again().await.unwrap();
+        // As a commit leaves it whose answer was lost.
+        let raise = "UPDATE sessions SET epoch = epoch + 1";
+        other.run(raise, Vec::new()).await.unwrap();
+        let renewed = store.open(&session, Access::Renew { epoch }).await.unwrap();
+        assert_eq!(renewed, epoch + 2);
+        store.append(&session, 1, renewed, said(&session, 2, "y")).await.unwrap();
+        let late = store.append(&session, 2, epoch, said(&session, 3, "z")).await;
+        assert!(matches!(late, Err(Error::Fenced { .. })), "{late:?}");
+        // Somebody may have been there in between.
+        other.run(raise, Vec::new()).await.unwrap();
+        other.run(raise, Vec::new()).await.unwrap();
+        let refused = store.open(&session, Access::Renew { epoch: renewed }).await;
+        assert!(matches!(refused, Err(Error::Fenced { .. })), "{refused:?}");
+        other.close().await;
+    });
+}
