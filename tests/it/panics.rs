@@ -9,7 +9,7 @@ fn storm(place: Place, arguments: &[&str]) -> Ended {
     let calls = call.repeat(20);
     let script = format!("[[reply]]\ncalls = [{calls}]\n[[reply]]\ntext = \"It is broken.\"\n");
     let tools = "[[tools]]\nname = \"break\"\nkind = \"demo\"\n\
-        simulate = { latency_ms = 50, panic_rate = 1 }\n";
+        simulate = { latency_ms = 600, panic_rate = 1 }\n";
     let place = place.file("script.toml", &script).file("config.toml", tools);
     let server = MockModel::start(&place, Some("script.toml"));
     let ask = ["ask", "break it", "--set", &server.setting()];
