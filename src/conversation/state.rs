@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::compaction::{Scale, cut};
+use super::round::Round;
 use super::wrapper::combined;
 use super::{
     AskedCall, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome,
@@ -83,21 +84,6 @@ struct Turn {
     /// Calls of the reply that is still being written.
     early: EarlyCalls,
     round: Option<Round>,
-}
-
-/// The round whose calls are being answered.
-#[derive(Clone, Debug)]
-struct Round {
-    mode: Mode,
-    /// Which try of the reply asked for its calls.
-    reply_attempt: u32,
-    calls: Arc<[AskedCall]>,
-    outcomes: Vec<Option<Outcome>>,
-    /// Those that have begun in this process.
-    started: Vec<bool>,
-    /// How often each has begun.
-    starts: Vec<u32>,
-    unanswered: usize,
 }
 
 impl SessionState {
@@ -183,7 +169,7 @@ impl SessionState {
     /// The calls of the round under way; none between rounds.
     #[must_use]
     pub fn calls(&self) -> Option<&Arc<[AskedCall]>> {
-        Some(&self.round()?.calls)
+        Some(self.round()?.calls())
     }
 
     /// The calls of the reply that is still being written and have begun.
@@ -196,10 +182,7 @@ impl SessionState {
     /// Where the call `ordinal` of the round under way stands: what its key says of it.
     #[must_use]
     pub fn place_of(&self, ordinal: u32) -> Option<Place> {
-        let round = self.round()?;
-        let call = round.calls.get(ordinal as usize)?;
-        let own = Place { reply_attempt: round.reply_attempt, ordinal };
-        Some(call.begun.unwrap_or(own))
+        self.round()?.place_of(ordinal)
     }
 
     /// The place in the reply of the call that began, or is to begin, at `place` in the round under way.
@@ -213,10 +196,7 @@ impl SessionState {
     #[must_use]
     pub fn is_unanswered(&self, place: Place) -> bool {
         match self.round() {
-            Some(round) => round
-                .ordinal_of(place)
-                .and_then(|ordinal| round.outcomes.get(ordinal))
-                .is_some_and(Option::is_none),
+            Some(round) => round.is_unanswered(place),
             None => self.early().and_then(|early| early.get(place)).is_some_and(is_running),
         }
     }
@@ -225,7 +205,7 @@ impl SessionState {
     #[must_use]
     pub fn has_started(&self, place: Place) -> bool {
         match self.round() {
-            Some(round) => round.ordinal_of(place).is_some_and(|ordinal| round.started[ordinal]),
+            Some(round) => round.has_started(place),
             None => self.early().is_some_and(|early| early.get(place).is_some()),
         }
     }
@@ -235,7 +215,7 @@ impl SessionState {
     #[must_use]
     pub fn starts(&self, place: Place) -> u32 {
         match self.round() {
-            Some(round) => round.ordinal_of(place).map_or(0, |ordinal| round.starts[ordinal]),
+            Some(round) => round.starts(place),
             None => self.early().and_then(|early| early.get(place)).map_or(0, |call| call.starts),
         }
     }
@@ -243,18 +223,13 @@ impl SessionState {
     /// How the call `ordinal` of the round under way ended.
     #[must_use]
     pub fn outcome_of(&self, ordinal: u32) -> Option<&Outcome> {
-        self.round()?.outcomes.get(ordinal as usize)?.as_ref()
+        self.round()?.outcome_of(ordinal)
     }
 
     /// The calls that wait for their answers, in order: those of the round under way, or those that
     /// have begun of the reply that is still being written.
     pub fn unanswered(&self) -> impl Iterator<Item = Place> + '_ {
-        let round = self.round();
-        let outcomes = round.map_or(&[][..], |round| &round.outcomes);
-        let in_round = (0u32..)
-            .zip(outcomes)
-            .filter(|(_, outcome)| outcome.is_none())
-            .filter_map(|(ordinal, _)| self.place_of(ordinal));
+        let in_round = self.round().into_iter().flat_map(Round::unanswered);
         let early = self.early().into_iter().flat_map(EarlyCalls::running);
         in_round.chain(early.map(|call| call.place))
     }
@@ -263,10 +238,7 @@ impl SessionState {
     #[must_use]
     pub fn call_at(&self, place: Place) -> Option<(&Arc<str>, &Arc<str>)> {
         match self.round() {
-            Some(round) => {
-                let call = &round.calls[round.ordinal_of(place)?];
-                Some((&call.id, &call.tool))
-            }
+            Some(round) => round.call_at(place).map(|call| (&call.id, &call.tool)),
             None => self.early()?.get(place).map(|call| (&call.id, &call.tool)),
         }
     }
@@ -390,21 +362,8 @@ impl SessionState {
         self.rounds = number;
         turn.rounds += 1;
         let early = std::mem::take(&mut turn.early);
-        let outcome = |call: &AskedCall| match call.begun {
-            Some(place) => early.get(place).and_then(|begun| begun.outcome.clone()),
-            None => call.refused.clone(),
-        };
-        let outcomes: Vec<_> = calls.iter().map(outcome).collect();
-        let unanswered = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-        let starts = |call: &AskedCall| {
-            call.begun.and_then(|place| early.get(place)).map_or(0, |begun| begun.starts)
-        };
-        let starts = calls.iter().map(starts).collect();
-        let started = calls.iter().map(|call| call.begun.is_some()).collect();
-        let calls = Arc::clone(calls);
-        turn.round =
-            Some(Round { mode, reply_attempt, calls, outcomes, started, starts, unanswered });
-        if unanswered == 0 { self.end_round() } else { self.run_next() }
+        let round = turn.round.insert(Round::new(mode, reply_attempt, calls, &early));
+        if round.is_over() { self.end_round() } else { round.next() }
     }
 
     fn begin_early(&mut self, call: EarlyCall) {
@@ -431,19 +390,15 @@ impl SessionState {
     }
 
     fn on_call_started(&mut self, place: Place) {
-        let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) else { return };
-        if let Some(ordinal) = round.ordinal_of(place) {
-            round.started[ordinal] = true;
-            round.starts[ordinal] += 1;
+        if let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) {
+            round.start(place);
         }
     }
 
     /// Whatever was under way is not any more: what has not been answered is to begin anew.
     fn on_resumed(&mut self) -> Action {
         if let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) {
-            for (started, outcome) in round.started.iter_mut().zip(&round.outcomes) {
-                *started &= outcome.is_some();
-            }
+            round.stand_still();
         }
         self.next_step()
     }
@@ -451,8 +406,8 @@ impl SessionState {
     /// What is to be done where nothing is under way.
     fn next_step(&self) -> Action {
         let Some(turn) = &self.turn else { return Action::Wait };
-        if turn.round.is_some() {
-            return self.run_next();
+        if let Some(round) = &turn.round {
+            return round.next();
         }
         if turn.answered {
             return Action::EndTurn(TurnEnd::Answered);
@@ -476,40 +431,13 @@ impl SessionState {
             turn.early.end(place, outcome);
             return Action::Wait; // Whether anybody asks for it, the rest of the reply will tell.
         };
-        let Some(ordinal) = round.ordinal_of(place) else {
-            return Action::Wait; // The reply does not ask for it.
+        let Some(call) = round.end(place, outcome) else {
+            return Action::Wait; // The reply does not ask for it, or it is answered already.
         };
-        let Some(slot @ None) = round.outcomes.get_mut(ordinal) else {
-            return Action::Wait; // Answered already.
-        };
-        *slot = Some(outcome.clone());
         if sabotage::is(Sabotage::CompletionOrder) {
-            self.transcript.push_tool_result(&round.calls[ordinal].id, &outcome.content);
+            self.transcript.push_tool_result(&call.id, &outcome.content);
         }
-        round.unanswered -= 1;
-        match (round.unanswered, round.mode) {
-            (0, _) => self.end_round(),
-            (_, Mode::Parallel) => Action::Wait,
-            // A call was answered before its turn came: another one still runs.
-            (_, Mode::Sequential) if round.is_running() => Action::Wait,
-            (_, Mode::Sequential) => self.run_next(),
-        }
-    }
-
-    /// In parallel mode all calls, in sequential mode the first unanswered one.
-    fn run_next(&self) -> Action {
-        let Some(round) = self.round() else {
-            return Action::Wait;
-        };
-        match round.mode {
-            Mode::Parallel => Action::RunCalls(0..count(&round.calls)),
-            Mode::Sequential => {
-                let unanswered =
-                    (0u32..).zip(&round.outcomes).find(|(_, outcome)| outcome.is_none());
-                unanswered
-                    .map_or(Action::Wait, |(ordinal, _)| Action::RunCalls(ordinal..ordinal + 1))
-            }
-        }
+        if round.is_over() { self.end_round() } else { round.after_an_end() }
     }
 
     /// Puts every answer into the transcript, in the order of the calls, however they finished.
@@ -520,8 +448,7 @@ impl SessionState {
         let Some(round) = turn.round.take() else {
             return Action::Wait;
         };
-        let answers = round.calls.iter().zip(round.outcomes.iter().map(Option::as_ref));
-        let answers = answers.filter(|(call, outcome)| !is_left_out(call, *outcome));
+        let answers = round.answers().filter(|(call, outcome)| !is_left_out(call, *outcome));
         let answers: Vec<(&AskedCall, Option<&Outcome>)> = answers.collect();
         for parts in answers.chunk_by(|(one, _), (next, _)| are_of_one_wrapper(one, next)) {
             let (call, outcome) = parts[0];
@@ -538,24 +465,6 @@ impl SessionState {
 
     fn round(&self) -> Option<&Round> {
         self.turn.as_ref()?.round.as_ref()
-    }
-}
-
-impl Round {
-    /// Which of its calls began, or is to begin, at `place`.
-    fn ordinal_of(&self, place: Place) -> Option<usize> {
-        let own = place.ordinal as usize;
-        let is_own = |call: &AskedCall| call.begun.is_none_or(|begun| begun == place);
-        if place.reply_attempt == self.reply_attempt && self.calls.get(own).is_some_and(is_own) {
-            return Some(own);
-        }
-        self.calls.iter().position(|call| call.begun == Some(place))
-    }
-
-    /// Says whether a call has started and waits for its answer.
-    fn is_running(&self) -> bool {
-        let mut calls = self.started.iter().zip(&self.outcomes);
-        calls.any(|(started, outcome)| *started && outcome.is_none())
     }
 }
 
@@ -579,10 +488,6 @@ fn is_left_out(call: &AskedCall, outcome: Option<&Outcome>) -> bool {
 
 fn are_of_one_wrapper(one: &AskedCall, other: &AskedCall) -> bool {
     one.part_of.is_some() && one.part_of == other.part_of
-}
-
-fn count(calls: &[AskedCall]) -> u32 {
-    u32::try_from(calls.len()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
