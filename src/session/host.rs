@@ -94,16 +94,21 @@ impl Host {
         (capacity, pulse, closing): (Arc<Capacity>, Arc<Pulse>, Closing),
         sleep_after: Option<Duration>,
     ) -> Addr<Self> {
-        Self::start_in_arbiter(arbiter, move |ctx| {
-            ctx.set_mailbox_capacity(0);
-            let idle = IdleWorkers::default();
+        let (sender, mailbox) = channel(0); // Never full, from its beginning.
+        arbiter.spawn_fn(move || {
+            let mut ctx = Context::with_receiver(mailbox);
             if let Some(quiet) = sleep_after.filter(|_| journal.outlives_close()) {
                 let every = (quiet / SWEEPS).max(SHORTEST_SWEEP);
-                ctx.run_interval(every, |host, _| host.0.borrow().roster.put_to_sleep(SWEEPS));
+                ctx.run_interval(every, |host: &mut Self, _| {
+                    host.0.borrow().roster.put_to_sleep(SWEEPS);
+                });
             }
+            let idle = IdleWorkers::default();
             let premises = Premises { journal, clock, idle, capacity, pulse, closing };
-            Self(Rc::new(RefCell::new(Place::new(premises))))
-        })
+            let host = Self(Rc::new(RefCell::new(Place::new(premises))));
+            actix_rt::spawn(ctx.into_future(host));
+        });
+        Addr::new(sender)
     }
 
     /// Begins a session at `host`, and gives its address. A host that is gone gives back what it was
@@ -119,11 +124,7 @@ impl Host {
         let own = coordinator.downgrade();
         match host.try_send(OpenSession { occupancy, entrance, own, mailbox }) {
             Ok(()) => Ok(coordinator),
-            Err(SendError::Full(open)) => {
-                host.do_send(open); // Before it begins it has a bound, which this passes over.
-                Ok(coordinator)
-            }
-            Err(SendError::Closed(open)) => Err(open.occupancy),
+            Err(SendError::Full(open) | SendError::Closed(open)) => Err(open.occupancy),
         }
     }
 

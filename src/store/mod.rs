@@ -59,8 +59,11 @@ pub trait Journal: Send + Sync {
 
     /// The records of `session` after event `after`, in order; empty for a session nobody knows.
     ///
+    /// What a later version of the program wrote is an
+    /// [`Event::Unknown`](crate::conversation::Event::Unknown).
+    ///
     /// # Errors
-    /// [`Error::Newer`] and [`Error::Damaged`] if there is a record that cannot be understood.
+    /// [`Error::Damaged`] if there is a record that cannot be read.
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>>;
 
     /// The owner of `epoch` will write no more, and the session is free. Nothing is lost if it is

@@ -161,6 +161,53 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
     });
 }
 
+/// A session on a journal that holds these events and was closed.
+async fn opened_on(lines: &[&str]) -> (Arc<MemoryStore>, callsheet::Session) {
+    let (journal, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
+    let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
+    let read = |line: &&str| serde_json::from_str(line).expect("a record");
+    let records = Arc::new(lines.iter().map(read).collect());
+    journal.append(&id, 0, epoch, records).await.expect("memory does not fail");
+    journal.close(&id, epoch);
+    let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+    let model = ScriptedModel::new([reply().text("here")]);
+    let options = SessionOptions::new(model, Arc::new(ToolSet::default())).id(id);
+    (journal, runtime.expect("in a System").session(options))
+}
+
+const OPENED: &str =
+    r#"{"v":1,"seq":1,"at_us":1,"session":"s","type":"session_opened","system":null}"#;
+
+#[test]
+fn a_session_with_events_of_kinds_that_are_not_known_goes_on_and_keeps_them() {
+    testing::run(async {
+        let rose = r#"{"v":1,"seq":2,"at_us":2,"session":"s","type":"moon_rose","of":[1]}"#;
+        let (journal, session) = opened_on(&[OPENED, rose]).await;
+        assert_eq!(&*session.ask("hi").await.expect("an answer").text, "here");
+        let records = journal.read(&SessionId::new("s"), 0).await.expect("memory does not fail");
+        let kept = serde_json::to_value(&records[1]).expect("JSON");
+        assert_eq!(kept, serde_json::from_str::<serde_json::Value>(rose).expect("JSON"));
+    });
+}
+
+/// Going on would build on what was misread.
+#[test]
+fn a_session_that_a_later_version_has_written_to_is_left_as_it_is() {
+    testing::run(async {
+        let later = r#"{"v":2,"seq":2,"at_us":2,"session":"s","type":"turn_started","turn":"1"}"#;
+        let (journal, session) = opened_on(&[OPENED, later]).await;
+        for _ in 0..2 {
+            let error = session.ask("hi").await.expect_err("it is not understood").to_string();
+            assert_eq!(
+                error,
+                "session `s` is of version 2, and this program knows 1: use a later one"
+            );
+        }
+        let records = journal.read(&SessionId::new("s"), 0).await.expect("memory does not fail");
+        assert_eq!(records.len(), 2);
+    });
+}
+
 #[test]
 fn an_owner_who_was_fenced_off_begins_nothing() {
     testing::run(async {

@@ -133,7 +133,7 @@ fn one_turn(stage: &Stage<'_>, store: &dyn Store, name: &str, dice: &mut Dice) -
     let mut tally = Tally { turns: 1, ..Tally::default() };
     let id = SessionId::new(name);
     let mut known: Vec<Record> = Vec::new();
-    let mut ended: HashSet<String> = HashSet::new();
+    let mut noted = Noted::new();
     let mut left = dice.between(1, 4);
     while left > 0 {
         left -= 1;
@@ -161,37 +161,33 @@ fn one_turn(stage: &Stage<'_>, store: &dyn Store, name: &str, dice: &mut Dice) -
             again.keys().filter(|key| !starts.contains(*key)).map(|key| format!("{name}: {key}")),
         );
         if status.success() {
-            return finish(stage, store, name, &ended, tally);
+            return finish(stage, store, name, noted, tally);
         }
         *tally.kills.entry(moment(&records, is_resume)).or_default() += 1;
-        tally.ended_at_a_kill += ends.difference(&ended).count() as u64;
-        check_ended(&again, &ended, &mut tally);
-        // What is on record now is not to run any more.
-        ended = ends;
+        let before = noted.len();
+        tally.run_again_after_their_end.extend(check_ended(&again, &mut noted, &ends));
+        tally.ended_at_a_kill += (noted.len() - before) as u64;
         known = records;
-        for (key, times) in &again {
-            if ended.contains(key) {
-                NOTED.with_borrow_mut(|noted| noted.insert(key.clone(), *times));
-            }
-        }
     }
-    finish(stage, store, name, &ended, tally)
+    finish(stage, store, name, noted, tally)
 }
 
-thread_local! {
-    /// How often calls had begun when their ends were first seen on record.
-    static NOTED: std::cell::RefCell<HashMap<String, u64>> = std::cell::RefCell::default();
-}
+/// How often calls had begun when their ends were first seen on record: no more from then on.
+type Noted = HashMap<String, u64>;
 
-fn check_ended(began: &HashMap<String, u64>, ended: &HashSet<String>, tally: &mut Tally) {
-    NOTED.with_borrow(|noted| {
-        for key in ended {
-            let (before, now) = (noted.get(key), began.get(key));
-            if before < now && before.is_some() {
-                tally.run_again_after_their_end.push(key.clone());
-            }
-        }
-    });
+/// Looks whether calls have begun again since they were `noted`, and notes those that have ended now.
+fn check_ended(
+    began: &HashMap<String, u64>,
+    noted: &mut Noted,
+    ended: &HashSet<String>,
+) -> Vec<String> {
+    let again = noted.iter().filter(|(key, before)| began.get(*key) > Some(*before));
+    let again = again.map(|(key, _)| key.clone()).collect();
+    for key in ended {
+        let times = began.get(key).copied().unwrap_or_default();
+        noted.entry(key.clone()).or_insert(times);
+    }
+    again
 }
 
 /// Lets the turn of `name` end, and looks at all of it.
@@ -199,7 +195,7 @@ fn finish(
     stage: &Stage<'_>,
     store: &dyn Store,
     name: &str,
-    ended: &HashSet<String>,
+    mut noted: Noted,
     mut tally: Tally,
 ) -> Tally {
     let id = SessionId::new(name);
@@ -216,7 +212,7 @@ fn finish(
     }
     let records = sql::now(store.read(&id, 0)).expect("the store is sound");
     let began = calls_of(&stage.began(), name);
-    check_ended(&began, ended, &mut tally);
+    tally.run_again_after_their_end.extend(check_ended(&began, &mut noted, &HashSet::new()));
     let once: HashSet<String> =
         stage.began().into_iter().filter(|(_, tool)| tool == "pay").map(|(key, _)| key).collect();
     for (key, times) in began {

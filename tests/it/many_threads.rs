@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use callsheet::conversation::Record;
-use callsheet::model::{self, Events, Model, Request};
 use callsheet::store::{Journal, MemoryStore};
-use callsheet::wire::chat;
 use callsheet::{Error, Event, Question, Runtime, Session, SessionId, SessionOptions};
-use futures_util::stream;
 use tokio::time::timeout;
 
 use crate::support::dice::Dice;
+use crate::support::echo::Echo;
 use crate::support::journal::faults;
 
 /// What a test waits for at most before it fails.
@@ -25,23 +23,6 @@ const QUIET: Duration = Duration::from_millis(4);
 const THREADS: u64 = 8;
 
 const SESSIONS: u64 = 3;
-
-/// Says back what was asked.
-struct Echo;
-
-impl Model for Echo {
-    fn name(&self) -> &str {
-        "echo"
-    }
-
-    fn ask(&self, request: Request<'_>) -> Events {
-        let messages = chat::decode_messages(request.messages).expect("messages");
-        let text = messages.last().map(|message| message.text.clone()).unwrap_or_default();
-        let body = serde_json::json!({"choices": [{"message": {"content": text}}]}).to_string();
-        let reply = chat::decode_reply(body.as_bytes()).expect("a reply");
-        Box::pin(stream::once(async move { Ok(model::Event::Reply(Box::new(reply))) }))
-    }
-}
 
 fn runtime(store: &Arc<MemoryStore>) -> Runtime {
     let builder = Runtime::builder().arbiters(2).journal(Arc::clone(store) as Arc<dyn Journal>);

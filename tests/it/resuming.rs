@@ -16,7 +16,7 @@ use callsheet::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::journal::{Asked, Does, Rigged, rigged};
+use crate::support::journal::{Asked, Does, Rigged, faults_of_cut, rigged};
 use crate::support::{dynamic, limits, seconds};
 
 /// How often each call ran, by its key.
@@ -167,7 +167,7 @@ impl Course {
         if let Some((key, times)) = times.iter().find(|(_, times)| **times > 1) {
             return Err(format!("{at}: {key} ran {times} times"));
         }
-        let faults = faults(&records);
+        let faults = faults_of_cut(&records);
         if !faults.is_empty() {
             return Err(format!("{at}: {faults:?}"));
         }
@@ -216,32 +216,6 @@ fn begun(records: &[Record]) -> Vec<Begun> {
         }
     }
     begun
-}
-
-/// Gaps, and calls and turns without exactly one end.
-fn faults(records: &[Record]) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut ends: HashMap<(u64, u32, u32), u32> = HashMap::new();
-    let mut turns: HashMap<u64, u32> = HashMap::new();
-    for (place, record) in (1..).zip(records) {
-        if record.seq != place {
-            faults.push(format!("event {} at place {place}", record.seq));
-        }
-        match &record.event {
-            Event::CallStarted { round, reply_attempt, ordinal, .. } => {
-                ends.entry((*round, *reply_attempt, *ordinal)).or_default();
-            }
-            Event::CallEnded { round, reply_attempt, ordinal, .. } => {
-                *ends.entry((*round, *reply_attempt, *ordinal)).or_default() += 1;
-            }
-            Event::TurnStarted { turn, .. } => drop(turns.entry(*turn).or_default()),
-            Event::TurnEnded { turn, .. } => *turns.entry(*turn).or_default() += 1,
-            _ => {}
-        }
-    }
-    faults.extend(ends.iter().filter(|(_, ends)| **ends != 1).map(|odd| format!("call {odd:?}")));
-    faults.extend(turns.iter().filter(|(_, ends)| **ends != 1).map(|odd| format!("turn {odd:?}")));
-    faults
 }
 
 /// The messages of the conversation.
@@ -440,7 +414,7 @@ fn time_limits_stand_still_while_the_process_is_down() {
         let Err(Error::Turn(failed)) = session.resume().await else { panic!("it was to fail") };
         assert_eq!(failed.cause.code(), "turn_timed_out");
         assert_eq!(began.elapsed(), seconds(2));
-        assert_eq!(faults(&all(&*journal).await), Vec::<String>::new());
+        assert_eq!(faults_of_cut(&all(&*journal).await), Vec::<String>::new());
     });
 }
 
@@ -456,7 +430,7 @@ fn a_question_ends_a_turn_that_was_cut_and_runs_nothing_of_it() {
         assert_eq!(&*session.ask("and now?").await.expect("it answers").text, "never mind");
         assert!(!session.status().await.expect("it is open").cut);
         assert_eq!((ran.times().len(), model.violations()), (0, Vec::<String>::new()));
-        assert_eq!(faults(&all(&*journal).await), Vec::<String>::new());
+        assert_eq!(faults_of_cut(&all(&*journal).await), Vec::<String>::new());
     });
 }
 

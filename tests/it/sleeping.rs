@@ -9,18 +9,17 @@ use std::task::Poll;
 use std::time::Duration;
 
 use callsheet::conversation::Record;
-use callsheet::model::{self, Events, Model, Request};
 use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Store};
 use callsheet::testing::{self, Sabotage, ScriptedModel, reply};
-use callsheet::wire::chat;
 use callsheet::{
     Error, Event, Limits, Question, Runtime, Session, SessionId, SessionOptions, ToolSet,
 };
+use futures_util::FutureExt;
 use futures_util::future::join_all;
-use futures_util::{FutureExt, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::support::dice::Dice;
+use crate::support::echo::Echo;
 use crate::support::journal::{Asked, Does, faults, rigged_builder};
 use crate::support::{limits, seconds, sleeper};
 
@@ -359,23 +358,6 @@ fn a_session_that_was_opened_and_never_asked_leaves_nothing_in_the_store() {
         let kept = store.append(&id, 0, stale, Arc::default()).await;
         assert!(matches!(kept, Err(StoreError::Fenced { .. })), "{kept:?}");
     });
-}
-
-/// Says back what was asked.
-struct Echo;
-
-impl Model for Echo {
-    fn name(&self) -> &str {
-        "echo"
-    }
-
-    fn ask(&self, request: Request<'_>) -> Events {
-        let messages = chat::decode_messages(request.messages).expect("messages");
-        let text = messages.last().map(|message| message.text.clone()).unwrap_or_default();
-        let body = serde_json::json!({"choices": [{"message": {"content": text}}]}).to_string();
-        let reply = chat::decode_reply(body.as_bytes()).expect("a reply");
-        Box::pin(stream::once(async move { Ok(model::Event::Reply(Box::new(reply))) }))
-    }
 }
 
 /// Goes on when every task that is ready by now has run.

@@ -199,16 +199,17 @@ impl Worker {
             }
         };
         // What was removed or replaced under us is no fault of one of them.
-        let error = match (failure, self.database.check()) {
-            (None, _) => None,
-            (Some(_), Err(failure)) => Some(failure.error),
-            (Some(failure), Ok(())) if tasks.len() > 1 && failure.kind == Kind::Refused => {
+        let failure = failure.map(|failure| (failure, self.database.check()));
+        let error = match failure {
+            None => None,
+            Some((_, Err(failure))) => Some(failure.error),
+            Some((failure, Ok(()))) if tasks.len() > 1 && failure.kind == Kind::Refused => {
                 for task in tasks {
                     Box::pin(self.write(vec![task])).await;
                 }
                 return;
             }
-            (Some(failure), Ok(())) => Some(failure.error),
+            Some((failure, Ok(()))) => Some(failure.error),
         };
         let appends = tasks.iter().filter(|task| task.entry().is_some()).count();
         if error.is_none() && appends > 0 {

@@ -186,6 +186,16 @@ impl Journal for Rigged {
 /// Says what is wrong with a record: gaps, and calls and turns without exactly one end. A call that
 /// was refused has none.
 pub fn faults(records: &[Record]) -> Vec<String> {
+    faults_but(records, |(starts, ends)| (starts, ends) == (1, 1))
+}
+
+/// The same of a turn that was cut: a call may have begun more than once, or have ended without.
+pub fn faults_of_cut(records: &[Record]) -> Vec<String> {
+    faults_but(records, |(_, ends)| ends == 1)
+}
+
+/// The faults of a record whose calls are sound if their beginnings and ends are counted so.
+fn faults_but(records: &[Record], is_sound: fn((u32, u32)) -> bool) -> Vec<String> {
     let mut faults = Vec::new();
     let mut calls: HashMap<(u64, u32, u32), (u32, u32)> = HashMap::new();
     let mut turns: HashMap<u64, (u32, u32)> = HashMap::new();
@@ -205,7 +215,7 @@ pub fn faults(records: &[Record]) -> Vec<String> {
             _ => {}
         }
     }
-    let odd = calls.iter().filter(|(_, counts)| **counts != (1, 1));
+    let odd = calls.iter().filter(|(_, counts)| !is_sound(**counts));
     faults.extend(odd.map(|(call, counts)| format!("call {call:?}: {counts:?}")));
     let odd = turns.iter().filter(|(_, counts)| **counts != (1, 1));
     faults.extend(odd.map(|(turn, counts)| format!("turn {turn}: {counts:?}")));

@@ -4,6 +4,7 @@ pub mod bounded;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod dice;
+pub mod echo;
 pub mod journal;
 pub mod listening;
 pub mod peer;
