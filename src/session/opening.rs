@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Error;
 use super::coordinator::{Ask, Coordinator};
 use super::resuming::CutOpen;
-use crate::conversation::{Action, Batch, Event, Record, SessionState, VERSION};
+use crate::conversation::{Action, Batch, Event, Record, SessionState};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Access, Pending};
 use crate::telemetry;
@@ -90,7 +90,7 @@ impl ActorFuture<Coordinator> for Opening {
                 }
                 Self::Reading(pending) => match ready!(Pin::new(pending).poll(cx)) {
                     Ok(records) => {
-                        if let Some(newer) = this.newer(&records) {
+                        if let Some(newer) = store::Error::newer(&this.id, &records) {
                             break Err(newer);
                         }
                         let events = this.rebuild(&records);
@@ -137,14 +137,6 @@ impl Coordinator {
     fn may_reclaim(&self, error: &store::Error) -> bool {
         let is_own = |error: &store::Error| matches!(error, store::Error::Busy { owner, .. } if owner.pid == std::process::id());
         self.reclaims && self.lost.is_none() && is_own(error)
-    }
-
-    /// That `records` hold an event of a later version, if they do: to go on would be to build on what
-    /// was misread.
-    fn newer(&self, records: &[Record]) -> Option<store::Error> {
-        let found = records.iter().map(|record| record.v).find(|version| *version > VERSION)?;
-        let what = format!("session `{}`", self.id);
-        Some(store::Error::Newer { what, found, known: VERSION })
     }
 
     /// Closes the session when it comes, for nobody waits for it any more.

@@ -1,7 +1,7 @@
 //! Why a store did not do what it was asked.
 
 use super::Owner;
-use crate::conversation::SessionId;
+use crate::conversation::{Record, SessionId, VERSION};
 
 /// Why a store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,4 +73,13 @@ pub enum Error {
         /// One line.
         reason: String,
     },
+}
+
+impl Error {
+    /// That one of the `records` of `session` was written by a later version, if one was: to go on
+    /// would be to build on what was misread.
+    pub(crate) fn newer(session: &SessionId, records: &[Record]) -> Option<Self> {
+        let found = records.iter().map(|record| record.v).find(|version| *version > VERSION)?;
+        Some(Self::Newer { what: format!("session `{session}`"), found, known: VERSION })
+    }
 }

@@ -10,6 +10,7 @@ use crate::cli::store::{self, Opened};
 use crate::cli::turn::{Show, Wish, follow};
 use crate::config::Config;
 use crate::conversation::{Event, Record, ResumePlan, SessionState};
+use crate::store::Error;
 use crate::tools::ToolSet;
 
 pub(super) fn run(
@@ -22,6 +23,9 @@ pub(super) fn run(
     let summary = executor.block_on(store::find(&*store, &resume.id))?;
     let records = executor.block_on(store::read(&*store, &summary.session))?;
     let tools = setup::tools(config, resume.tools.as_deref())?;
+    if let Some(newer) = Error::newer(&summary.session, &records) {
+        return Err(newer.into());
+    }
     let plan = plan_of(config, &tools, &records);
     if resume.plan {
         if let (Some(owner), Some(_)) = (&summary.owner, &plan) {
@@ -71,6 +75,9 @@ fn plan_of(config: &Config, tools: &ToolSet, records: &[Record]) -> Option<Resum
     for record in records {
         let _ = state.on(&record.event);
     }
+    // As the session has them: with what reads large results, once there are some.
+    let reader = tools.with_reader().filter(|_| state.has_stored_results());
+    let tools = reader.map_or(tools, |with_reader| with_reader);
     ResumePlan::of(&state, &|tool| Some(tools.get(tool)?.declared_effects()))
 }
 
@@ -79,4 +86,31 @@ fn last_turn(mut records: Vec<Record>) -> Vec<Record> {
     let is_start = |record: &Record| matches!(record.event, Event::TurnStarted { .. });
     let start = records.iter().rposition(is_start).unwrap_or(records.len());
     records.split_off(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Sources};
+    use crate::conversation::Fate;
+
+    /// A turn that was cut while it read on in a large result.
+    const CUT: [&str; 7] = [
+        r#"{"v":1,"seq":1,"at_us":1,"session":"s","type":"turn_started","turn":1,"prompt":"go"}"#,
+        r#"{"v":1,"seq":2,"at_us":1,"session":"s","type":"replied","round":1,"attempt":1,"message":"{}","text":"","calls":[{"id":"a","tool":"get_weather","arguments":"{}"}],"mode":"parallel","finish":"tool_calls","model":null,"usage":null,"first_token_at_us":null}"#,
+        r#"{"v":1,"seq":3,"at_us":1,"session":"s","type":"call_started","round":1,"ordinal":0,"id":"a","tool":"get_weather"}"#,
+        r#"{"v":1,"seq":4,"at_us":1,"session":"s","type":"call_ended","round":1,"ordinal":0,"id":"a","tool":"get_weather","kind":"ok","content":"head","stored":{"id":"x","bytes":9},"dispatched_at_us":1,"queued_us":0,"startup_us":0,"backoff_us":0,"waited_us":0,"ran_us":1,"attempts":1,"worker_generation":0}"#,
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"model_asked","round":2,"attempt":1}"#,
+        r#"{"v":1,"seq":6,"at_us":1,"session":"s","type":"replied","round":2,"attempt":1,"message":"{}","text":"","calls":[{"id":"b","tool":"read_result","arguments":"{}"}],"mode":"parallel","finish":"tool_calls","model":null,"usage":null,"first_token_at_us":null}"#,
+        r#"{"v":1,"seq":7,"at_us":1,"session":"s","type":"call_started","round":2,"ordinal":0,"id":"b","tool":"read_result"}"#,
+    ];
+
+    #[test]
+    fn a_plan_knows_the_tool_that_reads_large_results() {
+        let config = Config::load(Sources::default()).unwrap();
+        let tools = setup::tools(&config, None).unwrap();
+        let records = CUT.map(|line| serde_json::from_str::<Record>(line).unwrap());
+        let plan = plan_of(&config, &tools, &records).unwrap();
+        assert_eq!(plan.calls[0].fate, Fate::RunAgain);
+    }
 }
