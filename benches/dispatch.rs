@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![allow(missing_docs, reason = "a bench has no reader of its docs")]
 
+mod support;
+
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -54,18 +56,8 @@ struct State {
 
 impl Scripted {
     fn new(calls: usize) -> Result<Arc<Self>, AnyError> {
-        let calls = (0..calls).map(|n| {
-            serde_json::json!({"id": format!("call_{n}"), "type": "function",
-                "function": {"name": "echo", "arguments": format!("{{\"n\":{n}}}")}})
-        });
-        let reply = |message| {
-            let body = serde_json::json!({"choices": [{"index": 0, "message": message}]});
-            chat::decode_reply(body.to_string().as_bytes())
-        };
-        let calls = serde_json::json!({"tool_calls": calls.collect::<Vec<_>>()});
-        let answer = serde_json::json!({"content": "done"});
-        let state = Arc::default();
-        Ok(Arc::new(Self { calls: reply(calls)?, answer: reply(answer)?, state }))
+        let [calls, answer] = support::replies("echo", calls, "done")?;
+        Ok(Arc::new(Self { calls, answer, state: Arc::default() }))
     }
 
     /// The rounds since the last time, without the first.

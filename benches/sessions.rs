@@ -9,6 +9,8 @@
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![allow(missing_docs, reason = "a bench has no reader of its docs")]
 
+mod support;
+
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,7 +21,7 @@ use std::time::{Duration, Instant};
 use callsheet::conversation::{Record, VERSION};
 use callsheet::model::{Error, Event, Events, Model, Request};
 use callsheet::store::{self, Access, Listing, MemoryStore, Store, StoreOptions, SyncMode};
-use callsheet::wire::{Reply, chat};
+use callsheet::wire::Reply;
 use callsheet::{Effects, Limits, Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType};
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
@@ -56,17 +58,8 @@ struct State {
 
 impl Lines {
     fn new(calls: usize) -> Result<Arc<Self>, AnyError> {
-        let calls = (0..calls).map(|n| {
-            serde_json::json!({"id": format!("call_{n}"), "type": "function",
-                "function": {"name": "work", "arguments": format!("{{\"n\":{n}}}")}})
-        });
-        let reply = |message| {
-            let body = serde_json::json!({"choices": [{"index": 0, "message": message}]});
-            chat::decode_reply(body.to_string().as_bytes())
-        };
-        let calls = serde_json::json!({"tool_calls": calls.collect::<Vec<_>>()});
-        let answer = serde_json::json!({"content": "The weather is the same as ever."});
-        Ok(Arc::new(Self { calls: reply(calls)?, answer: reply(answer)? }))
+        let [calls, answer] = support::replies("work", calls, "The weather is the same as ever.")?;
+        Ok(Arc::new(Self { calls, answer }))
     }
 }
 

@@ -16,6 +16,8 @@ mod result_id;
 mod result_part;
 mod resume;
 mod round;
+#[cfg(test)]
+mod sample;
 mod state;
 mod transcript;
 mod wrapper;

@@ -1,53 +1,23 @@
-use super::super::{AskedCall, Mode, VERSION};
 use super::*;
-use crate::conversation::{SessionId, TurnEnd};
+use crate::conversation::sample::{self, replied};
+use crate::conversation::{Mode, SessionId, TurnEnd, VERSION};
 
 const MS: u64 = 1000;
 
-fn replied(tools: &[&str], mode: Mode) -> Event {
-    let call = |(n, tool): (usize, &&str)| AskedCall {
-        id: format!("call_{n}").into(),
-        tool: (*tool).into(),
-        arguments: "{}".into(),
-        refused: None,
-        begun: None,
-        part_of: None,
-    };
-    Event::Replied {
-        round: 1,
-        attempt: 1,
-        message: "{}".into(),
-        text: "".into(),
-        calls: tools.iter().enumerate().map(call).collect(),
-        mode,
-        finish: "tool_calls".into(),
-        model: None,
-        origin: None,
-        usage: None,
-        first_token_at_us: None,
-        orphans: Arc::default(),
-    }
-}
-
 fn started() -> [Event; 2] {
-    let asked = Event::ModelAsked { round: 1, attempt: 1, model: None };
-    [Event::TurnStarted { turn: 1, prompt: "go".into() }, asked]
+    [sample::started(), Event::ModelAsked { round: 1, attempt: 1, model: None }]
 }
 
 fn began(ordinal: u32, tool: &str) -> Event {
-    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
-    Event::CallStarted { round: 1, reply_attempt: 1, ordinal, id, tool, arguments: None }
+    sample::began(1, ordinal, tool, None)
 }
 
 fn began_early(ordinal: u32, tool: &str) -> Event {
-    let (id, tool, arguments) = (format!("call_{ordinal}").into(), tool.into(), Some("{}".into()));
-    Event::CallStarted { round: 1, reply_attempt: 1, ordinal, id, tool, arguments }
+    sample::began(1, ordinal, tool, Some("{}"))
 }
 
 fn ended(ordinal: u32, tool: &str) -> Event {
-    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
-    let (outcome, times) = (Outcome::ok("done"), CallTimes::default());
-    Event::CallEnded { round: 1, reply_attempt: 1, ordinal, id, tool, outcome, times }
+    sample::ended(ordinal, tool, "done")
 }
 
 fn effects(tool: &str) -> Option<Effects> {

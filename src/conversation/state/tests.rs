@@ -1,39 +1,12 @@
-use super::super::CallTimes;
 use super::*;
+use crate::conversation::sample::{self, started};
 
-fn started() -> Event {
-    Event::TurnStarted { turn: 1, prompt: "go".into() }
-}
-
-fn replied(calls: u32, mode: Mode) -> Event {
-    let call = |n| AskedCall {
-        id: format!("call_{n}").into(),
-        tool: "t".into(),
-        arguments: "{}".into(),
-        refused: None,
-        begun: None,
-        part_of: None,
-    };
-    Event::Replied {
-        round: 1,
-        attempt: 1,
-        message: "{}".into(),
-        text: "".into(),
-        calls: (0..calls).map(call).collect(),
-        mode,
-        finish: "tool_calls".into(),
-        model: None,
-        origin: None,
-        usage: None,
-        first_token_at_us: None,
-        orphans: Arc::default(),
-    }
+fn replied(calls: usize, mode: Mode) -> Event {
+    sample::replied(&vec!["t"; calls], mode)
 }
 
 fn ended(ordinal: u32, content: &str) -> Event {
-    let (id, tool) = (format!("call_{ordinal}").into(), "t".into());
-    let (outcome, times) = (Outcome::ok(content), CallTimes::default());
-    Event::CallEnded { round: 1, reply_attempt: 1, ordinal, id, tool, outcome, times }
+    sample::ended(ordinal, "t", content)
 }
 
 fn at(reply_attempt: u32, ordinal: u32) -> Place {
@@ -42,9 +15,7 @@ fn at(reply_attempt: u32, ordinal: u32) -> Place {
 
 /// The beginning of a call; with arguments it begins before its reply has ended.
 fn began(reply_attempt: u32, ordinal: u32, arguments: Option<&str>) -> Event {
-    let (id, tool) = (format!("call_{ordinal}").into(), "t".into());
-    let arguments = arguments.map(Into::into);
-    Event::CallStarted { round: 1, reply_attempt, ordinal, id, tool, arguments }
+    sample::began(reply_attempt, ordinal, "t", arguments)
 }
 
 fn state(events: &[Event]) -> (SessionState, Vec<Action>) {
@@ -109,7 +80,7 @@ fn an_answer_of_another_round_is_not_taken() {
 
 /// A reply of the try `attempt` with calls that have begun, or not.
 fn replied_with(attempt: u32, begun: &[Option<Place>]) -> Event {
-    let mut event = replied(u32::try_from(begun.len()).unwrap(), Mode::Parallel);
+    let mut event = replied(begun.len(), Mode::Parallel);
     if let Event::Replied { attempt: number, calls, .. } = &mut event {
         *number = attempt;
         for (call, begun) in Arc::make_mut(calls).iter_mut().zip(begun) {

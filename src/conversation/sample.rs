@@ -1,0 +1,51 @@
+//! Events of the first round of a session, for tests.
+
+use std::sync::Arc;
+
+use super::{AskedCall, CallTimes, Event, Mode, Outcome};
+
+/// The user asks.
+pub fn started() -> Event {
+    Event::TurnStarted { turn: 1, prompt: "go".into() }
+}
+
+/// The model asks for a call of each of `tools`.
+pub fn replied(tools: &[&str], mode: Mode) -> Event {
+    let call = |(n, tool): (usize, &&str)| AskedCall {
+        id: format!("call_{n}").into(),
+        tool: (*tool).into(),
+        arguments: "{}".into(),
+        refused: None,
+        begun: None,
+        part_of: None,
+    };
+    Event::Replied {
+        round: 1,
+        attempt: 1,
+        message: "{}".into(),
+        text: "".into(),
+        calls: tools.iter().enumerate().map(call).collect(),
+        mode,
+        finish: "tool_calls".into(),
+        model: None,
+        origin: None,
+        usage: None,
+        first_token_at_us: None,
+        orphans: Arc::default(),
+    }
+}
+
+/// A call of `tool` begins, as the reply attempt of this number asks; with arguments before its reply
+/// has ended.
+pub fn began(reply_attempt: u32, ordinal: u32, tool: &str, arguments: Option<&str>) -> Event {
+    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
+    let arguments = arguments.map(Into::into);
+    Event::CallStarted { round: 1, reply_attempt, ordinal, id, tool, arguments }
+}
+
+/// A call of `tool` ends well.
+pub fn ended(ordinal: u32, tool: &str, content: &str) -> Event {
+    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
+    let (outcome, times) = (Outcome::ok(content), CallTimes::default());
+    Event::CallEnded { round: 1, reply_attempt: 1, ordinal, id, tool, outcome, times }
+}
