@@ -140,13 +140,15 @@ async fn sqlite(directory: &Path, name: &str, sync: SyncMode) -> Result<Arc<dyn 
     Ok(store::open(&format!("sqlite:{name}.db"), &options).await?)
 }
 
-/// The CPU time of the process so far, to 10 ms.
+/// The CPU time so far of the threads that the process has, by the scheduler's clock: what the
+/// process's own times say is counted in ticks.
 fn cpu_time() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let (_, rest) = stat.rsplit_once(')').unwrap_or_default();
-    let ticks: u64 =
-        rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
-    Duration::from_millis(10 * ticks)
+    let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let time = |path: PathBuf| {
+        let stat = fs::read_to_string(path.join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+    };
+    tasks.filter_map(|task| time(task.path())).sum()
 }
 
 /// The memory that the process holds now, in bytes.

@@ -15,7 +15,7 @@ pub struct Summary {
     pub session: SessionId,
     /// The time of its first event, in microseconds since 1970.
     pub created_at_us: u64,
-    /// The time of its last event.
+    /// The time of its last event; in the middle of a turn, to a second.
     pub updated_at_us: u64,
     /// The number of its last event.
     pub last_seq: u64,

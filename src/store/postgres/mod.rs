@@ -20,6 +20,7 @@ use super::{Error, SyncMode};
 pub(in crate::store) const WORDS: Words = Words {
     begin: "BEGIN",
     now_ms: "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
+    last_seq: "s.last_seq",
     hold: " FOR UPDATE OF s",
     keep: "UPDATE SET id = excluded.id", // Nobody removes it before this transaction has ended.
 };

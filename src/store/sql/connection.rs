@@ -104,7 +104,7 @@ fn misfit(expected: &str, found: Option<&Cell>) -> Failure {
 #[derive(Debug, Default)]
 pub(in crate::store) struct Answer {
     pub rows: Vec<Row>,
-    /// How many rows it wrote or removed.
+    /// How many rows the last one of its statements that writes wrote or removed.
     pub changed: u64,
 }
 
@@ -131,7 +131,8 @@ impl Connection {
                 let mut found = connection.fetch_many(query);
                 while let Some(part) = found.try_next().await? {
                     match part {
-                        sqlx::Either::Left(done) => answer.changed += done.rows_affected(),
+                        // Of one that does not write, it is that of the one before.
+                        sqlx::Either::Left(done) => answer.changed = done.rows_affected(),
                         sqlx::Either::Right(row) => answer.rows.push(sqlite_row(&row)?),
                     }
                 }
@@ -142,7 +143,7 @@ impl Connection {
                 let mut found = connection.fetch_many(query);
                 while let Some(part) = found.try_next().await? {
                     match part {
-                        sqlx::Either::Left(done) => answer.changed += done.rows_affected(),
+                        sqlx::Either::Left(done) => answer.changed = done.rows_affected(),
                         sqlx::Either::Right(row) => answer.rows.push(postgres_row(&row)?),
                     }
                 }

@@ -1,5 +1,6 @@
 //! The kinds of databases, and in what they differ.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Answer, Connection, Entry, Failure, Value, Words};
@@ -59,13 +60,25 @@ impl Database {
         }
     }
 
-    /// The sessions of the appends that were written, by the answer to the statement.
-    pub fn written(&self, answer: Answer) -> Result<Vec<u64>, Failure> {
+    /// The sessions of those of `entries` that were written, by the answer to the statement; `None`:
+    /// not of all of them, and it does not say of which.
+    #[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "PostgreSQL says which"))]
+    pub fn written(
+        &self,
+        entries: &[&Entry],
+        answer: Answer,
+    ) -> Result<Option<HashSet<u64>>, Failure> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(..) => sqlite::Appends::written(answer),
+            Self::Sqlite(..) => {
+                let are_written = sqlite::Appends::are_written(&answer, entries.len());
+                Ok(are_written.then(|| entries.iter().map(|entry| entry.session).collect()))
+            }
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => answer.rows.into_iter().map(|mut row| row.int()).collect(),
+            Self::Postgres(_) => {
+                let sessions = answer.rows.into_iter().map(|mut row| row.int());
+                sessions.collect::<Result<_, _>>().map(Some)
+            }
         }
     }
 

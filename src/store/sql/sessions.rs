@@ -95,9 +95,9 @@ fn summary(row: &mut Row, own: &Instance) -> Result<Summary, Failure> {
         session: SessionId::new(row.text()?),
         created_at_us: row.int()?,
         updated_at_us: row.int()?,
-        last_seq: row.int()?,
         digest: Digest { title: row.text()?.into(), turns: row.int()?, is_open: row.int()? != 0 },
         forked_from: row.optional_text()?.map(SessionId::new),
+        last_seq: row.int()?,
         owner: own.living(Holder::read(row)?.as_ref()),
     })
 }

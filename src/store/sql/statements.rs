@@ -9,6 +9,8 @@ pub(in crate::store) struct Words {
     pub begin: &'static str,
     /// The time by the database's clock, in milliseconds since 1970.
     pub now_ms: &'static str,
+    /// The number of the last event of session `s`; 0 if it has none.
+    pub last_seq: &'static str,
     /// Holds the row `s` until the end of the transaction.
     pub hold: &'static str,
     /// What becomes of a large result that is there already: it must not vanish meanwhile.
@@ -28,18 +30,20 @@ pub(in crate::store) struct Statements {
     pub list_open: Arc<str>,
     pub old: Arc<str>,
     pub keep_result: Arc<str>,
+    /// Why an append was refused.
+    pub standing: Arc<str>,
 }
 
 /// The columns of an owner, of which there may be none.
 const OWNER: &str = "o.id, o.host, o.host_key, o.pid, o.started";
 
-/// The columns of a summary, but for its owner.
-const SUMMARY: &str = "s.name, s.created_at_us, s.updated_at_us, s.last_seq, s.title, s.turns, \
-                       s.is_open, s.forked_from";
+/// The columns of a summary, but for its last event and its owner.
+const SUMMARY: &str =
+    "s.name, s.created_at_us, s.updated_at_us, s.title, s.turns, s.is_open, s.forked_from";
 
 impl Statements {
     pub fn new(words: Words) -> Self {
-        let Words { begin, now_ms, hold, keep } = words;
+        let Words { begin, now_ms, last_seq, hold, keep } = words;
         let owner = format!("{OWNER}, {now_ms} - o.beat_at_ms");
         let joined = "LEFT JOIN instances o ON o.id = s.owner";
         let part = |is_open: u8| {
@@ -51,7 +55,7 @@ impl Statements {
         };
         let list = |found: &str| {
             format!(
-                "SELECT {SUMMARY}, {owner} FROM ({found}) AS s {joined} \
+                "SELECT {SUMMARY}, {last_seq}, {owner} FROM ({found}) AS s {joined} \
                  ORDER BY s.updated_at_us DESC, s.name DESC LIMIT $3"
             )
         };
@@ -74,12 +78,12 @@ impl Statements {
             )
             .into(),
             claim: format!(
-                "SELECT s.id, s.epoch, s.last_seq, s.title, s.turns, s.is_open, {owner} \
+                "SELECT s.id, s.epoch, {last_seq}, s.title, s.turns, s.is_open, {owner} \
                  FROM sessions s {joined} WHERE s.name = $1{hold}"
             )
             .into(),
             find: format!(
-                "SELECT {SUMMARY}, {owner} FROM sessions s {joined} \
+                "SELECT {SUMMARY}, {last_seq}, {owner} FROM sessions s {joined} \
                  WHERE s.name = $1 AND s.last_seq > 0"
             )
             .into(),
@@ -92,6 +96,10 @@ impl Statements {
             .into(),
             keep_result: format!(
                 "INSERT INTO results (id, content) VALUES ($1, $2) ON CONFLICT (id) DO {keep}"
+            )
+            .into(),
+            standing: format!(
+                "SELECT s.epoch, {last_seq}, s.owner FROM sessions s WHERE s.id = $1"
             )
             .into(),
         }
@@ -115,10 +123,6 @@ pub(in crate::store) const OWN_EMPTY: &str =
 pub(in crate::store) const RELEASE_ALL: &str = "UPDATE sessions SET owner = NULL WHERE owner = $1";
 
 pub(in crate::store) const UNREGISTER: &str = "DELETE FROM instances WHERE id = $1";
-
-/// Why an append was refused.
-pub(in crate::store) const STANDING: &str =
-    "SELECT epoch, last_seq, owner FROM sessions WHERE id = $1";
 
 /// Whether an append of which nobody knows how it ended was carried out.
 pub(in crate::store) const IS_KEPT: &str =

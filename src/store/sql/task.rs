@@ -34,8 +34,15 @@ pub(super) struct Standing {
     /// Its number in the database.
     pub id: u64,
     pub epoch: u64,
+    /// The number of its last event; `None` if nobody knows how an append has ended.
+    pub last_seq: Option<u64>,
     pub digest: Digest,
+    /// The time of its last event as the list of sessions has it, if this process has written it.
+    pub listed_us: Option<u64>,
 }
+
+/// The list of sessions says when one was last active, to so many microseconds.
+const LISTED_US: u64 = 1_000_000;
 
 /// An append as it is written.
 #[derive(Clone, Debug)]
@@ -53,6 +60,8 @@ pub(in crate::store) struct Entry {
     pub title: Option<Arc<str>>,
     pub turns: u64,
     pub is_open: bool,
+    /// There is something new for the list of sessions.
+    pub is_listed: bool,
     pub records: Arc<str>,
 }
 
@@ -104,6 +113,9 @@ impl Task {
                 let standing =
                     held.sessions.get(&session).filter(|standing| standing.epoch == epoch);
                 let made = match standing {
+                    Some(Standing { last_seq: Some(found), .. }) if *found != expected => {
+                        Err(Error::Conflict { session: session.clone(), expected, found: *found })
+                    }
                     Some(standing) => Entry::of(standing, expected, &records),
                     None => Err(Error::Fenced { session: session.clone() }),
                 };
@@ -189,6 +201,7 @@ impl Task {
     pub async fn judge(
         &mut self,
         connection: &mut Connection,
+        statements: &Statements,
         written: bool,
         may_be_there: bool,
     ) -> Result<(), Failure> {
@@ -207,7 +220,8 @@ impl Task {
                 return Ok(());
             }
         }
-        let standing = connection.run(sql::STANDING, vec![Value::int(entry.session)]).await?;
+        let standing = vec![Value::int(entry.session)];
+        let standing = connection.run(&*statements.standing, standing).await?;
         let found = match standing.into_row() {
             Some(mut row) => (row.int()?, row.int()?, row.optional_int()?.is_some()),
             None => (0, 0, false),
@@ -225,10 +239,13 @@ impl Task {
         match self {
             Self::Append { session, entry, reply, outcome } => {
                 let outcome = failed.map_or(outcome, |error| Err(error.clone()));
-                if let (Ok(()), Some((_, digest)), Some(standing)) =
-                    (&outcome, entry, held.sessions.get_mut(&session))
+                if let (Some((entry, digest)), Some(standing)) =
+                    (entry, held.sessions.get_mut(&session))
                 {
-                    standing.digest = digest;
+                    match &outcome {
+                        Ok(()) => standing.on(&entry, digest),
+                        Err(_) => standing.last_seq = None,
+                    }
                 }
                 drop(reply.send(outcome));
             }
@@ -257,6 +274,16 @@ impl Task {
     }
 }
 
+impl Standing {
+    /// Takes in that `entry` was written.
+    fn on(&mut self, entry: &Entry, digest: Digest) {
+        (self.last_seq, self.digest) = (Some(entry.last_seq), digest);
+        if entry.is_listed {
+            self.listed_us = Some(entry.at_us);
+        }
+    }
+}
+
 impl Entry {
     /// What is written of `records`, and the digest after them; `None` of no records.
     fn of(
@@ -266,8 +293,10 @@ impl Entry {
     ) -> Result<Option<(Self, Digest)>, Error> {
         let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(None) };
         let mut digest = standing.digest.clone();
+        let mut is_listed =
+            standing.listed_us.is_none_or(|listed| last.at_us.abs_diff(listed) >= LISTED_US);
         for record in records.iter() {
-            digest.on(&record.event);
+            is_listed |= digest.on(&record.event);
         }
         let is_new = digest.title != standing.digest.title;
         let entry = Self {
@@ -281,6 +310,7 @@ impl Entry {
             title: is_new.then(|| Arc::clone(&digest.title)),
             turns: digest.turns,
             is_open: digest.is_open,
+            is_listed,
             records: encoding::written(records)?,
         };
         Ok(Some((entry, digest)))
@@ -313,9 +343,11 @@ impl Opening<'_> {
                 let made = connection.run(sql::CREATE, values).await?.into_row();
                 let Some(mut row) = made else { continue };
                 let id = row.int()?;
-                return Ok(Ok(Standing { id, epoch: first, digest: Digest::default() }));
+                let digest = Digest::default();
+                let last_seq = Some(0);
+                return Ok(Ok(Standing { id, epoch: first, last_seq, digest, listed_us: None }));
             };
-            let (id, epoch, _) = (row.int()?, row.int()?, row.int()?);
+            let (id, epoch, last_seq) = (row.int()?, row.int()?, Some(row.int()?));
             let digest =
                 Digest { title: row.text()?.into(), turns: row.int()?, is_open: row.int()? != 0 };
             let holder = Holder::read(&mut row)?;
@@ -339,7 +371,8 @@ impl Opening<'_> {
             }
             let values = [id, epoch, own.id].map(Value::int).to_vec();
             if let Some(mut row) = connection.run(sql::TAKE, values).await?.into_row() {
-                return Ok(Ok(Standing { id, epoch: row.int()?, digest }));
+                let epoch = row.int()?;
+                return Ok(Ok(Standing { id, epoch, last_seq, digest, listed_us: None }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The store's thread: takes what waits, writes it in one transaction, answers.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -347,9 +347,11 @@ impl Transaction<'_> {
             self.carry_out_mixed(connection, tasks).await
         };
         let written = undone(connection, done).await?;
+        let may_be_there = may_be_there || written.is_none();
+        let written = written.unwrap_or_default();
         for task in tasks.iter_mut() {
             let is_written = task.entry().is_some_and(|entry| written.contains(&entry.session));
-            let judged = task.judge(connection, is_written, may_be_there).await;
+            let judged = task.judge(connection, self.statements, is_written, may_be_there).await;
             // It is committed, and what is tried again must be looked for.
             judged.map_err(|failure| Failure { kind: Kind::Lost, ..failure })?;
         }
@@ -360,7 +362,7 @@ impl Transaction<'_> {
         &self,
         connection: &mut Connection,
         tasks: &mut [Task],
-    ) -> Result<Vec<u64>, Failure> {
+    ) -> Result<Option<HashSet<u64>>, Failure> {
         connection.run(Arc::clone(&self.statements.begin), Vec::new()).await?;
         for task in tasks.iter_mut() {
             task.carry_out(connection, self.statements, self.own).await?;
@@ -370,19 +372,20 @@ impl Transaction<'_> {
         Ok(written)
     }
 
-    /// Writes what is to be appended, and says to which sessions it was.
+    /// Writes what is to be appended, and says to which sessions it was, if it can.
     async fn append(
         &self,
         connection: &mut Connection,
         tasks: &[Task],
         is_alone: bool,
-    ) -> Result<Vec<u64>, Failure> {
+    ) -> Result<Option<HashSet<u64>>, Failure> {
         let entries: Vec<&Entry> = tasks.iter().filter_map(Task::entry).collect();
         if entries.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Some(HashSet::new()));
         }
         let (statement, values) = self.database.appends(&entries, is_alone);
-        self.database.written(connection.run(statement, values).await?)
+        let answer = connection.run(statement, values).await?;
+        self.database.written(&entries, answer)
     }
 }
 

@@ -23,6 +23,8 @@ use super::sql::{Backoff, Connection, Failure, Kind, Words};
 pub(in crate::store) const WORDS: Words = Words {
     begin: "BEGIN IMMEDIATE",
     now_ms: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    last_seq: "coalesce((SELECT j.last_seq FROM journal j WHERE j.session = s.id \
+               ORDER BY j.first_seq DESC LIMIT 1), 0)",
     hold: "", // Whoever writes is alone.
     keep: "NOTHING",
 };
@@ -103,6 +105,7 @@ impl Sqlite {
             .busy_timeout(self.busy)
             .pragma("wal_autocheckpoint", WAL_PAGES)
             .pragma("cache_size", CACHE_KIB)
+            .pragma("temp_store", "MEMORY")
             .command_buffer_size(8)
             .row_buffer_size(1024)
             .thread_name(|number| format!("callsheet-sqlite-{number}"))

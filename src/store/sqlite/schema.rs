@@ -6,11 +6,10 @@ pub(in crate::store) const SCHEMA: Schema = Schema {
     is_there: "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_version'",
     begin: "BEGIN IMMEDIATE",
     prepare: "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)",
-    steps: &[FIRST],
+    steps: &[FIRST, SECOND],
 };
 
 /// Numbers of sessions are never used again: a late owner of one that was removed finds nothing.
-/// The journal is kept in the order in which it is read.
 const FIRST: &str = "
 CREATE TABLE instances (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -53,4 +52,21 @@ CREATE TABLE session_results (
     PRIMARY KEY (session, result)
 ) WITHOUT ROWID;
 CREATE INDEX session_results_by_result ON session_results (result);
+";
+
+/// The journal is kept in the order in which it is written: what many sessions append lands in the
+/// same few pages.
+const SECOND: &str = "
+ALTER TABLE journal RENAME TO journal_1;
+CREATE TABLE journal (
+    session INTEGER NOT NULL,
+    first_seq INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    records TEXT NOT NULL,
+    UNIQUE (session, first_seq)
+);
+INSERT INTO journal (session, first_seq, last_seq, epoch, records)
+    SELECT session, first_seq, last_seq, epoch, records FROM journal_1 ORDER BY session, first_seq;
+DROP TABLE journal_1;
 ";

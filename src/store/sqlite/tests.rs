@@ -80,6 +80,45 @@ fn appends_that_wait_share_a_transaction() {
 }
 
 #[test]
+fn an_owner_that_is_fenced_in_a_transaction_fails_alone() {
+    // A second later there is something new for the list of sessions: another statement.
+    for at_us in [2, 1_000_001] {
+        run(fence_one_of_three(at_us));
+    }
+}
+
+async fn fence_one_of_three(at_us: u64) {
+    let directory = Directory::new();
+    let store = store_of(sqlite(&directory.path())).await.unwrap();
+    let sessions = ["a", "b", "c"].map(SessionId::new);
+    let open = |session| store.open(session, Access::IfFree);
+    let epochs = all(sessions.iter().map(open).collect()).await;
+    let append = |seq: u64, at_us: u64| {
+        let append = |(session, epoch): (&SessionId, &Result<u64, Error>)| {
+            let mut records = said(session, seq, "x");
+            Arc::make_mut(&mut records)[0].at_us = at_us;
+            store.append(session, seq - 1, *epoch.as_ref().unwrap(), records)
+        };
+        sessions.iter().zip(&epochs).map(append).collect::<Vec<_>>()
+    };
+    assert_eq!(all(append(1, 1)).await, [Ok(()), Ok(()), Ok(())]);
+    let mut other = sqlite(&directory.path()).again().await.unwrap();
+    other.run("BEGIN IMMEDIATE", Vec::new()).await.unwrap();
+    let appended = append(2, at_us);
+    let fence = "UPDATE sessions SET epoch = epoch + 1 WHERE name = 'b'";
+    other.run(fence, Vec::new()).await.unwrap();
+    other.run("COMMIT", Vec::new()).await.unwrap();
+    let fenced = Err(Error::Fenced { session: sessions[1].clone() });
+    assert_eq!(all(appended).await, [Ok(()), fenced, Ok(())]);
+    for (session, records) in sessions.iter().zip([2, 1, 2]) {
+        assert_eq!(store.read(session, 0).await.unwrap().len(), records, "{session}");
+    }
+    let listed = found(&mut other, "SELECT sum(updated_at_us) FROM sessions").await;
+    assert_eq!(listed, Some(if at_us == 2 { 3 } else { 2 * at_us + 1 }));
+    other.close().await;
+}
+
+#[test]
 fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
     run(async {
         let directory = Directory::new();
@@ -101,6 +140,8 @@ fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
         assert!(reason.contains("full") && !reason.contains('\n'), "{reason}");
         assert_eq!(appended[1], Ok(()));
         assert_eq!(store.read(&large, 0).await.unwrap(), []);
+        let conflict = Err(Error::Conflict { session: large.clone(), expected: 4, found: 0 });
+        assert_eq!(store.append(&large, 4, one, said(&large, 5, "z")).await, conflict);
         store.append(&large, 0, one, said(&large, 1, "z")).await.unwrap();
         assert_eq!(store.read(&large, 0).await.unwrap().len(), 1);
     });

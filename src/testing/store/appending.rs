@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Case, Place, answered, append, asked, batch, find, id, make, open, read, said, wait};
 use crate::conversation::{Event, Record};
-use crate::store::{Access, Error};
+use crate::store::{Access, Digest, Error};
 
 pub(super) const CASES: &[Case] = &[
     ("what was appended is read in order", in_order),
@@ -138,6 +138,7 @@ fn first_schema(place: &dyn Place) {
     assert_eq!(read(&*store, session, 0), records);
     let summary = find(&*store, session).expect("it has records");
     assert_eq!(summary.last_seq, records.len() as u64);
+    assert_eq!(summary.digest, Digest::of(&records));
     let epoch = open(&*store, session);
     let next = batch(session, summary.last_seq + 1, [said("new")]);
     append(&*store, session, epoch, next).expect("it goes on");

@@ -10,6 +10,7 @@ pub(super) const CASES: &[Case] = &[
     ("a summary says what its events say", summary),
     ("the list begins with the last active one, and is read page by page", pages),
     ("the sessions with an open turn can be listed alone", open_only),
+    ("what was last is known at once, and when to a second", last_active),
     ("an empty store has an empty list", empty),
     ("a store says what it is", check),
 ];
@@ -107,6 +108,29 @@ fn open_only(place: &dyn Place) {
     let rest = list(&*store, &Listing { after: first.next, ..listing });
     assert_eq!(names(&rest), ["s2"]);
     assert_eq!(rest.next, None);
+}
+
+fn last_active(place: &dyn Place) {
+    let (store, session) = (place.store(), id("s"));
+    let epoch = open(&*store, &session);
+    let turn = [
+        (asked(1, "a"), 5_000_000),
+        (said("b"), 5_400_000),
+        (said("c"), 6_500_000),
+        (said("d"), 6_600_000),
+        (answered(1), 6_700_000),
+    ];
+    for ((event, at_us), seq) in turn.into_iter().zip(1..) {
+        let is_over = event == answered(1);
+        let records = vec![Record { at_us, ..super::record(&session, seq, event) }];
+        append(&*store, &session, epoch, Arc::new(records)).expect("it is ours");
+        let found = find(&*store, &session).expect("it has records");
+        assert_eq!((found.last_seq, found.digest.is_open), (seq, !is_over));
+        let late = at_us - found.updated_at_us;
+        assert!(late < if is_over { 1 } else { 1_000_000 }, "{late} µs after event {seq}");
+    }
+    let page = list(&*store, &Listing { limit: 1, after: None, open_only: false });
+    assert_eq!((page.sessions[0].last_seq, page.sessions[0].updated_at_us), (5, 6_700_000));
 }
 
 fn empty(place: &dyn Place) {

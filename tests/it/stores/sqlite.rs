@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use callsheet::SessionId;
+use callsheet::conversation::Record;
 use callsheet::store::{Access, Error, Store, StoreOptions, SyncMode, open};
 use callsheet::testing::store::{Place, check, wait};
 
@@ -25,6 +26,13 @@ fn in_directory(directory: &Path) -> StoreOptions {
 impl Place for Directory {
     fn store(&self) -> Arc<dyn Store> {
         wait(open("sqlite:callsheet.db", &in_directory(&self.0))).expect("it opens")
+    }
+
+    /// As `callsheet ask` left it before there was a second version of the schema.
+    fn make_first_schema(&self) -> Option<Vec<Record>> {
+        fs::write(self.path(), include_bytes!("first_schema/callsheet.db")).expect("written");
+        let lines = include_str!("first_schema/session.jsonl").lines();
+        Some(lines.map(|line| serde_json::from_str(line).expect("a record")).collect())
     }
 }
 
