@@ -1,12 +1,14 @@
 //! An event with its place in a session's life, as the journal keeps it.
 
-use std::borrow::Cow;
+mod head;
+
 use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use self::head::Head;
 use super::{Event, SessionId};
 
 /// The version written into every [`Record`]. Raised when a reader of the last version would
@@ -102,40 +104,42 @@ impl Record {
         self.write(None, &mut serde_json::Serializer::new(text))
     }
 
-    /// Reads what [`Record::write_kept`] wrote for `session`.
+    /// Reads the record of `session` with which `text` begins, as [`Record::write_kept`] wrote it,
+    /// and says how long it is.
     #[cfg(feature = "sql")]
-    pub(crate) fn read_kept(session: &SessionId, json: &str) -> Result<Self, serde_json::Error> {
-        Self::read(Some(session), json)
+    pub(crate) fn read_kept(
+        session: &SessionId,
+        text: &str,
+    ) -> Result<(Self, usize), serde_json::Error> {
+        Self::read(Some(session), text)
     }
 
-    fn read(session: Option<&SessionId>, json: &str) -> Result<Self, serde_json::Error> {
-        let head: Head<'_> = serde_json::from_str(json)?;
-        let Head { v, seq, at_us, session: written, kind } = head;
+    fn read(session: Option<&SessionId>, text: &str) -> Result<(Self, usize), serde_json::Error> {
+        let (Head { v, seq, at_us, kind }, written) = head::read(text, session.is_none())?;
         let session = session.cloned().or(written);
         let session = session.ok_or_else(|| serde_json::Error::missing_field("session"))?;
-        let event = match v > VERSION || !KINDS.contains(&&*kind) {
-            true => Unknown::read(json).map(Event::Unknown)?,
-            false => serde_json::from_str(json)?,
+        let (event, length) = match v > VERSION || !KINDS.contains(&&*kind) {
+            true => {
+                let (json, length) = first::<&RawValue>(text)?;
+                (Event::Unknown(Unknown::read(json.get())?), length)
+            }
+            false => first(text)?,
         };
-        Ok(Self { v, seq, at_us, session, event })
+        Ok((Self { v, seq, at_us, session, event }, length))
     }
 }
 
-/// What every record has.
-#[derive(Deserialize)]
-struct Head<'a> {
-    v: u32,
-    seq: u64,
-    at_us: u64,
-    session: Option<SessionId>,
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
+/// The value with which `text` begins, and where it ends.
+fn first<'de, T: Deserialize<'de>>(text: &'de str) -> Result<(T, usize), serde_json::Error> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter();
+    let value = values.next().unwrap_or_else(|| Err(serde_json::Error::custom("nothing")))?;
+    Ok((value, values.byte_offset()))
 }
 
 impl<'de> Deserialize<'de> for Record {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
-        Self::read(None, json.get()).map_err(D::Error::custom)
+        Self::read(None, json.get()).map(|(record, _)| record).map_err(D::Error::custom)
     }
 }
 

@@ -55,6 +55,24 @@ fn what_a_later_version_wrote_is_kept_as_it_is() {
 }
 
 #[test]
+fn the_fields_may_stand_in_any_order() {
+    let first =
+        r#"{"v":1,"seq":7,"at_us":9,"session":"s","type":"turn_started","turn":1,"prompt":"a"}"#;
+    let last =
+        r#" {"turn":1,"type":"turn_started","prompt":"a","session":"s","at_us":9,"seq":7,"v":1} "#;
+    assert_eq!(read(last), read(first));
+    assert_eq!(read(last).session.as_str(), "s");
+    for field in ["v", "seq", "at_us", "session", "type"] {
+        let mut fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(first).unwrap();
+        fields.remove(field);
+        let error = serde_json::from_str::<Record>(&serde_json::to_string(&fields).unwrap());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(&format!("missing field `{field}`")), "{error}");
+    }
+}
+
+#[test]
 fn an_event_of_a_known_kind_that_makes_no_sense_is_an_error() {
     let line = r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"turn_ended","turn":"one"}"#;
     assert!(serde_json::from_str::<Record>(line).is_err());

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::value::RawValue;
-
 use crate::conversation::{Record, SessionId};
 use crate::store::Error;
 
@@ -32,9 +30,8 @@ pub(in crate::store) fn read(
     after: u64,
     records: &mut Vec<Record>,
 ) -> Result<(), Error> {
-    let damaged = |error| damaged(session, &error);
-    for kept in serde_json::from_str::<Vec<&RawValue>>(text).map_err(damaged)? {
-        let record = Record::read_kept(session, kept.get()).map_err(damaged)?;
+    let mut kept = Kept { session, text, at: 0 };
+    while let Some((record, _)) = kept.next()? {
         if record.seq <= after {
             continue;
         }
@@ -50,16 +47,44 @@ pub(in crate::store) fn read(
 
 /// `text` without the records behind event `last`, byte for byte as they are.
 pub(in crate::store) fn cut(session: &SessionId, text: &str, last: u64) -> Result<String, Error> {
-    let damaged = |error| damaged(session, &error);
-    let mut cut = String::new();
-    for kept in serde_json::from_str::<Vec<&RawValue>>(text).map_err(damaged)? {
-        if Record::read_kept(session, kept.get()).map_err(damaged)?.seq <= last {
+    let (mut kept, mut cut) = (Kept { session, text, at: 0 }, String::new());
+    while let Some((record, written)) = kept.next()? {
+        if record.seq <= last {
             cut.push(if cut.is_empty() { '[' } else { ',' });
-            cut.push_str(kept.get());
+            cut.push_str(written);
         }
     }
     cut.push(']');
     Ok(cut)
+}
+
+/// The records of a batch, one after another.
+struct Kept<'a> {
+    session: &'a SessionId,
+    text: &'a str,
+    /// So much of it was read.
+    at: usize,
+}
+
+impl<'a> Kept<'a> {
+    /// The next one, and as it is written; `None` at the end of the batch.
+    fn next(&mut self) -> Result<Option<(Record, &'a str)>, Error> {
+        let mark = self.text.as_bytes().get(self.at).copied();
+        match mark {
+            Some(b'[') if self.at == 0 => {}
+            Some(b',') if self.at > 0 => {}
+            Some(b']') if self.at > 0 && self.at + 1 == self.text.len() => return Ok(None),
+            _ => {
+                let reason = format!("a batch is not whole at byte {}", self.at);
+                return Err(Error::Damaged { what: journal_of(self.session), reason });
+            }
+        }
+        let rest = &self.text[self.at + 1..];
+        let (record, length) =
+            Record::read_kept(self.session, rest).map_err(|error| damaged(self.session, &error))?;
+        self.at += 1 + length;
+        Ok(Some((record, &rest[..length])))
+    }
 }
 
 fn damaged(session: &SessionId, error: &serde_json::Error) -> Error {
@@ -114,6 +139,27 @@ mod tests {
         assert_eq!(error.to_string(), format!("{what}: {reason}"));
         assert!(read(&session, &event(2), 0, &mut Vec::new()).is_err(), "the first is missing");
         assert!(read(&session, &event(1), 0, &mut records).is_err(), "it is there already");
+    }
+
+    #[test]
+    fn a_batch_that_is_not_whole_is_not_taken_for_one() {
+        let session = SessionId::new("s");
+        let one = |seq: u64| format!(r#"{{"v":1,"seq":{seq},"at_us":1,"type":"moon_rose"}}"#);
+        let whole = format!("[{},{}]", one(1), one(2));
+        read(&session, &whole, 0, &mut Vec::new()).unwrap();
+        for end in 0..whole.len() {
+            let text = &whole[..end];
+            assert!(read(&session, text, 0, &mut Vec::new()).is_err(), "{text}");
+        }
+        for text in [
+            format!("{whole}]"),
+            format!("[{}{}]", one(1), one(2)),
+            format!("[{},]", one(1)),
+            format!("[,{}]", one(1)),
+            one(1),
+        ] {
+            assert!(read(&session, &text, 0, &mut Vec::new()).is_err(), "{text}");
+        }
     }
 
     #[test]
