@@ -124,9 +124,10 @@ pub(in crate::store) const RELEASE_ALL: &str = "UPDATE sessions SET owner = NULL
 
 pub(in crate::store) const UNREGISTER: &str = "DELETE FROM instances WHERE id = $1";
 
-/// Whether an append of which nobody knows how it ended was carried out.
-pub(in crate::store) const IS_KEPT: &str =
-    "SELECT 1 FROM journal WHERE session = $1 AND first_seq = $2 AND last_seq = $3 AND epoch = $4";
+/// Whether an append of which nobody knows how it ended was carried out, and not another one in its
+/// place.
+pub(in crate::store) const IS_KEPT: &str = "SELECT 1 FROM journal WHERE session = $1 AND first_seq = $2 AND last_seq = $3 AND epoch = $4 \
+     AND records = $5";
 
 pub(in crate::store) const READ: &str = "SELECT j.records FROM sessions s JOIN journal j ON j.session = s.id \
      WHERE s.name = $1 AND j.last_seq > $2 ORDER BY j.first_seq";

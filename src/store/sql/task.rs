@@ -214,7 +214,8 @@ impl Task {
         }
         let Entry { first_seq, last_seq, epoch, expected, .. } = *entry;
         if may_be_there {
-            let values = [entry.session, first_seq, last_seq, epoch].map(Value::int).to_vec();
+            let mut values = [entry.session, first_seq, last_seq, epoch].map(Value::int).to_vec();
+            values.push(Value::Text(Some(Arc::clone(&entry.records))));
             if !connection.run(sql::IS_KEPT, values).await?.rows.is_empty() {
                 *outcome = Ok(());
                 return Ok(());

@@ -119,6 +119,31 @@ async fn fence_one_of_three(at_us: u64) {
 }
 
 #[test]
+fn what_another_try_has_written_in_its_place_is_not_taken_for_an_append() {
+    run(async {
+        let directory = Directory::new();
+        let small = Sqlite { max_pages: Some(64), ..sqlite(&directory.path()) };
+        let store = store_of(small).await.unwrap();
+        let session = SessionId::new("s");
+        let epoch = store.open(&session, Access::IfFree).await.unwrap();
+        let large = said(&session, 1, &"x".repeat(1_000_000));
+        assert!(store.append(&session, 0, epoch, large).await.is_err());
+        // As if it had been written all the same: nobody knows of an append that failed.
+        let mut other = sqlite(&directory.path()).again().await.unwrap();
+        let values = [1, 1, 1, epoch].map(Value::int).to_vec();
+        let written = format!("[{}]", r#"{"v":1,"seq":1,"at_us":1,"type":"moon_rose"}"#);
+        let insert = "INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
+                      VALUES ($1, $2, $3, $4, $5)";
+        other.run(insert, [values, vec![Value::text(written)]].concat()).await.unwrap();
+        let conflict = Err(Error::Conflict { session: session.clone(), expected: 0, found: 1 });
+        assert_eq!(store.append(&session, 0, epoch, said(&session, 1, "y")).await, conflict);
+        store.append(&session, 1, epoch, said(&session, 2, "z")).await.unwrap();
+        assert_eq!(store.read(&session, 0).await.unwrap().len(), 2);
+        other.close().await;
+    });
+}
+
+#[test]
 fn a_full_disk_fails_what_does_not_fit_and_nothing_else() {
     run(async {
         let directory = Directory::new();
