@@ -27,8 +27,8 @@ use crate::support::{limits, seconds, sleeper};
 const QUIET: Duration = Duration::from_secs(60);
 
 fn runtime(store: Arc<MemoryStore>) -> Runtime {
-    let runtime = Runtime::builder().journal(store).sleep_after(Some(QUIET)).in_current_system();
-    runtime.expect("within `testing::run`")
+    let builder = Runtime::builder().journal(store).sleep_after(Some(QUIET)).watchdog(None);
+    builder.in_current_system().expect("within `testing::run`")
 }
 
 fn options(model: Arc<ScriptedModel>, id: &str) -> SessionOptions {

@@ -72,6 +72,9 @@ pub(super) enum Task {
         session: SessionId,
         /// What is written, and the digest after it; `None`: nothing is.
         entry: Option<(Entry, Digest)>,
+        /// It begins behind another event than the last one: nothing is written, and only the database
+        /// knows whether its writer is still the owner.
+        is_misplaced: bool,
         reply: Reply<()>,
         outcome: Result<(), Error>,
     },
@@ -113,18 +116,18 @@ impl Task {
                 let standing =
                     held.sessions.get(&session).filter(|standing| standing.epoch == epoch);
                 let made = match standing {
-                    Some(Standing { last_seq: Some(found), .. }) if *found != expected => {
-                        Err(Error::Conflict { session: session.clone(), expected, found: *found })
-                    }
                     Some(standing) => Entry::of(standing, expected, &records),
                     None => Err(Error::Fenced { session: session.clone() }),
                 };
+                let is_misplaced = standing
+                    .and_then(|standing| standing.last_seq)
+                    .is_some_and(|last_seq| last_seq != expected);
                 let (entry, outcome) = match made {
                     Ok(Some(entry)) => (Some(entry), Err(undone())),
                     Ok(None) => (None, Ok(())),
                     Err(error) => (None, Err(error)),
                 };
-                Self::Append { session, entry, reply, outcome }
+                Self::Append { session, entry, is_misplaced, reply, outcome }
             }
             Step::Open { session, access, reply } => {
                 let known = held.sessions.get(&session).map(|standing| standing.epoch);
@@ -151,6 +154,7 @@ impl Task {
     /// What it writes, if it is an append.
     pub fn entry(&self) -> Option<&Entry> {
         match self {
+            Self::Append { is_misplaced: true, .. } => None,
             Self::Append { entry, .. } => entry.as_ref().map(|(entry, _)| entry),
             Self::Open { .. } | Self::Close { .. } | Self::KeepResult { .. } => None,
         }
@@ -205,7 +209,8 @@ impl Task {
         written: bool,
         may_be_there: bool,
     ) -> Result<(), Failure> {
-        let Self::Append { session, entry: Some((entry, _)), outcome, .. } = self else {
+        let Self::Append { session, entry: Some((entry, _)), is_misplaced, outcome, .. } = self
+        else {
             return Ok(());
         };
         if written {
@@ -213,7 +218,7 @@ impl Task {
             return Ok(());
         }
         let Entry { first_seq, last_seq, epoch, expected, .. } = *entry;
-        if may_be_there {
+        if may_be_there && !*is_misplaced {
             let mut values = [entry.session, first_seq, last_seq, epoch].map(Value::int).to_vec();
             values.push(Value::Text(Some(Arc::clone(&entry.records))));
             if !connection.run(sql::IS_KEPT, values).await?.rows.is_empty() {
@@ -238,7 +243,7 @@ impl Task {
     /// Answers with what came of it, or with `failed`, and notes in `held` what has changed.
     pub fn answer(self, held: &mut Held, failed: Option<&Error>) {
         match self {
-            Self::Append { session, entry, reply, outcome } => {
+            Self::Append { session, entry, reply, outcome, .. } => {
                 let outcome = failed.map_or(outcome, |error| Err(error.clone()));
                 if let (Some((entry, digest)), Some(standing)) =
                     (entry, held.sessions.get_mut(&session))
@@ -299,6 +304,7 @@ impl Entry {
         for record in records.iter() {
             is_listed |= digest.on(&record.event);
         }
+        is_listed |= !digest.is_open;
         let is_new = digest.title != standing.digest.title;
         let entry = Self {
             session: standing.id,

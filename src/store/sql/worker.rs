@@ -92,7 +92,7 @@ impl Worker {
             if !group.steps.is_empty() {
                 let tasks = group.steps.into_iter().map(|step| Task::of(step, &self.held));
                 let tasks = tasks.collect();
-                self.write(tasks).await;
+                self.write(tasks, false).await;
             }
             for question in group.questions {
                 let readers = Rc::clone(&self.readers);
@@ -173,11 +173,11 @@ impl Worker {
     }
 
     /// Carries out `tasks` in one transaction, and answers them. What cannot be done together is
-    /// tried one by one, so that nobody fails for another's sake.
-    async fn write(&mut self, mut tasks: Vec<Task>) {
+    /// tried one by one, so that nobody fails for another's sake. `may_be_there`: an earlier try may
+    /// have been committed.
+    async fn write(&mut self, mut tasks: Vec<Task>, mut may_be_there: bool) {
         let mut backoff = Backoff::new(self.patience.retry);
         let limit = self.patience.retry.saturating_add(TIME_LIMIT);
-        let mut may_be_there = false;
         let failure = loop {
             let (own, statements) = (self.own.clone(), Rc::clone(&self.statements));
             let database = Rc::clone(&self.database);
@@ -205,7 +205,7 @@ impl Worker {
             Some((_, Err(failure))) => Some(failure.error),
             Some((failure, Ok(()))) if tasks.len() > 1 && failure.kind == Kind::Refused => {
                 for task in tasks {
-                    Box::pin(self.write(vec![task])).await;
+                    Box::pin(self.write(vec![task], may_be_there)).await;
                 }
                 return;
             }

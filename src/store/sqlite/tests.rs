@@ -95,8 +95,13 @@ async fn fence_one_of_three(at_us: u64) {
     let epochs = all(sessions.iter().map(open).collect()).await;
     let append = |seq: u64, at_us: u64| {
         let append = |(session, epoch): (&SessionId, &Result<u64, Error>)| {
+            let event = Event::TurnStarted { turn: 1, prompt: "x".into() };
             let mut records = said(session, seq, "x");
-            Arc::make_mut(&mut records)[0].at_us = at_us;
+            let record = &mut Arc::make_mut(&mut records)[0];
+            record.at_us = at_us;
+            if seq == 1 {
+                record.event = event; // In the middle of a turn a list may be late.
+            }
             store.append(session, seq - 1, *epoch.as_ref().unwrap(), records)
         };
         sessions.iter().zip(&epochs).map(append).collect::<Vec<_>>()

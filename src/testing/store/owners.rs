@@ -9,6 +9,7 @@ use crate::store::{Access, Error, Listing, Store};
 pub(super) const CASES: &[Case] = &[
     ("a session that is open is busy, in other stores too", busy),
     ("whoever takes over fences the one before", fence),
+    ("whoever was fenced is told so wherever it would go on", fence_anywhere),
     ("only the last owner can open it anew", renew),
     ("a late close of an earlier owner frees nothing", late_close),
     ("a closed session takes no append", closed),
@@ -53,6 +54,21 @@ fn fence(place: &dyn Place) {
     let unknown = id("unknown");
     let fenced = Err(Error::Fenced { session: unknown.clone() });
     assert_eq!(append(&*store, &unknown, 1, batch(&unknown, 1, [said("x")])), fenced);
+}
+
+fn fence_anywhere(place: &dyn Place) {
+    let (store, other) = (place.store(), place.store());
+    for first_seq in 1..=4 {
+        let session = id(&format!("s{first_seq}"));
+        let first = open(&*store, &session);
+        append(&*store, &session, first, batch(&session, 1, [said("a")])).expect("it is ours");
+        let second = take(&*other, &session);
+        append(&*other, &session, second, batch(&session, 2, [said("b")])).expect("it is ours");
+        let late = batch(&session, first_seq, [said("late")]);
+        let fenced = Err(Error::Fenced { session: session.clone() });
+        assert_eq!(append(&*store, &session, first, late), fenced, "at {first_seq}");
+        assert_eq!(read(&*store, &session, 0).len(), 2);
+    }
 }
 
 fn renew(place: &dyn Place) {
