@@ -122,7 +122,7 @@ fn a_session_survives_a_panic_at_each_append_of_a_turn() {
 fn a_session_survives_a_panic_while_it_opens() {
     testing::run(async {
         for does in PANICS {
-            assert!(survives(does, 1, |asked| matches!(asked, Asked::Open)).await);
+            assert!(survives(does, 1, |asked| matches!(asked, Asked::Open(_))).await);
             assert!(survives(does, 1, |asked| matches!(asked, Asked::Read)).await);
         }
     });
@@ -137,7 +137,7 @@ fn a_session_survives_a_panic_in_each_step_of_its_rebuilding() {
                 let (opens, reads) = (AtomicU32::new(0), AtomicU32::new(0));
                 let (runtime, journal) = rigged(move |asked| {
                     let now = match asked {
-                        Asked::Open => opens.fetch_add(1, Ordering::Relaxed) == 1 && step == 0,
+                        Asked::Open(_) => opens.fetch_add(1, Ordering::Relaxed) == 1 && step == 0,
                         Asked::Read => reads.fetch_add(1, Ordering::Relaxed) == 1 && step == 1,
                         Asked::Append(_) => match appends.fetch_add(1, Ordering::Relaxed) {
                             3 => true,
@@ -269,7 +269,7 @@ fn a_coordinator_that_panics_every_time_is_given_up() {
     testing::run(async {
         for does in PANICS {
             let (runtime, _) = rigged(move |asked| match asked {
-                Asked::Open => does,
+                Asked::Open(_) => does,
                 Asked::Read | Asked::Append(_) | Asked::Keep | Asked::ReadPart => Does::AsAsked,
             });
             assert_given_up(&runtime.session(options(ScriptedModel::new(script())))).await;
@@ -291,7 +291,7 @@ fn a_store_that_hangs_at_the_rebuilding_holds_nobody_longer_than_a_turn_may_take
     testing::run(async {
         let (panics, opens) = (panics_at_the_second_end(), AtomicU32::new(0));
         let (runtime, _) = rigged(move |asked| match asked {
-            Asked::Open if opens.fetch_add(1, Ordering::Relaxed) == 1 => {
+            Asked::Open(_) if opens.fetch_add(1, Ordering::Relaxed) == 1 => {
                 Does::AsAskedAfter(seconds(1_000_000))
             }
             _ => panics(asked),
@@ -312,7 +312,7 @@ fn a_session_whose_store_was_lost_does_not_take_it_back() {
         let opens = Arc::new(AtomicU32::new(0));
         let counts = Arc::clone(&opens);
         let (runtime, _) = rigged(move |asked| match asked {
-            Asked::Open => {
+            Asked::Open(_) => {
                 counts.fetch_add(1, Ordering::Relaxed);
                 Does::AsAsked
             }

@@ -119,7 +119,7 @@ fn the_whole_is_in_the_store_before_the_record_names_it_and_a_reopened_session_h
                     let is_early = counts.load(Ordering::Relaxed) == 0;
                     assert!(!(is_early && records.iter().any(names)), "it was not kept");
                 }
-                Asked::Open | Asked::Read | Asked::ReadPart => {}
+                Asked::Open(_) | Asked::Read | Asked::ReadPart => {}
             }
             Does::AsAsked
         });

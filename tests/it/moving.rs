@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use callsheet::conversation::Batch;
 use callsheet::session::{Cause, RuntimeBuilder};
-use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Pending};
+use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore};
 use callsheet::testing::{ScriptedModel, reply};
 use callsheet::{
     Effects, Error, Event, Record, Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType,
@@ -17,6 +17,7 @@ use callsheet::{
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
+use crate::support::journal::{Asked, Does, Rigged};
 use crate::support::{dynamic, sleeper};
 
 /// What a test waits for at most before it fails.
@@ -234,46 +235,15 @@ fn sessions_wait_on_a_stuck_arbiter_until_there_is_another_place() {
     });
 }
 
-/// Memory that takes its time where a session is not opened for the first time.
-#[derive(Default)]
-struct Slow(Arc<MemoryStore>);
-
-impl Journal for Slow {
-    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, StoreError>> {
-        let (store, id) = (Arc::clone(&self.0), session.clone());
-        match access {
-            Access::IfFree => store.open(&id, access),
-            _ => Pending::Later(Box::pin(async move {
-                sleep(LIMIT).await;
-                store.open(&id, access).await
-            })),
-        }
-    }
-
-    fn append(
-        &self,
-        session: &SessionId,
-        expected_seq: u64,
-        epoch: u64,
-        records: Batch,
-    ) -> Pending<Result<(), StoreError>> {
-        self.0.append(session, expected_seq, epoch, records)
-    }
-
-    fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, StoreError>> {
-        self.0.read(session, after)
-    }
-
-    fn close(&self, session: &SessionId, epoch: u64) {
-        self.0.close(session, epoch);
-    }
-}
-
 /// The arbiter comes back before the session is open elsewhere.
 #[test]
 fn the_coordinator_that_stayed_behind_does_not_close_what_another_goes_on_with() {
     executor().block_on(async {
-        let runtime = builder(Arc::new(Slow::default())).start().expect("threads");
+        let slow = Rigged::new(Arc::default(), |asked| match asked {
+            Asked::Open(Access::TakeOver | Access::Renew { .. }) => Does::AsAskedAfter(LIMIT),
+            _ => Does::AsAsked,
+        });
+        let runtime = builder(Arc::new(slow)).start().expect("threads");
         let (tool, begun, free) = spin();
         let model = ScriptedModel::new([reply().call("spin", "{}"), reply().text("done")]);
         let tools = Arc::new(ToolSet::new([tool]).expect("well formed"));

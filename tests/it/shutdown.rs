@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callsheet::conversation::{Batch, TurnEnd};
+use callsheet::conversation::TurnEnd;
 use callsheet::session::{CutTurn, FailedTurn, ShutdownReport};
-use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore, Pending};
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Error, Event, OutcomeKind, Record, Runtime, Session, SessionId, SessionOptions, ToolSet,
 };
 use tokio::time::{Instant, sleep};
 
+use crate::support::journal::{Asked, Does, Rigged};
 use crate::support::{hanger, limits, outcomes, seconds, sleeper};
 
 /// A session under the id `id`.
@@ -182,49 +183,19 @@ fn a_second_shutdown_is_harmless_and_the_shorter_drain_counts() {
     });
 }
 
-/// Never answers where it is told not to.
-struct Silent {
-    store: MemoryStore,
-    opening: bool,
-    ends_of_turns: bool,
-}
-
-impl Journal for Silent {
-    fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, StoreError>> {
-        if self.opening {
-            return Pending::Later(Box::pin(std::future::pending()));
-        }
-        self.store.open(session, access)
-    }
-
-    fn append(
-        &self,
-        session: &SessionId,
-        expected_seq: u64,
-        epoch: u64,
-        records: Batch,
-    ) -> Pending<Result<(), StoreError>> {
-        let is_end = |record: &Record| matches!(record.event, Event::TurnEnded { .. });
-        if self.ends_of_turns && records.iter().any(is_end) {
-            return Pending::Later(Box::pin(std::future::pending()));
-        }
-        self.store.append(session, expected_seq, epoch, records)
-    }
-
-    fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, StoreError>> {
-        self.store.read(session, after)
-    }
-
-    fn close(&self, session: &SessionId, epoch: u64) {
-        self.store.close(session, epoch);
-    }
+/// A journal that never answers where `is_silent` says so.
+fn silent(is_silent: fn(Asked<'_>) -> bool) -> Arc<Rigged> {
+    let judge = move |asked: Asked<'_>| if is_silent(asked) { Does::Hangs } else { Does::AsAsked };
+    Arc::new(Rigged::new(Arc::default(), judge))
 }
 
 #[test]
 fn a_store_that_does_not_answer_is_waited_for_less_than_a_second() {
     testing::run(async {
-        let store = MemoryStore::new();
-        let runtime = runtime_with(Arc::new(Silent { store, opening: false, ends_of_turns: true }));
+        let runtime = runtime_with(silent(|asked| {
+            let is_end = |record: &Record| matches!(record.event, Event::TurnEnded { .. });
+            matches!(asked, Asked::Append(records) if records.iter().any(is_end))
+        }));
         let session = open(&runtime, "a", [hangs()]);
         let _asked = ask(&session);
         sleep(seconds(1)).await;
@@ -239,8 +210,7 @@ fn a_store_that_does_not_answer_is_waited_for_less_than_a_second() {
 #[test]
 fn a_question_that_waits_for_its_session_to_open_is_refused() {
     testing::run(async {
-        let store = MemoryStore::new();
-        let runtime = runtime_with(Arc::new(Silent { store, opening: true, ends_of_turns: false }));
+        let runtime = runtime_with(silent(|asked| matches!(asked, Asked::Open(_))));
         let session = open(&runtime, "a", [reply().text("never")]);
         let asked = ask(&session);
         sleep(seconds(1)).await;

@@ -263,9 +263,9 @@ fn a_store_that_opens_the_session_too_late_has_it_back() {
         let opens = Mutex::new(0);
         let (builder, store) = rigged_builder(move |asked| {
             let mut opens = opens.lock().expect("no panic holds it");
-            *opens += i32::from(matches!(asked, Asked::Open));
+            *opens += i32::from(matches!(asked, Asked::Open(_)));
             match (asked, *opens) {
-                (Asked::Open, 1) => Does::AsAskedAfter(seconds(90)),
+                (Asked::Open(_), 1) => Does::AsAskedAfter(seconds(90)),
                 _ => Does::AsAsked,
             }
         });
@@ -384,7 +384,7 @@ async fn simulate(seed: u64) -> Vec<String> {
     let (builder, store) = rigged_builder(move |asked| {
         let mut dice = paces.lock().expect("no panic holds it");
         let most = match asked {
-            Asked::Open | Asked::Read | Asked::Keep | Asked::ReadPart => 8,
+            Asked::Open(_) | Asked::Read | Asked::Keep | Asked::ReadPart => 8,
             Asked::Append(_) => 4,
         };
         match dice.between(0, most - 1) {

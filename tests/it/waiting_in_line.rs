@@ -131,7 +131,7 @@ fn a_lost_store_answers_the_whole_line() {
 fn questions_asked_while_the_session_opens_stand_in_the_same_line() {
     testing::run(async {
         let (runtime, _) = rigged(|asked| match asked {
-            Asked::Open => Does::AsAskedAfter(seconds(5)),
+            Asked::Open(_) => Does::AsAskedAfter(seconds(5)),
             _ => Does::AsAsked,
         });
         let session = session(&runtime, ["one", "two"].map(slow));
@@ -157,7 +157,7 @@ fn a_store_that_does_not_open_answers_the_whole_line() {
     testing::run(async {
         let refuses = AtomicBool::new(true);
         let (runtime, _) = rigged(move |asked| match asked {
-            Asked::Open if refuses.swap(false, Ordering::Relaxed) => Does::Refuses,
+            Asked::Open(_) if refuses.swap(false, Ordering::Relaxed) => Does::Refuses,
             _ => Does::AsAskedAfter(seconds(1_000_000)),
         });
         for _ in ["refused", "silent"] {

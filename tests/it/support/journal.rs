@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 /// What the journal is asked for.
 pub enum Asked<'a> {
-    Open,
+    Open(Access),
     Read,
     Append(&'a [Record]),
     Keep,
@@ -133,7 +133,7 @@ impl Rigged {
 impl Journal for Rigged {
     fn open(&self, session: &SessionId, access: Access) -> Pending<Result<u64, Error>> {
         let id = session.clone();
-        self.answer(Asked::Open, session, move |inner| inner.open(&id, access))
+        self.answer(Asked::Open(access), session, move |inner| inner.open(&id, access))
     }
 
     fn append(
