@@ -24,11 +24,9 @@ WITH given AS (
 )
 INSERT INTO journal (session, first_seq, last_seq, epoch, records)
 SELECT given.session, given.first_seq, given.last_seq, given.epoch, given.records
-FROM given JOIN moved ON moved.id = given.session
-RETURNING session";
+FROM given JOIN moved ON moved.id = given.session";
 
-/// The statement that writes `entries`, and its values. It answers with the sessions of those that
-/// were written.
+/// The statement that writes `entries`, and its values.
 pub(in crate::store) fn appends(entries: &[&Entry]) -> (Arc<str>, Vec<Value>) {
     let numbers = |number: fn(&Entry) -> u64| {
         let numbers = entries.iter().map(|entry| i64::try_from(number(entry)).unwrap_or(i64::MAX));

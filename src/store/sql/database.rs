@@ -1,9 +1,8 @@
 //! The kinds of databases, and in what they differ.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Answer, Connection, Entry, Failure, Value, Words};
+use super::{Connection, Entry, Failure, Value, Words};
 #[cfg(feature = "postgres")]
 use crate::store::postgres::{self, Postgres};
 #[cfg(feature = "sqlite")]
@@ -48,8 +47,8 @@ impl Database {
         }
     }
 
-    /// The statement that writes `entries` in one go, and its values. `is_alone`: nobody has begun
-    /// a transaction.
+    /// The statement that writes `entries` in one go, and its values; its answer says how many it has
+    /// written. `is_alone`: nobody has begun a transaction.
     #[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "SQLite's alone"))]
     pub fn appends(&self, entries: &[&Entry], is_alone: bool) -> (Arc<str>, Vec<Value>) {
         match self {
@@ -57,28 +56,6 @@ impl Database {
             Self::Sqlite(_, appends) => appends.of(entries, is_alone),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => postgres::appends(entries),
-        }
-    }
-
-    /// The sessions of those of `entries` that were written, by the answer to the statement; `None`:
-    /// not of all of them, and it does not say of which.
-    #[cfg_attr(not(feature = "sqlite"), expect(unused_variables, reason = "PostgreSQL says which"))]
-    pub fn written(
-        &self,
-        entries: &[&Entry],
-        answer: Answer,
-    ) -> Result<Option<HashSet<u64>>, Failure> {
-        match self {
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(..) => {
-                let are_written = sqlite::Appends::are_written(&answer, entries.len());
-                Ok(are_written.then(|| entries.iter().map(|entry| entry.session).collect()))
-            }
-            #[cfg(feature = "postgres")]
-            Self::Postgres(_) => {
-                let sessions = answer.rows.into_iter().map(|mut row| row.int());
-                sessions.collect::<Result<_, _>>().map(Some)
-            }
         }
     }
 

@@ -22,7 +22,7 @@ mod store;
 mod task;
 mod worker;
 
-pub(super) use connection::{Answer, Connection, Row, Value};
+pub(super) use connection::{Connection, Row, Value};
 pub(super) use database::Database;
 pub(super) use failure::{Failure, Kind};
 #[cfg(feature = "sqlite")]

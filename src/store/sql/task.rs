@@ -200,28 +200,23 @@ impl Task {
         Ok(())
     }
 
-    /// Learns whether its append was `written`. If it was not: why. `may_be_there`: an earlier try
-    /// may have written it.
+    /// Learns whether its append was written: `all_written` were, or it is looked for, as an earlier
+    /// try may have written it. If it was not: why.
     pub async fn judge(
         &mut self,
         connection: &mut Connection,
         statements: &Statements,
-        written: bool,
-        may_be_there: bool,
+        all_written: bool,
     ) -> Result<(), Failure> {
         let Self::Append { session, entry: Some((entry, _)), is_misplaced, outcome, .. } = self
         else {
             return Ok(());
         };
-        if written {
-            *outcome = Ok(());
-            return Ok(());
-        }
         let Entry { first_seq, last_seq, epoch, expected, .. } = *entry;
-        if may_be_there && !*is_misplaced {
+        if !*is_misplaced {
             let mut values = [entry.session, first_seq, last_seq, epoch].map(Value::int).to_vec();
             values.push(Value::Text(Some(Arc::clone(&entry.records))));
-            if !connection.run(sql::IS_KEPT, values).await?.rows.is_empty() {
+            if all_written || !connection.run(sql::IS_KEPT, values).await?.rows.is_empty() {
                 *outcome = Ok(());
                 return Ok(());
             }

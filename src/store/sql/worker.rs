@@ -1,6 +1,6 @@
 //! The store's thread: takes what waits, writes it in one transaction, answers.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -92,7 +92,7 @@ impl Worker {
             if !group.steps.is_empty() {
                 let tasks = group.steps.into_iter().map(|step| Task::of(step, &self.held));
                 let tasks = tasks.collect();
-                self.write(tasks, false).await;
+                self.write(tasks).await;
             }
             for question in group.questions {
                 let readers = Rc::clone(&self.readers);
@@ -173,9 +173,8 @@ impl Worker {
     }
 
     /// Carries out `tasks` in one transaction, and answers them. What cannot be done together is
-    /// tried one by one, so that nobody fails for another's sake. `may_be_there`: an earlier try may
-    /// have been committed.
-    async fn write(&mut self, mut tasks: Vec<Task>, mut may_be_there: bool) {
+    /// tried one by one, so that nobody fails for another's sake.
+    async fn write(&mut self, mut tasks: Vec<Task>) {
         let mut backoff = Backoff::new(self.patience.retry);
         let limit = self.patience.retry.saturating_add(TIME_LIMIT);
         let failure = loop {
@@ -184,14 +183,13 @@ impl Worker {
             let transaction =
                 Transaction { database: &database, statements: &statements, own: &own };
             let attempt = self.connected(async |on| {
-                let tried = timeout(limit, transaction.carry_out(on, &mut tasks, may_be_there));
+                let tried = timeout(limit, transaction.carry_out(on, &mut tasks));
                 tried.await.unwrap_or_else(|_| Err(Failure::lost("no answer in time")))
             });
             match attempt.await.and_then(|()| self.database.check()) {
                 Ok(()) => break None,
                 Err(failure) if failure.kind == Kind::Refused => break Some(failure),
                 Err(failure) => {
-                    may_be_there |= failure.kind == Kind::Lost;
                     if !self.may_wait(&mut backoff).await {
                         break Some(failure);
                     }
@@ -205,7 +203,7 @@ impl Worker {
             Some((_, Err(failure))) => Some(failure.error),
             Some((failure, Ok(()))) if tasks.len() > 1 && failure.kind == Kind::Refused => {
                 for task in tasks {
-                    Box::pin(self.write(vec![task], may_be_there)).await;
+                    Box::pin(self.write(vec![task])).await;
                 }
                 return;
             }
@@ -332,12 +330,11 @@ struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// Carries out `tasks`, all or none. `may_be_there`: an earlier try may have been committed.
+    /// Carries out `tasks`, all or none. What an earlier try has committed is found.
     async fn carry_out(
         &self,
         connection: &mut Connection,
         tasks: &mut [Task],
-        may_be_there: bool,
     ) -> Result<(), Failure> {
         let is_append = |task: &Task| task.entry().is_some();
         let are_alone = tasks.iter().all(|task| is_append(task) || task.is_done());
@@ -346,12 +343,9 @@ impl Transaction<'_> {
         } else {
             self.carry_out_mixed(connection, tasks).await
         };
-        let written = undone(connection, done).await?;
-        let may_be_there = may_be_there || written.is_none();
-        let written = written.unwrap_or_default();
+        let all_written = undone(connection, done).await?;
         for task in tasks.iter_mut() {
-            let is_written = task.entry().is_some_and(|entry| written.contains(&entry.session));
-            let judged = task.judge(connection, self.statements, is_written, may_be_there).await;
+            let judged = task.judge(connection, self.statements, all_written).await;
             // It is committed, and what is tried again must be looked for.
             judged.map_err(|failure| Failure { kind: Kind::Lost, ..failure })?;
         }
@@ -362,7 +356,7 @@ impl Transaction<'_> {
         &self,
         connection: &mut Connection,
         tasks: &mut [Task],
-    ) -> Result<Option<HashSet<u64>>, Failure> {
+    ) -> Result<bool, Failure> {
         connection.run(Arc::clone(&self.statements.begin), Vec::new()).await?;
         for task in tasks.iter_mut() {
             task.carry_out(connection, self.statements, self.own).await?;
@@ -372,20 +366,20 @@ impl Transaction<'_> {
         Ok(written)
     }
 
-    /// Writes what is to be appended, and says to which sessions it was, if it can.
+    /// Writes what is to be appended, and says whether all of it was written.
     async fn append(
         &self,
         connection: &mut Connection,
         tasks: &[Task],
         is_alone: bool,
-    ) -> Result<Option<HashSet<u64>>, Failure> {
+    ) -> Result<bool, Failure> {
         let entries: Vec<&Entry> = tasks.iter().filter_map(Task::entry).collect();
         if entries.is_empty() {
-            return Ok(Some(HashSet::new()));
+            return Ok(true);
         }
         let (statement, values) = self.database.appends(&entries, is_alone);
-        let answer = connection.run(statement, values).await?;
-        self.database.written(&entries, answer)
+        let written = connection.run(statement, values).await?.changed;
+        Ok(usize::try_from(written).is_ok_and(|written| written == entries.len()))
     }
 }
 

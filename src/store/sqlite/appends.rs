@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::store::sql::{Answer, Entry, Value};
+use crate::store::sql::{Entry, Value};
 
 /// What the list of sessions is given, row by row, and then the journal.
 const SESSIONS: &str = "session, epoch, expected, last_seq, began_us, at_us, title, turns, is_open";
@@ -37,7 +37,7 @@ impl Appends {
         }
     }
 
-    /// The statement that writes `entries`, and its values. [`Appends::are_written`] reads its answer.
+    /// The statement that writes `entries`, and its values.
     pub fn of(&self, entries: &[&Entry], is_alone: bool) -> (Arc<str>, Vec<Value>) {
         let size = entries.len().next_power_of_two();
         let power = usize::try_from(size.trailing_zeros()).unwrap_or_default();
@@ -77,11 +77,6 @@ impl Appends {
         values.resize(all, Value::Int(None));
         (Arc::clone(&statements[power]), values)
     }
-
-    /// Whether all of so many appends were written.
-    pub fn are_written(answer: &Answer, appends: usize) -> bool {
-        usize::try_from(answer.changed).is_ok_and(|written| written == appends)
-    }
 }
 
 /// The rows of `given` whose writer is still the owner of the session `s` and knows its last event.
@@ -103,8 +98,8 @@ fn to_sessions(size: usize) -> String {
     )
 }
 
-/// Writes the batches. How many it wrote is what [`Answer::changed`] says: each row of an answer is a
-/// message from thread to thread.
+/// Writes the batches. How many it wrote is all that it says: each row of an answer is a message from
+/// thread to thread.
 fn to_journal(size: usize) -> String {
     format!(
         "{given} INSERT INTO journal (session, first_seq, last_seq, epoch, records) \
