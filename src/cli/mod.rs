@@ -20,6 +20,7 @@ mod setup;
 mod signals;
 mod status;
 mod store;
+mod toolbox;
 mod turn;
 mod when;
 

@@ -1,6 +1,5 @@
 //! From settings to a runtime with sessions in it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Choice, Common};
@@ -13,7 +12,7 @@ use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{ModelRetries, Runtime, SessionOptions};
 use crate::store::{MemoryStore, Store};
 use crate::supervision::{Backoff, RestartLimits};
-use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
+use crate::tools::ToolSet;
 
 /// Everything that can be set, from everywhere it can be set.
 pub(super) fn load(common: &Common) -> Result<Config, config::Error> {
@@ -100,99 +99,6 @@ fn stand_in(config: &Config, base_url: &str) -> Endpoint {
         settings: model.request.clone(),
         ..Endpoint::new(base_url)
     }
-}
-
-/// The tools that the model is offered: those of the settings, or those of them that `only` names.
-pub(super) fn tools(config: &Config, only: Option<&[String]>) -> anyhow::Result<Arc<ToolSet>> {
-    let tools = chosen_tools(config, only)?;
-    config.check_tool_count(tools.len())?;
-    Ok(tools)
-}
-
-/// The same for no model, which might take fewer.
-pub(super) fn chosen_tools(
-    config: &Config,
-    only: Option<&[String]>,
-) -> anyhow::Result<Arc<ToolSet>> {
-    let named = |name: &str| config.tools.iter().any(|tool| tool.name == name);
-    if let Some(unknown) = only.into_iter().flatten().find(|name| !named(name)) {
-        let known: Vec<_> = config.tools.iter().map(|tool| &*tool.name).collect();
-        let known = known.join(", ");
-        return Err(UsageError(format!("no tool named `{unknown}`; the tools are: {known}")).into());
-    }
-    let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
-    let tools = config.tools.iter().filter(wanted).map(demo_tool);
-    Ok(Arc::new(ToolSet::with_most(tools, usize::MAX)?))
-}
-
-fn demo_tool(tool: &config::Tool) -> ToolType {
-    let config::Simulate {
-        latency,
-        jitter,
-        error_rate,
-        panic_rate,
-        hang_rate,
-        crash_after,
-        seed,
-        ref log,
-    } = tool.simulate;
-    let simulation = Simulation {
-        latency,
-        jitter,
-        error_rate,
-        panic_rate,
-        hang_rate,
-        crash_after: crash_after.unwrap_or_default(),
-        seed: seed.unwrap_or_else(any_seed),
-        log: log.as_deref().map(|file| Path::new(file).into()),
-    };
-    let mut made = Demo::named(&tool.name).tool_type(&tool.name, simulation).effects(tool.effects);
-    if let Some(limit) = tool.time_limit {
-        made = made.time_limit(limit);
-    }
-    if let Some(early) = tool.early {
-        made = made.early(early);
-    }
-    made = limited(made, tool);
-    if let Some(description) = &tool.description {
-        made = made.with_description(&**description);
-    }
-    match &tool.parameters {
-        Some(parameters) => made.with_parameters(parameters.clone()),
-        None => made,
-    }
-}
-
-/// Puts the limits of the settings on a tool.
-fn limited(mut made: ToolType, tool: &config::Tool) -> ToolType {
-    made = made.retries(tool.retries);
-    if let Some(limit) = tool.attempt_time_limit {
-        made = made.attempt_time_limit(limit);
-    }
-    if let Some(limit) = tool.silence_time_limit {
-        made = made.silence_limit(limit);
-    }
-    if let Some(calls) = tool.max_concurrency {
-        made = made.max_concurrency(usize::try_from(calls).unwrap_or(usize::MAX));
-    }
-    if tool.exclusive {
-        made = made.exclusive();
-    }
-    if let Some(argument) = &tool.serial_by {
-        made = made.serial_by(&**argument);
-    }
-    if let Some(config::Rate { calls, per }) = tool.rate_limit {
-        made = made.rate_limit(RateLimit { calls, per });
-    }
-    match tool.max_queue {
-        Some(calls) => made.max_queue(usize::try_from(calls).unwrap_or(usize::MAX)),
-        None => made,
-    }
-}
-
-/// A seed nobody chose.
-fn any_seed() -> u64 {
-    uuid::Uuid::now_v7().as_u64_pair().1
 }
 
 /// What a session is made of, by the settings and the choices.

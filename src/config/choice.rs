@@ -1,6 +1,6 @@
 //! Settings that are one word out of a few.
 
-use crate::conversation::{Compaction, Effects, Mode};
+use crate::conversation::{Approval, Compaction, Effects, Mode};
 use crate::model::{EmptyContent, IdRule, TokenLimitField};
 use crate::store::SyncMode;
 
@@ -79,6 +79,14 @@ impl Choice for Compaction {
 
 impl Choice for Effects {
     const ALL: &'static [Self] = &[Effects::None, Effects::Idempotent, Effects::Once];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Choice for Approval {
+    const ALL: &'static [Self] = &[Approval::Never, Approval::OncePerSession, Approval::Always];
 
     fn word(self) -> &'static str {
         self.as_str()

@@ -31,7 +31,7 @@ pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
 pub use sources::Sources;
 pub use store_url::StoreUrl;
-pub use tool::{Rate, Simulate, Tool};
+pub use tool::{Rate, Simulate, Tool, ToolWork};
 
 use layer::Layer;
 use reader::{Reader, Section};

@@ -195,6 +195,11 @@ impl Section<'_> {
         format!("`{key}` in {source}")
     }
 
+    /// Says which table this is, and where it came from.
+    pub(super) fn own_place(&self) -> String {
+        format!("`{}` in {}", self.path, self.origin)
+    }
+
     /// Returns the row of a key that was read.
     fn row(&self, name: &str) -> Row {
         let key = join(&self.path, name);

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::conversation::{Compaction, Effects, Mode};
+use crate::conversation::{Approval, Compaction, Effects, Mode};
 use crate::model::{
     Dialect, EmptyContent, IdRule, Price, Quirks, RequestSettings, TokenLimitField, ToolChoice,
 };
@@ -129,12 +129,13 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(options, StoreOptions::default());
     assert_eq!(config.store_url().unwrap(), "sqlite:callsheet.db");
     assert_eq!(config.log, Log { level: LogLevel::Warn, format: LogFormat::Text });
-    let tool = |name: &str| Tool {
+    let tool = |(index, name): (usize, &str)| Tool {
+        place: format!("`tools[{index}]` in the defaults"),
         name: name.to_owned(),
-        kind: ToolKind::Demo,
         description: None,
         parameters: None,
         effects: Effects::None,
+        approval: Approval::Never,
         early: None,
         time_limit: Some(seconds(5)),
         retries: 0,
@@ -145,10 +146,14 @@ fn the_defaults_are_those_of_the_design() {
         serial_by: None,
         rate_limit: None,
         max_queue: None,
-        simulate: Simulate { latency: Duration::from_millis(300), ..Simulate::default() },
+        work: ToolWork::Demo(Simulate {
+            latency: Duration::from_millis(300),
+            ..Simulate::default()
+        }),
     };
     let names = ["get_weather", "get_stock_price", "get_news_headlines"];
-    assert_eq!(config.tools, names.map(tool));
+    let tools: Vec<_> = names.into_iter().enumerate().map(tool).collect();
+    assert_eq!(config.tools, tools);
 }
 
 #[test]
@@ -210,7 +215,10 @@ fn the_rows_load_again_to_the_same_settings() {
     }
     let again = load(&(text + &tool), &[], &[]).unwrap();
     assert_eq!((&again.model, &again.turn), (&config.model, &config.turn));
-    assert_eq!(again.tools, config.tools);
+    let placeless = |tools: &[Tool]| -> Vec<Tool> {
+        tools.iter().map(|tool| Tool { place: String::new(), ..tool.clone() }).collect()
+    };
+    assert_eq!(placeless(&again.tools), placeless(&config.tools));
 }
 
 #[test]
@@ -247,7 +255,7 @@ fn text_becomes_the_type_the_key_wants() {
             .unwrap();
     assert_eq!(value_of(&config, "turn.max_rounds"), ("7".to_owned(), Source::Set));
     assert_eq!(config.tools[2].name, "x");
-    let simulate = &config.tools[1].simulate;
+    let ToolWork::Demo(simulate) = &config.tools[1].work;
     assert_eq!((simulate.error_rate, simulate.seed), (0.25, Some(7)));
     assert_eq!(simulate.latency, Duration::from_millis(300));
 }
@@ -265,7 +273,8 @@ fn tools_are_replaced_as_a_whole_by_a_file_and_by_a_line_of_toml_or_json() {
     )];
     let config = load(file, &env, &[]).unwrap();
     assert_eq!(config.tools[0].parameters, Some(serde_json::json!({"type": "object"})));
-    assert_eq!(config.tools[0].simulate.latency, Duration::from_millis(5));
+    let ToolWork::Demo(simulate) = &config.tools[0].work;
+    assert_eq!(simulate.latency, Duration::from_millis(5));
     let (value, source) = value_of(&config, "tools[0].parameters");
     assert_eq!(value, "{ type = \"object\" }");
     assert_eq!(source, Source::Environment("CALLSHEET__TOOLS".to_owned()));

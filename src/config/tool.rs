@@ -10,21 +10,25 @@ use super::error::Error;
 use super::kind;
 use super::reader::Section;
 use super::sections::{Supervision, Turn};
-use crate::conversation::Effects;
+use crate::conversation::{Approval, Effects};
 
 /// A tool that is offered to the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tool {
+    /// Where it is set, for messages.
+    pub place: String,
     /// The name the model calls it by: 1 to 64 letters, digits, `_` and `-`; unique.
     pub name: String,
     /// What runs its calls.
-    pub kind: ToolKind,
+    pub work: ToolWork,
     /// What the model is told; `None` = the tool's own words.
     pub description: Option<String>,
     /// The JSON schema of its arguments, an object; `None` = the tool's own.
     pub parameters: Option<Json>,
     /// What running a call twice would do.
     pub effects: Effects,
+    /// Whether a person has to approve a call.
+    pub approval: Approval,
     /// Whether a call may start while the model still writes; `None` = only if its effects are `none`.
     pub early: Option<bool>,
     /// The limit of one call; `None` = [`Turn::call_time_limit`](super::Turn::call_time_limit).
@@ -45,8 +49,13 @@ pub struct Tool {
     pub rate_limit: Option<Rate>,
     /// Calls that may wait for their turn; `None` = the library's own number.
     pub max_queue: Option<u32>,
-    /// How a demo tool behaves.
-    pub simulate: Simulate,
+}
+
+/// What runs the calls of a tool, with what only its kind has settings for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolWork {
+    /// A demo tool, and how it behaves.
+    Demo(Simulate),
 }
 
 /// So many calls in a time.
@@ -101,12 +110,18 @@ impl Tool {
     }
 
     fn read(section: &mut Section<'_>) -> Result<Tool, Error> {
+        let name = section.required("name", kind::tool_name)?;
+        let kind = section.or("kind", kind::choice, ToolKind::Demo)?;
+        let unsaid = match kind {
+            ToolKind::Demo => Effects::None, // It only makes answers up.
+        };
         Ok(Tool {
-            name: section.required("name", kind::tool_name)?,
-            kind: section.or("kind", kind::choice, ToolKind::Demo)?,
+            place: section.own_place(),
+            name,
             description: section.optional("description", kind::string)?,
             parameters: section.optional("parameters", kind::schema)?,
-            effects: section.or("effects", kind::choice, Effects::None)?,
+            effects: section.or("effects", kind::choice, unsaid)?,
+            approval: section.or("approval", kind::choice, Approval::Never)?,
             early: section.optional("early", kind::flag)?,
             time_limit: section.optional("time_limit_ms", kind::time_limit)?,
             retries: section.optional("retries", kind::count(0..=1000))?.unwrap_or_default(),
@@ -117,7 +132,9 @@ impl Tool {
             serial_by: section.optional("serial_by", kind::filled)?,
             rate_limit: section.optional_table("rate_limit", Rate::read)?,
             max_queue: section.optional("max_queue", kind::count(0..=1_000_000))?,
-            simulate: section.table("simulate", Simulate::read)?,
+            work: match kind {
+                ToolKind::Demo => ToolWork::Demo(section.table("simulate", Simulate::read)?),
+            },
         })
     }
 }

@@ -4,6 +4,7 @@
 //! Absent from this folder: actix, tokio, clocks, randomness, IO. Every function here can be
 //! replayed from a journal and gives the same answer.
 
+mod approval;
 mod compaction;
 mod early;
 mod event;
@@ -22,6 +23,7 @@ mod state;
 mod transcript;
 mod wrapper;
 
+pub use approval::Approval;
 pub use compaction::{Compaction, ContextBudget, Cut, Span, TooLong};
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, CallTimes, Event, TurnEnd};

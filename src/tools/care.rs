@@ -13,6 +13,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::admission::Admitted;
+use super::error::Again;
 use super::probe::{Probe, admit};
 use super::running::Running;
 use super::shared::Shared;
@@ -284,17 +285,15 @@ impl Running {
 
     /// Says whether the call goes on.
     fn on_attempt_ended(&mut self, outcome: Outcome) -> bool {
-        let permanent = self.guard.is_permanent();
+        let again = self.guard.again();
         self.settle(&outcome);
         let now = Instant::now();
         let Some(care) = &mut self.care else { return false };
         care.permits = None;
         care.timer = None;
         care.context.account(|tries| tries.rest(now));
-        let rest = match permanent {
-            true => None,
-            false => rest_before_another(&self.post, care, &self.arguments, outcome.kind, now),
-        };
+        let rest =
+            rest_before_another(&self.post, care, &self.arguments, (outcome.kind, again), now);
         let Some(rest) = rest else {
             self.complete(outcome);
             return false;
@@ -387,25 +386,27 @@ fn rest_before_another(
     post: &Assignment,
     care: &Care,
     arguments: &str,
-    kind: OutcomeKind,
+    (kind, again): (OutcomeKind, Again),
     now: Instant,
 ) -> Option<Duration> {
     let Assignment { tool_type, health, terms, .. } = post;
     let worth_it = match kind {
-        OutcomeKind::ToolError | OutcomeKind::Panicked | OutcomeKind::TimedOut => true,
+        OutcomeKind::ToolError
+        | OutcomeKind::Panicked
+        | OutcomeKind::TimedOut
+        | OutcomeKind::Unavailable => !again.permanent,
         OutcomeKind::Ok
         | OutcomeKind::Cancelled
         | OutcomeKind::UnknownTool
         | OutcomeKind::BadArguments
         | OutcomeKind::Truncated
-        | OutcomeKind::Unavailable
         | OutcomeKind::Overloaded
         | OutcomeKind::Denied
         | OutcomeKind::UnknownOutcome => false,
     };
     let harmless = match tool_type.declared_effects() {
         Effects::None | Effects::Idempotent => true,
-        Effects::Once => false, // It has begun.
+        Effects::Once => again.nothing_happened,
     };
     let poison = kind == OutcomeKind::Panicked && health.is_poison(fingerprint(arguments));
     if !worth_it || !harmless || poison || care.attempts > tool_type.limits.retries {
@@ -413,7 +414,7 @@ fn rest_before_another(
     }
     let key = care.context.key();
     let seed = terms.session ^ key.round.rotate_left(24) ^ u64::from(key.ordinal).rotate_left(48);
-    let rest = terms.rules.backoff.rest(care.attempts, seed);
+    let rest = terms.rules.backoff.rest(care.attempts, seed).max(again.after.unwrap_or_default());
     // A try that would begin at the call's deadline is none.
     now.checked_add(rest).filter(|again| *again < care.context.deadline()).map(|_| rest)
 }

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{CallContext, Error, Tool, ToolFuture, ToolType};
+use super::{CallContext, Error, Origin, Tool, ToolFuture, ToolType};
 use crate::conversation::Effects;
 
 /// What a demo tool pretends to suffer from.
@@ -107,6 +107,7 @@ impl Demo {
                 log: log.clone(),
             }
         })
+        .with_origin(Origin::of("demo"))
     }
 
     fn description(self) -> &'static str {

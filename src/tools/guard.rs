@@ -5,8 +5,9 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
+use super::error::Again;
 use super::result_limit::{ResultLimit, cut};
-use super::{CallContext, Error, ToolFuture};
+use super::{CallContext, ToolFuture};
 use crate::conversation::{Effects, Outcome, OutcomeKind};
 
 /// A try that runs. Dropping it stops the work.
@@ -17,8 +18,8 @@ pub(super) struct Guard {
     stillborn: Option<Box<Outcome>>,
     context: CallContext,
     effects: Effects,
-    /// The tool said that another try would end the same way.
-    permanent: bool,
+    /// What the tool's failure said of another try.
+    again: Again,
     /// What the work panicked with when it was dropped. Its outcome stands all the same.
     drop_panic: Option<Box<str>>,
 }
@@ -27,12 +28,12 @@ impl Guard {
     /// Nothing to do yet: see [`Guard::begin`].
     pub fn idle(context: CallContext, effects: Effects) -> Self {
         let (work, stillborn, drop_panic) = (None, None, None);
-        Self { work, stillborn, context, effects, permanent: false, drop_panic }
+        Self { work, stillborn, context, effects, again: Again::default(), drop_panic }
     }
 
     /// Begins a try with `context`. The last one must have ended.
     pub fn begin(&mut self, context: &CallContext, call: impl FnOnce(CallContext) -> ToolFuture) {
-        self.context = context.clone();
+        (self.context, self.again) = (context.clone(), Again::default());
         let call = || call(context.clone());
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(work) => self.work = Some(work),
@@ -60,9 +61,9 @@ impl Guard {
         &self.context
     }
 
-    /// Says whether the tool said that another try would end the same way.
-    pub fn is_permanent(&self) -> bool {
-        self.permanent
+    /// What the tool's failure said of another try; nothing, if it did not fail.
+    pub fn again(&self) -> Again {
+        self.again
     }
 
     fn poll_tool(&mut self, cx: &mut Context<'_>, limit: ResultLimit) -> Poll<Outcome> {
@@ -74,8 +75,9 @@ impl Guard {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(cut(text, limit.result))),
             Ok(Poll::Ready(Err(error))) => {
-                self.permanent = error.is_permanent();
-                Poll::Ready(tool_error(&error, limit.error))
+                self.again = error.again();
+                let message = cut(error.message().to_owned(), limit.error);
+                Poll::Ready(error.outcome(message, self.effects))
             }
             Err(panic) => Poll::Ready(panicked(panic, self.effects)),
         }
@@ -101,12 +103,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn tool_error(error: &Error, max_bytes: usize) -> Outcome {
-    let kind =
-        if error.is_bad_arguments() { OutcomeKind::BadArguments } else { OutcomeKind::ToolError };
-    Outcome::failed(kind, cut(error.message().to_owned(), max_bytes))
 }
 
 fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {

@@ -47,7 +47,7 @@ pub use error::Error;
 pub use failure::Failure;
 pub use set::{SetError, ToolSet};
 pub use shared::ToolHealth;
-pub use spec::{Make, Tool, ToolFuture, ToolType};
+pub use spec::{Make, Origin, Tool, ToolFuture, ToolType};
 
 pub(crate) use backoff::uniform;
 pub(crate) use bound::Bound;

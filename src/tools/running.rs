@@ -136,7 +136,13 @@ impl Running {
             (OutcomeKind::TimedOut, None) => self.tell(CallEnd::TimedOut, Probed::Badly),
             (_, Some(cause)) => self.tell_of_crash(&cause),
             // That shows nothing of the tool.
-            (OutcomeKind::BadArguments, None) => self.tell(CallEnd::Answered, Probed::Nothing),
+            (OutcomeKind::BadArguments | OutcomeKind::Denied, None) => {
+                self.tell(CallEnd::Answered, Probed::Nothing);
+            }
+            // What the tool needs is away, and the tool itself is none the worse for it.
+            (OutcomeKind::Unavailable | OutcomeKind::UnknownOutcome, None) => {
+                self.tell(CallEnd::Answered, Probed::Badly);
+            }
             (_, None) => self.tell(CallEnd::Answered, Probed::Well),
         }
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::shared::Shared;
 use super::threads::Function;
 use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth, message_of};
-use crate::conversation::Effects;
+use crate::conversation::{Approval, Effects};
 use crate::wire::Certainty;
 
 /// The work of one call: the text that answers it, or the tool's own failure.
@@ -60,6 +60,8 @@ pub struct ToolType {
     pub(super) parameters: Value,
     pub(super) effects: Effects,
     pub(super) early: Option<bool>,
+    pub(super) approval: Approval,
+    pub(super) origin: Origin,
     pub(super) limits: CallLimits,
     pub(super) work: Work,
     /// By all clones of it, in all sessions.
@@ -77,6 +79,30 @@ pub(super) enum Work {
     ReadResults,
 }
 
+/// Where a tool comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `rust`, `demo`, `http`, `command` or `mcp`.
+    pub kind: &'static str,
+    /// The server that offers it, if one does.
+    pub server: Option<Arc<str>>,
+}
+
+impl Default for Origin {
+    /// A Rust function of the program's own.
+    fn default() -> Self {
+        Self { kind: "rust", server: None }
+    }
+}
+
+impl Origin {
+    /// A tool of this `kind` that no server offers.
+    #[must_use]
+    pub fn of(kind: &'static str) -> Self {
+        Self { kind, server: None }
+    }
+}
+
 impl ToolType {
     /// A tool with the JSON Schema `parameters` for its arguments; `make` makes one for each worker.
     ///
@@ -92,14 +118,39 @@ impl ToolType {
     }
 
     pub(super) fn of(name: Arc<str>, description: Arc<str>, parameters: Value, work: Work) -> Self {
-        let (effects, early, limits, shared) = Default::default();
-        Self { name, description, parameters, effects, early, limits, work, shared }
+        let (effects, early, approval, origin, limits, shared) = Default::default();
+        Self {
+            name,
+            description,
+            parameters,
+            effects,
+            early,
+            approval,
+            origin,
+            limits,
+            work,
+            shared,
+        }
     }
 
     /// Says what running the tool twice would do; [`Effects::Once`] if it is not said.
     #[must_use]
     pub fn effects(mut self, effects: Effects) -> Self {
         self.effects = effects;
+        self
+    }
+
+    /// Says whether a person has to approve calls before they begin: never, if it is not said.
+    #[must_use]
+    pub fn approval(mut self, approval: Approval) -> Self {
+        self.approval = approval;
+        self
+    }
+
+    /// Says where the tool comes from, for listings; [`Origin::default`] if it is not said.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
         self
     }
 
@@ -260,6 +311,18 @@ impl ToolType {
     #[must_use]
     pub fn declared_effects(&self) -> Effects {
         self.effects
+    }
+
+    /// Whether a person has to approve its calls.
+    #[must_use]
+    pub fn declared_approval(&self) -> Approval {
+        self.approval
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The time limit of one call, if the tool sets one.

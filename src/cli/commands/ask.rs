@@ -8,6 +8,7 @@ use crate::cli::args::{Ask, Common};
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError, store_error};
+use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Show, Wish, follow};
 use crate::cli::{going_on, logging, setup, store};
 
@@ -15,7 +16,8 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
     let prompt = prompt(ask.prompt)?;
-    let tools = setup::tools(&config, ask.choice.tools.as_deref())?;
+    let toolbox = Toolbox::open(&config, ask.choice.tools.as_deref(), screen)?;
+    let tools = toolbox.tools();
     let executor = setup::executor()?;
     let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &ask.place))?;

@@ -16,6 +16,7 @@ use crate::cli::draw::bench::bench;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
+use crate::cli::toolbox::Toolbox;
 use crate::cli::{logging, setup};
 use crate::config::{Config, ResolvedProvider};
 use crate::session::Runtime;
@@ -68,7 +69,8 @@ async fn measure(
     let Bench { sessions, questions, prompt, choice } = arguments;
     let stand_in = config.resolved_provider()? == ResolvedProvider::Offline;
     check_open_files(*sessions, stand_in)?;
-    let tools = setup::tools(config, choice.tools.as_deref())?;
+    let toolbox = Toolbox::open(config, choice.tools.as_deref(), screen)?;
+    let tools = toolbox.tools();
     let answerer = setup::answerer(config, choice, screen)?;
     let asker = |_| {
         let witness = Arc::new(Witness::new(answerer.model.clone()));

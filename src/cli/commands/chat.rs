@@ -14,6 +14,7 @@ use crate::cli::draw::health::count;
 use crate::cli::export::past::Past;
 use crate::cli::screen::Screen;
 use crate::cli::status::{Closed, Status};
+use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Asked, Show, Wish, follow};
 use crate::cli::{going_on, live, logging, setup, store};
 use crate::config::Config;
@@ -26,7 +27,8 @@ use crate::tools::ToolSet;
 pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
-    let tools = setup::tools(&config, chat.choice.tools.as_deref())?;
+    let toolbox = Toolbox::open(&config, chat.choice.tools.as_deref(), screen)?;
+    let tools = toolbox.tools();
     let executor = setup::executor()?;
     let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &chat.place))?;

@@ -13,6 +13,7 @@ use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
+use crate::cli::toolbox::Toolbox;
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Effects, Limits, Mode};
@@ -110,7 +111,8 @@ async fn question(
     screen: &Screen,
 ) -> anyhow::Result<Option<Runs>> {
     let config = place.config;
-    let tools = setup::tools(config, arguments.choice.tools.as_deref())?;
+    let toolbox = Toolbox::open(config, arguments.choice.tools.as_deref(), screen)?;
+    let tools = toolbox.tools();
     let answerer = setup::answerer(config, &arguments.choice, screen)?;
     let options = answerer.options(config, &arguments.choice, tools);
     let mut answers = Vec::new();

@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::cli::args::{Common, Config as Arguments, ConfigCommand, Output};
 use crate::cli::screen::Screen;
 use crate::cli::setup;
-use crate::cli::status::Status;
+use crate::cli::status::{Status, UsageError};
+use crate::cli::toolbox::Toolbox;
 use crate::config::{Config, ResolvedProvider, Row};
 
 pub(in crate::cli) fn run(
@@ -64,7 +65,12 @@ fn check(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     if provider == ResolvedProvider::OpenAi {
         config.headers()?;
     }
-    let tools = setup::tools(config, None)?;
+    let toolbox = Toolbox::for_model(config, None)?;
+    if !toolbox.left_out.is_empty() {
+        let lines: Vec<_> = toolbox.left_out.iter().map(ToString::to_string).collect();
+        return Err(UsageError(lines.join("\n")).into());
+    }
+    let tools = toolbox.tools();
     let answers = match provider {
         ResolvedProvider::OpenAi => format!("{} at {}", config.model.name, config.model.base_url),
         ResolvedProvider::Offline => "the offline stand-in".to_owned(),

@@ -8,6 +8,7 @@ use crate::cli::args::{Common, Output};
 use crate::cli::draw::list::columns;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
+use crate::cli::toolbox::Toolbox;
 use crate::cli::{logging, setup, store};
 use crate::config::{Config, Provider, ResolvedProvider, Source};
 use crate::model::{self, ApiKey, HttpModel};
@@ -125,11 +126,16 @@ fn arbiters(config: &Config) -> Check {
 }
 
 fn tools(config: &Config) -> Check {
-    match setup::tools(config, None) {
-        Ok(tools) if tools.is_empty() => {
+    match Toolbox::for_model(config, None) {
+        Ok(Toolbox { left_out, .. }) if !left_out.is_empty() => {
+            let lines: Vec<_> = left_out.iter().map(ToString::to_string).collect();
+            Finding::Fail.of("tools", lines.join("; "))
+        }
+        Ok(toolbox) if toolbox.tools().is_empty() => {
             Finding::Warn.of("tools", "none: the model has nothing to call")
         }
-        Ok(tools) => {
+        Ok(toolbox) => {
+            let tools = toolbox.tools();
             let names: Vec<_> = tools.iter().map(|tool| &**tool.name()).collect();
             Finding::Ok.of("tools", format!("{}: {}", names.len(), names.join(", ")))
         }

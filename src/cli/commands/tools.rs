@@ -12,6 +12,7 @@ use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
+use crate::cli::toolbox::Toolbox;
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Mode, OutcomeKind};
@@ -26,7 +27,9 @@ pub(in crate::cli) fn run(
 ) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
-    let tools = setup::chosen_tools(&config, None)?;
+    let toolbox = Toolbox::of(&config, None)?;
+    toolbox.left_out.iter().for_each(|tool| screen.note(&tool.to_string()));
+    let tools = toolbox.tools();
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
         ToolsCommand::Describe { name } => describe(find(&tools, &name)?, screen)?,
@@ -49,7 +52,7 @@ fn find<'a>(tools: &'a ToolSet, name: &str) -> Result<&'a Arc<ToolType>, UsageEr
 fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()> {
     if screen.output != Output::Text {
         let describe = |tool: &Arc<ToolType>| {
-            json!({"name": tool.name(), "kind": "demo", "effects": tool.declared_effects().as_str(),
+            json!({"name": tool.name(), "kind": tool.origin().kind, "effects": tool.declared_effects().as_str(),
                 "time_limit_ms": limit(config, tool).as_millis(), "description": tool.description()})
         };
         let list: Vec<_> = tools.iter().map(describe).collect();
@@ -68,7 +71,7 @@ pub(super) fn table(config: &Config, tools: &ToolSet) -> Vec<String> {
     rows.extend(tools.iter().map(|tool| {
         [
             tool.name().to_string(),
-            "demo".to_owned(),
+            tool.origin().kind.to_owned(),
             tool.declared_effects().as_str().to_owned(),
             seconds(limit(config, tool)),
             tool.description().to_owned(),

@@ -7,6 +7,7 @@ use crate::cli::setup;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
 use crate::cli::store::{self, Opened};
+use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Show, Wish, follow};
 use crate::config::Config;
 use crate::conversation::{Event, Record, ResumePlan, SessionState};
@@ -22,7 +23,8 @@ pub(super) fn run(
     let executor = setup::executor()?;
     let summary = executor.block_on(store::find(&*store, &resume.id))?;
     let records = executor.block_on(store::read(&*store, &summary.session))?;
-    let tools = setup::tools(config, resume.tools.as_deref())?;
+    let toolbox = Toolbox::open(config, resume.tools.as_deref(), screen)?;
+    let tools = toolbox.tools();
     if let Some(newer) = Error::newer(&summary.session, &records) {
         return Err(newer.into());
     }
@@ -108,7 +110,7 @@ mod tests {
     #[test]
     fn a_plan_knows_the_tool_that_reads_large_results() {
         let config = Config::load(Sources::default()).unwrap();
-        let tools = setup::tools(&config, None).unwrap();
+        let tools = Toolbox::of(&config, None).unwrap().tools();
         let records = CUT.map(|line| serde_json::from_str::<Record>(line).unwrap());
         let plan = plan_of(&config, &tools, &records).unwrap();
         assert_eq!(plan.calls[0].fate, Fate::RunAgain);
