@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -32,9 +33,14 @@ pub(super) fn as_sent<'a>(
 
 impl Coordinator {
     pub(super) fn ask_model(&mut self) {
+        self.take_up_tools();
         let Some(turn) = &mut self.turn else { return };
         (turn.first_token, turn.counted) = (None, None);
-        let offer = offer(self.options.tools_of(&self.state), &self.crew, self.state.rounds() > 0);
+        let offer = offer(
+            self.options.with_reader(&self.tools, &self.state),
+            &self.crew,
+            self.state.rounds() > 0,
+        );
         let model = &self.options.models[turn.model_index];
         let count = offer.names.len();
         if let Some(most) = model.dialect().max_tools.filter(|most| count > *most as usize) {
@@ -51,6 +57,16 @@ impl Coordinator {
         match catch_unwind(AssertUnwindSafe(|| model.ask(request))) {
             Ok(events) => turn.model = Some(events),
             Err(panic) => self.on_model_panic(panic),
+        }
+    }
+
+    /// From now on the session has the tools of this moment, where they may change.
+    fn take_up_tools(&mut self) {
+        let Some(source) = &self.options.source else { return };
+        let tools = source.current();
+        if !Arc::ptr_eq(&tools, &self.tools) {
+            self.crew.follow(&self.tools, &tools);
+            self.tools = tools;
         }
     }
 

@@ -55,7 +55,7 @@ impl Coordinator {
         if why == TooLong::Estimated && budget.tokens == 0 {
             return None; // Nothing to compare with.
         }
-        let tools = self.options.tools_of(&self.state).on_the_wire().len();
+        let tools = self.options.with_reader(&self.tools, &self.state).on_the_wire().len();
         self.state.compaction(budget, tools, why)
     }
 
@@ -63,7 +63,7 @@ impl Coordinator {
     /// length. It is asked once more for a reply.
     pub(super) fn can_be_shortened(&self, error: &model::Error) -> bool {
         let is_new = self.turn.as_ref().is_some_and(|turn| !turn.was_too_long);
-        let tools = self.options.tools_of(&self.state).on_the_wire().len();
+        let tools = self.options.with_reader(&self.tools, &self.state).on_the_wire().len();
         let cut = || {
             self.state.compaction(&self.options.context_budget, tools, TooLong::Refused).is_some()
         };
@@ -84,7 +84,7 @@ impl Coordinator {
         let model = &self.options.models[turn.model_index];
         let mut history = None;
         let messages = as_sent(&**model, self.state.transcript(), &messages, &mut history);
-        let offer = offer(self.options.tools_of(&self.state), &self.crew, true);
+        let offer = offer(self.options.with_reader(&self.tools, &self.state), &self.crew, true);
         let (tools, names) = (&*offer.tools, &*offer.names);
         let request = Request { messages, tools, names, may_call: false, first: false };
         match catch_unwind(AssertUnwindSafe(|| model.ask(request))) {

@@ -31,7 +31,7 @@ use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Access, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Bound, Capacity, Terms, TypedContext, later, stable_hash};
+use crate::tools::{Bound, Capacity, Terms, ToolSet, TypedContext, later, stable_hash};
 
 /// How long a store may take to open a session after a rest that was longer than a turn may take.
 const REPLY_TIME: Duration = Duration::from_secs(1);
@@ -91,6 +91,8 @@ pub(super) struct Coordinator {
     pub(super) generation: u64,
     pub(super) span: Span,
     pub(super) options: Arc<SessionOptions>,
+    /// Those that the model was offered last.
+    pub(super) tools: Arc<ToolSet>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Clock,
     /// The runtime shuts down: no turn begins.
@@ -151,14 +153,15 @@ impl Coordinator {
     ) -> Self {
         let (id, options, slot) = (slot.id.clone(), Arc::clone(&slot.options), Arc::clone(slot));
         let Premises { journal, clock, idle, capacity, pulse, closing } = premises;
-        let limits = options.tools.iter().filter_map(|tool| tool.declared_time_limit());
+        let tools = options.first_tools();
+        let limits = tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
         Self {
             span: telemetry::session(&id),
             seat: Seat::new(
                 id.clone(),
                 Arc::clone(&options.supervision),
-                terms(&id, &options, &journal, capacity, &pulse),
+                terms(&id, (&options, &tools), &journal, capacity, &pulse),
                 own.recipient(),
             ),
             id,
@@ -169,6 +172,7 @@ impl Coordinator {
             reclaims,
             blocker,
             options,
+            tools,
             journal,
             clock,
             closing,
@@ -198,7 +202,7 @@ impl Coordinator {
 /// On which terms the calls of the session `id` run.
 fn terms(
     id: &SessionId,
-    options: &SessionOptions,
+    (options, tools): (&SessionOptions, &ToolSet),
     journal: &Arc<dyn Journal>,
     capacity: Arc<Capacity>,
     pulse: &Pulse,
@@ -208,7 +212,7 @@ fn terms(
         rules: Arc::clone(&options.rules),
         bound: options.max_concurrency.map(Bound::new),
         capacity,
-        large_results: options.keeps_large_results().then(|| ResultKeeper::boxed(journal, id)),
+        large_results: options.keeps_large_results(tools).then(|| ResultKeeper::boxed(journal, id)),
         breadcrumb: Arc::clone(&pulse.breadcrumb),
     }
 }

@@ -46,7 +46,7 @@ impl Coordinator {
         let (call_time_limit, round) = (limits.call_time_limit, self.state.round_number());
         let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
         turn.flight.reserve(records.len());
-        let tools = Arc::clone(self.options.tools_of(&self.state));
+        let tools = Arc::clone(self.options.with_reader(&self.tools, &self.state));
         for Start { place, id, tool, arguments: early } in starts {
             if turn.cancelled_calls.contains(&place) {
                 continue; // Before it could begin.

@@ -16,7 +16,7 @@ impl Coordinator {
         let Some(turn) = &mut self.turn else { return };
         let Some(early) = self.state.early().filter(|_| !turn.rest_waits) else { return };
         let place = Place { reply_attempt: turn.attempt, ordinal };
-        let catalogue: &dyn Catalogue = &**self.options.tools_of(&self.state);
+        let catalogue: &dyn Catalogue = &**self.options.with_reader(&self.tools, &self.state);
         let terms = (catalogue, &self.options.limits, self.state.rounds_left());
         match readiness(call, place, certainty, terms, (early, &turn.claims)) {
             Readiness::Begins { tool, arguments } => {
@@ -58,7 +58,12 @@ impl Coordinator {
         let index = self.turn.as_ref().map_or(0, |turn| turn.model_index);
         let rule = self.options.models[index].dialect().id_rule;
         let ids = LazyCell::new(|| self.state.transcript().ids());
-        orphans(early, reply, &**self.options.tools_of(&self.state), (|id| ids.contains(id), rule))
+        orphans(
+            early,
+            reply,
+            &**self.options.with_reader(&self.tools, &self.state),
+            (|id| ids.contains(id), rule),
+        )
     }
 
     /// The end of a call that has begun and that no finished reply will ask for.

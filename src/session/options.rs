@@ -9,7 +9,7 @@ use crate::conversation::{ContextBudget, Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
-use crate::tools::{Rules, ToolSet, TypedContext};
+use crate::tools::{Rules, ToolSet, ToolSource, TypedContext};
 
 /// How much of a result the model is told, where nothing else is said.
 const MAX_RESULT_BYTES: usize = 100_000;
@@ -22,7 +22,8 @@ pub struct SessionOptions {
     /// The one that is asked, and those that are asked where it fails; never empty.
     pub(super) models: Vec<Arc<dyn Model>>,
     pub(super) retries: ModelRetries,
-    pub(super) tools: Arc<ToolSet>,
+    tools: Arc<ToolSet>,
+    pub(super) source: Option<ToolSource>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
     pub(super) context_budget: ContextBudget,
@@ -43,6 +44,7 @@ impl SessionOptions {
             models: vec![model],
             retries: ModelRetries::default(),
             tools,
+            source: None,
             system: None,
             limits: Limits::default(),
             context_budget: ContextBudget::default(),
@@ -67,6 +69,13 @@ impl SessionOptions {
     #[must_use]
     pub fn take_over(mut self) -> Self {
         self.access = Access::TakeOver;
+        self
+    }
+
+    /// Offers the tools of `source` as they are each time the model is asked, in place of fixed ones.
+    #[must_use]
+    pub fn tool_source(mut self, source: ToolSource) -> Self {
+        self.source = Some(source);
         self
     }
 
@@ -143,18 +152,27 @@ impl SessionOptions {
     }
 
     /// Says whether results that are too large are kept for the model to read on in them.
-    pub(super) fn keeps_large_results(&self) -> bool {
+    pub(super) fn keeps_large_results(&self, tools: &ToolSet) -> bool {
         let most = self.models.iter().filter_map(|model| model.dialect().max_tools).min();
-        let has_room = most.is_none_or(|most| self.tools.len() < most as usize);
-        has_room && self.tools.has_room_for_reader()
+        let has_room = most.is_none_or(|most| tools.len() < most as usize);
+        has_room && tools.has_room_for_reader()
     }
 
-    /// The tools of a session in this `state`: with the one that reads large results, if it has any.
-    pub(super) fn tools_of(&self, state: &SessionState) -> &Arc<ToolSet> {
-        match state.has_stored_results() && self.keeps_large_results() {
-            true => self.tools.with_reader().unwrap_or(&self.tools),
-            false => &self.tools,
+    /// The `tools` of a session in this `state`: with the one that reads large results, if it has any.
+    pub(super) fn with_reader<'a>(
+        &self,
+        tools: &'a Arc<ToolSet>,
+        state: &SessionState,
+    ) -> &'a Arc<ToolSet> {
+        match state.has_stored_results() && self.keeps_large_results(tools) {
+            true => tools.with_reader().unwrap_or(tools),
+            false => tools,
         }
+    }
+
+    /// The tools that a session begins with.
+    pub(super) fn first_tools(&self) -> Arc<ToolSet> {
+        self.source.as_ref().map_or_else(|| Arc::clone(&self.tools), ToolSource::current)
     }
 
     /// Hands `value` to every call ([`crate::CallContext::get`]) whose question brings none.
@@ -170,7 +188,7 @@ impl fmt::Debug for SessionOptions {
         f.debug_struct("SessionOptions")
             .field("id", &self.id)
             .field("model", &self.models[0].name())
-            .field("tools", &self.tools.len())
+            .field("tools", &self.first_tools().len())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

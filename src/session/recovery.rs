@@ -43,6 +43,7 @@ impl Supervised for Coordinator {
             id: self.id.clone(),
             span: self.span.clone(),
             options: Arc::clone(&self.options),
+            tools: self.options.first_tools(),
             journal: Arc::clone(&self.journal),
             clock: self.clock,
             access,

@@ -36,7 +36,7 @@ fn write_names_for_the_wire(reply: &mut Reply, catalogue: &dyn Catalogue) {
 impl Coordinator {
     pub(super) fn on_reply(&mut self, mut reply: Reply) {
         let Some(turn) = &mut self.turn else { return };
-        let catalogue: &dyn Catalogue = &**self.options.tools_of(&self.state);
+        let catalogue: &dyn Catalogue = &**self.options.with_reader(&self.tools, &self.state);
         write_names_for_the_wire(&mut reply, catalogue);
         let mut message = Vec::new();
         let model = &self.options.models[turn.model_index];

@@ -43,10 +43,11 @@ fn last_turn(records: &[Record]) -> &[Record] {
 impl Coordinator {
     /// Goes on with the turn that was cut.
     pub(super) fn resume(&mut self, cut: CutOpen, typed: Option<TypedContext>, reply: Reply) {
-        let effects =
-            |tool: &str| Some(self.options.tools_of(&self.state).get(tool)?.declared_effects());
+        let effects = |tool: &str| {
+            Some(self.options.with_reader(&self.tools, &self.state).get(tool)?.declared_effects())
+        };
         let blocker = self.blocker.take();
-        if let Some(tool) = blocker.as_deref().and_then(|tool| self.options.tools.get(tool)) {
+        if let Some(tool) = blocker.as_deref().and_then(|tool| self.tools.get(tool)) {
             // It would hold the next thread, too.
             let cool_down = self.options.supervision.cool_down;
             let trip = Trip { cause: "it blocked its thread".into(), cool_down };
@@ -111,7 +112,8 @@ impl Coordinator {
     /// The end of a call that the last process, or a panic in this one, left open.
     fn lost_call(&self, place: Place) -> Event {
         let call = self.state.call_at(place);
-        let tool = call.and_then(|(_, tool)| self.options.tools_of(&self.state).get(tool));
+        let tool =
+            call.and_then(|(_, tool)| self.options.with_reader(&self.tools, &self.state).get(tool));
         let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
         let started = self.state.starts(place) > 0;
         let what = match self.is_cut_by_panic() {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Seat;
 use super::rebuild::Rebuild;
-use crate::tools::{Begun, Health, Running, ToolType, ToolWorker};
+use crate::tools::{Begun, Health, Running, ToolSet, ToolType, ToolWorker};
 
 /// The most workers that wait for a session.
 const MAX_IDLE: usize = 64;
@@ -25,7 +25,9 @@ pub(crate) struct Crew {
     /// `None` until the first worker: most sessions that sleep have none.
     members: Option<FuturesUnordered<Member>>,
     begun: Begun,
-    /// By the place of the tool in the set; `None` until the tool's first call.
+    /// Where the worker of the tool at each place is, once places have changed.
+    moved: Option<Vec<Option<usize>>>,
+    /// By the first place of the tool in the set; `None` until the tool's first call.
     workers: Vec<Option<(Addr<ToolWorker>, Rc<Health>)>>,
     idle: IdleWorkers,
 }
@@ -48,7 +50,7 @@ enum Member {
 impl Crew {
     /// A crew without workers.
     pub fn new(idle: IdleWorkers) -> Self {
-        Self { members: None, begun: Begun::default(), workers: Vec::new(), idle }
+        Self { members: None, begun: Begun::default(), moved: None, workers: Vec::new(), idle }
     }
 
     /// The worker of `tool_type`, the tool at `place`; taken in at the tool's first call, under the
@@ -59,6 +61,7 @@ impl Crew {
         tool_type: &Arc<ToolType>,
         seat: &Rc<Seat>,
     ) -> &Addr<ToolWorker> {
+        let place = self.own_place(place);
         if self.workers.len() <= place {
             self.workers.resize(place + 1, None);
         }
@@ -72,6 +75,35 @@ impl Crew {
         address
     }
 
+    /// The tools of the session are `new` in place of `old`. A tool that is in both keeps its worker;
+    /// calls of one that is gone go on.
+    pub fn follow(&mut self, old: &ToolSet, new: &ToolSet) {
+        let place_in_old = |tool: &Arc<ToolType>| {
+            let place = old.index_of(tool.name())?;
+            old.at(place).filter(|old| old.is_same(tool)).map(|_| place)
+        };
+        let at = |place: usize| match &self.moved {
+            None => Some(place),
+            Some(moved) => moved.get(place).copied().flatten(),
+        };
+        // Behind them is the one that reads large results.
+        let places = new.iter().map(place_in_old).chain([Some(old.len())]);
+        let has_worker = |place: &usize| self.workers.get(*place).is_some_and(Option::is_some);
+        self.moved = Some(places.map(|place| at(place?).filter(has_worker)).collect());
+    }
+
+    /// Where the worker of the tool at `place` is, or will be.
+    fn own_place(&mut self, place: usize) -> usize {
+        let Some(moved) = &mut self.moved else { return place };
+        if moved.len() <= place {
+            moved.resize(place + 1, None);
+        }
+        *moved[place].get_or_insert_with(|| {
+            self.workers.push(None);
+            self.workers.len() - 1
+        })
+    }
+
     /// Says whether it is still to be known what becomes of a worker that failed.
     pub fn is_undecided(&self) -> bool {
         self.workers.iter().flatten().any(|(_, health)| health.is_undecided())
@@ -79,7 +111,11 @@ impl Crew {
 
     /// Says whether the session has withdrawn the tool at `place` for now.
     pub fn withdraws(&self, place: usize, now: Instant) -> bool {
-        let worker = self.workers.get(place).and_then(Option::as_ref);
+        let place = match &self.moved {
+            None => Some(place),
+            Some(moved) => moved.get(place).copied().flatten(),
+        };
+        let worker = place.and_then(|place| self.workers.get(place)?.as_ref());
         worker.is_some_and(|(_, health)| health.withdraws(now))
     }
 

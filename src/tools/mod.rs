@@ -31,6 +31,7 @@ mod result_limit;
 mod running;
 mod set;
 mod shared;
+mod source;
 mod spec;
 mod stable_hash;
 mod terms;
@@ -47,6 +48,7 @@ pub use error::Error;
 pub use failure::Failure;
 pub use set::{SetError, ToolSet};
 pub use shared::ToolHealth;
+pub use source::{ToolPublisher, ToolSource};
 pub use spec::{Make, Origin, Tool, ToolFuture, ToolType};
 
 pub(crate) use backoff::uniform;

@@ -358,6 +358,11 @@ impl ToolType {
         }
     }
 
+    /// Says whether `other` is a clone of it, with the same limits.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// What all workers of it share.
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared

@@ -9,6 +9,7 @@ mod bfcl;
 mod blocking_tools;
 mod cancelling;
 mod cancelling_one_call;
+mod changing_tools;
 #[cfg(all(feature = "cli", unix))]
 mod chat;
 mod circuits;

@@ -1,0 +1,140 @@
+//! Tools that come, go and change while a session uses them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use callsheet::testing::{self, Scripted, reply};
+use callsheet::tools::ToolPublisher;
+use callsheet::{CallContext, Effects, Session, SessionOptions, ToolSet, ToolType};
+use serde_json::json;
+
+use crate::support::listening::Listening;
+use crate::support::{dynamic, limits, outcomes, seconds, sleeper};
+
+struct Stage {
+    model: Arc<Listening>,
+    publisher: Arc<ToolPublisher>,
+    session: Session,
+}
+
+fn set(tools: impl IntoIterator<Item = ToolType>) -> Arc<ToolSet> {
+    Arc::new(ToolSet::new(tools).expect("the tools are well formed"))
+}
+
+fn stage(
+    script: impl IntoIterator<Item = Scripted>,
+    tools: impl FnOnce(Arc<ToolPublisher>) -> Vec<ToolType>,
+) -> Stage {
+    let publisher = Arc::new(ToolPublisher::new(Arc::default()));
+    publisher.publish(set(tools(Arc::clone(&publisher))));
+    let model = Listening::new(script);
+    let options = SessionOptions::new(model.clone(), Arc::default()).limits(limits());
+    let options = options.tool_source(publisher.source());
+    Stage { session: testing::runtime().session(options), model, publisher }
+}
+
+impl Stage {
+    fn assert_whole(&self) {
+        assert_eq!(self.model.script.violations(), Vec::<String>::new());
+    }
+}
+
+/// A tool that has `publisher` say that the tools are `then` from now on.
+fn changer(
+    publisher: &Arc<ToolPublisher>,
+    then: impl Fn() -> Vec<ToolType> + Clone + Send + Sync + 'static,
+) -> ToolType {
+    let publisher = Arc::downgrade(publisher);
+    dynamic("change", json!({"type": "object"}), move |_, _| {
+        if let Some(publisher) = publisher.upgrade() {
+            publisher.publish(set(then()));
+        }
+        async { Ok("changed".to_owned()) }
+    })
+}
+
+/// A tool that says how often one of its workers was made, and for the how manieth time it is called.
+fn counter(made: &Arc<AtomicU32>) -> ToolType {
+    let made = Arc::clone(made);
+    ToolType::new("count", "for a test", json!({"type": "object"}), move || {
+        let made = made.fetch_add(1, Ordering::Relaxed) + 1;
+        let calls = AtomicU32::new(0);
+        move |_: &str, _: CallContext| -> callsheet::tools::ToolFuture {
+            let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
+            Box::pin(async move { Ok(format!("worker {made}, call {call}")) })
+        }
+    })
+    .effects(Effects::None)
+}
+
+#[test]
+fn a_change_takes_effect_in_the_next_request() {
+    testing::run(async {
+        let script = [
+            reply().call("change", "{}").call("sleep", r#"{"s": 1}"#),
+            reply().call("sleep", r#"{"s": 1}"#).call("change", "{}"),
+            reply().text("done"),
+        ];
+        let stage = stage(script, |it| vec![changer(&it, || vec![sleeper()])]);
+        let answer = stage.session.ask("go").await.expect("the turn ends well");
+        assert_eq!(stage.model.offers(), [vec!["change"], vec!["sleep"], vec!["sleep"]]);
+        let ends: Vec<_> = answer.report.rounds.iter().map(|it| outcomes(it)).collect();
+        assert_eq!(ends, [["ok", "unknown_tool"], ["ok", "unknown_tool"]]);
+        stage.assert_whole();
+    });
+}
+
+#[test]
+fn a_tool_that_stays_keeps_its_worker_wherever_it_is_listed() {
+    testing::run(async {
+        let made = Arc::new(AtomicU32::new(0));
+        let count = counter(&made);
+        let moved = count.clone();
+        let script = [
+            reply().call("count", "{}").call("change", "{}"),
+            reply().call("count", "{}").call("sleep", r#"{"s": 1}"#),
+            reply().text("done"),
+        ];
+        let stage =
+            stage(script, |it| vec![count, changer(&it, move || vec![sleeper(), moved.clone()])]);
+        let answer = stage.session.ask("go").await.expect("the turn ends well");
+        let round = &answer.report.rounds[1];
+        assert_eq!(outcomes(round), ["ok", "ok"]);
+        assert_eq!(round.calls[0].result.as_deref(), Some("worker 1, call 2"));
+        stage.assert_whole();
+    });
+}
+
+#[test]
+fn a_tool_of_the_same_name_that_is_another_one_gets_a_worker_of_its_own() {
+    testing::run(async {
+        let made = Arc::new(AtomicU32::new(0));
+        let (count, other) = (counter(&made), counter(&made));
+        let script = [
+            reply().call("count", "{}").call("change", "{}"),
+            reply().call("count", "{}"),
+            reply().text("done"),
+        ];
+        let stage = stage(script, |it| vec![count, changer(&it, move || vec![other.clone()])]);
+        let answer = stage.session.ask("go").await.expect("the turn ends well");
+        let result = answer.report.rounds[1].calls[0].result.as_deref();
+        assert_eq!(result, Some("worker 2, call 1"));
+        stage.assert_whole();
+    });
+}
+
+#[test]
+fn a_call_whose_tool_has_gone_meanwhile_goes_on() {
+    testing::run(async {
+        let script =
+            [reply().call("sleep", r#"{"s": 5}"#).call("change", "{}"), reply().text("done")];
+        let stage = stage(script, |it| vec![sleeper(), changer(&it, Vec::new)]);
+        let answer = stage.session.ask("go").await.expect("the turn ends well");
+        let round = &answer.report.rounds[0];
+        assert_eq!(outcomes(round), ["ok", "ok"]);
+        assert_eq!(round.calls[0].ran, seconds(5));
+        assert_eq!(stage.model.offers(), [vec!["sleep", "change"], vec![]]);
+        drop(stage.publisher.source());
+        stage.assert_whole();
+    });
+}
