@@ -25,6 +25,7 @@
 //! | [`conversation`] | the turn as a pure state machine, the one event type, the transcript | actix, tokio, clocks |
 //! | [`tools`] | `trait Tool`, typed and blocking tools, the guard round each call, its limits, tries and circuit, the worker actor | restart decisions |
 //! | [`supervision`] | the restart policy, when a tool is withdrawn, the future that rebuilds workers, the round's report | tools' results |
+//! | `mcp` (feature) | servers of the Model Context Protocol, supervised, and their tools | what a session does with them |
 //! | [`store`] | `trait Journal`, `trait Store` and the memory store | what happens next |
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
@@ -55,6 +56,8 @@ pub mod cli;
 pub mod config;
 pub mod conversation;
 mod failpoint;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 #[cfg(feature = "mock-model")]
 pub mod mock_model;
 pub mod model;
@@ -70,7 +73,7 @@ pub mod tools;
 pub mod wire;
 
 pub use conversation::{
-    CallKey, Effects, Event, Limits, Mode, Outcome, OutcomeKind, Record, SessionId,
+    Approval, CallKey, Effects, Event, Limits, Mode, Outcome, OutcomeKind, Record, SessionId,
 };
 pub use model::{ApiKey, Endpoint, HttpModel, Model};
 pub use session::{

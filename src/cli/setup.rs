@@ -121,20 +121,10 @@ pub(super) fn plain_options(
     model: Arc<dyn Model>,
     tools: Arc<ToolSet>,
 ) -> SessionOptions {
-    let supervision = &config.supervision;
-    let supervision = RestartLimits {
-        max_restarts: supervision.max_restarts,
-        within: supervision.within,
-        backoff: Backoff { min: supervision.backoff_min, max: supervision.backoff_max },
-        cool_down: supervision.cool_down,
-        max_time_outs: supervision.max_time_outs,
-        max_failure_rate: supervision.max_failure_rate,
-        failure_rate_min_calls: supervision.failure_rate_min_calls,
-    };
     let session = &config.session;
     let options = SessionOptions::new(model, tools)
         .limits(limits(config))
-        .supervision(supervision)
+        .supervision(supervision(config))
         .model_retries(model_retries(config))
         .max_result_bytes(session.max_result_bytes)
         .context_budget(ContextBudget {
@@ -144,6 +134,20 @@ pub(super) fn plain_options(
     match session.max_concurrency {
         Some(calls) => options.max_concurrency(calls),
         None => options,
+    }
+}
+
+/// How what fails is dealt with.
+pub(super) fn supervision(config: &Config) -> RestartLimits {
+    let supervision = &config.supervision;
+    RestartLimits {
+        max_restarts: supervision.max_restarts,
+        within: supervision.within,
+        backoff: Backoff { min: supervision.backoff_min, max: supervision.backoff_max },
+        cool_down: supervision.cool_down,
+        max_time_outs: supervision.max_time_outs,
+        max_failure_rate: supervision.max_failure_rate,
+        failure_rate_min_calls: supervision.failure_rate_min_calls,
     }
 }
 

@@ -1,5 +1,8 @@
 //! From settings to the tools of a session.
 
+#[cfg(feature = "mcp")]
+mod servers;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,27 +10,40 @@ use std::sync::Arc;
 use super::screen::Screen;
 use super::status::UsageError;
 use crate::config::{self, Config, Simulate, ToolWork};
+#[cfg(feature = "mcp")]
+use crate::mcp::{ServerStatus, Servers};
+use crate::session::SessionOptions;
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 
-/// The tools of the settings.
-pub(super) struct Toolbox {
-    tools: Arc<ToolSet>,
-    /// What cannot be offered, and is not.
-    pub left_out: Vec<LeftOut>,
+/// How long a command waits for servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// As long as the settings of each say.
+    AWhile,
+    /// Until each has started or failed.
+    ForAll,
 }
 
-/// A tool that cannot be offered, and why.
+/// The tools of the settings. MCP servers run as long as it is held.
+pub(super) struct Toolbox {
+    tools: Arc<ToolSet>,
+    /// Each tool and each server that there is not, though the settings name it.
+    pub left_out: Vec<LeftOut>,
+    #[cfg(feature = "mcp")]
+    servers: Option<Servers>,
+}
+
+/// A tool or a server that there is not.
 #[derive(Clone, Debug)]
 pub(super) struct LeftOut {
     pub tool: String,
-    pub place: String,
-    pub problem: String,
+    /// What it is, and why it is not there.
+    line: String,
 }
 
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tool, place, problem } = self;
-        write!(f, "the tool `{tool}` is left out: {problem} ({place})")
+        f.write_str(&self.line)
     }
 }
 
@@ -35,45 +51,114 @@ impl Toolbox {
     /// The tools that a model is offered: those of the settings, or those of them that `only` names.
     /// Says on standard error which are left out.
     pub fn open(config: &Config, only: Option<&[String]>, screen: &Screen) -> anyhow::Result<Self> {
-        let toolbox = Self::for_model(config, only)?;
-        toolbox.left_out.iter().for_each(|tool| screen.note(&tool.to_string()));
+        let toolbox = Self::for_model(config, only, Wait::AWhile)?;
+        toolbox.left_out.iter().for_each(|left| screen.note(&left.to_string()));
         Ok(toolbox)
     }
 
     /// The same, without a word of those that are left out.
-    pub fn for_model(config: &Config, only: Option<&[String]>) -> anyhow::Result<Self> {
-        let toolbox = Self::of(config, only)?;
+    pub fn for_model(config: &Config, only: Option<&[String]>, wait: Wait) -> anyhow::Result<Self> {
+        let most = config.max_tools().and_then(|most| usize::try_from(most).ok());
+        let toolbox = Self::with(config, (only, most), wait)?;
         config.check_tool_count(toolbox.tools.len())?;
         Ok(toolbox)
     }
 
-    /// The same for no model, which might take fewer.
+    /// The same for no model, which might take fewer, and with every server that starts at all.
     pub fn of(config: &Config, only: Option<&[String]>) -> anyhow::Result<Self> {
-        let named = |name: &str| config.tools.iter().any(|tool| tool.name == name);
-        if let Some(unknown) = only.into_iter().flatten().find(|name| !named(name)) {
-            let known: Vec<_> = config.tools.iter().map(|tool| &*tool.name).collect();
-            let known = known.join(", ");
-            let message = format!("no tool named `{unknown}`; the tools are: {known}");
-            return Err(UsageError(message).into());
-        }
+        Self::with(config, (only, None), Wait::ForAll)
+    }
+
+    fn with(
+        config: &Config,
+        (only, most): (Option<&[String]>, Option<usize>),
+        wait: Wait,
+    ) -> anyhow::Result<Self> {
         let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
         let (mut tools, mut left_out) = (Vec::new(), Vec::new());
         for tool in config.tools.iter().filter(wanted) {
             match made(tool) {
                 Ok(made) => tools.push(with_settings(made, tool)),
-                Err(problem) => left_out.push(LeftOut {
-                    tool: tool.name.clone(),
-                    place: tool.place.clone(),
-                    problem,
-                }),
+                Err(why) => {
+                    let config::Tool { name, place, .. } = tool;
+                    let line = format!("the tool `{name}` is left out: {why} ({place})");
+                    left_out.push(LeftOut { tool: name.clone(), line });
+                }
             }
         }
-        Ok(Self { tools: Arc::new(ToolSet::with_most(tools, usize::MAX)?), left_out })
+        let fixed = Arc::new(ToolSet::with_most(tools.iter().cloned(), usize::MAX)?);
+        let toolbox = Self::with_servers(config, (fixed, tools), (only, most), wait, left_out)?;
+        toolbox.check_names(config, only)?;
+        Ok(toolbox)
     }
 
-    /// Those that can be offered.
+    #[cfg(feature = "mcp")]
+    fn with_servers(
+        config: &Config,
+        (fixed, tools): (Arc<ToolSet>, Vec<ToolType>),
+        choice: (Option<&[String]>, Option<usize>),
+        wait: Wait,
+        mut left_out: Vec<LeftOut>,
+    ) -> anyhow::Result<Self> {
+        let servers = servers::start(config, tools, choice, wait, &mut left_out)?;
+        let tools = servers.as_ref().map_or(fixed, |servers| servers.source().current());
+        Ok(Self { tools, left_out, servers })
+    }
+
+    #[cfg(not(feature = "mcp"))]
+    fn with_servers(
+        config: &Config,
+        (tools, _): (Arc<ToolSet>, Vec<ToolType>),
+        _: (Option<&[String]>, Option<usize>),
+        _: Wait,
+        mut left_out: Vec<LeftOut>,
+    ) -> anyhow::Result<Self> {
+        if !config.mcp.is_empty() || config.mcp_config.is_some() {
+            let line = "the MCP servers are left out: built without the feature `mcp`".to_owned();
+            left_out.push(LeftOut { tool: "mcp".to_owned(), line });
+        }
+        Ok(Self { tools, left_out })
+    }
+
+    /// Refuses what is asked for by name and is not there.
+    fn check_names(&self, config: &Config, only: Option<&[String]>) -> Result<(), UsageError> {
+        let is_set = |name: &str| config.tools.iter().any(|tool| tool.name == name);
+        let is_there = |name: &str| is_set(name) || self.tools.get(name).is_some();
+        let Some(unknown) = only.into_iter().flatten().find(|name| !is_there(name)) else {
+            return Ok(());
+        };
+        let known = config.tools.iter().map(|tool| &*tool.name);
+        let others = self.tools.iter().map(|tool| &**tool.name()).filter(|name| !is_set(name));
+        let known: Vec<_> = known.chain(others).collect();
+        let mut message = format!("no tool named `{unknown}`; the tools are: {}", known.join(", "));
+        for left in &self.left_out {
+            message = format!("{message}\n{left}");
+        }
+        Err(UsageError(message))
+    }
+
+    /// Those of this moment.
     pub fn tools(&self) -> Arc<ToolSet> {
+        #[cfg(feature = "mcp")]
+        if let Some(servers) = &self.servers {
+            return servers.source().current();
+        }
         Arc::clone(&self.tools)
+    }
+
+    /// Has sessions use them, also as they change.
+    pub fn equip(&self, options: SessionOptions) -> SessionOptions {
+        #[cfg(feature = "mcp")]
+        if let Some(servers) = &self.servers {
+            return options.tool_source(servers.source());
+        }
+        options
+    }
+
+    /// How each MCP server is.
+    #[cfg(feature = "mcp")]
+    pub fn servers(&self) -> Vec<ServerStatus> {
+        self.servers.as_ref().map(Servers::status).unwrap_or_default()
     }
 }
 

@@ -117,6 +117,18 @@ choices! {
 }
 
 choices! {
+    /// Which revision of the Model Context Protocol is spoken.
+    McpProtocol {
+        /// The newest that both know.
+        Auto = "auto",
+        /// The one without a handshake.
+        Stateless = "2026-07-28",
+        /// One with a handshake: this or an older one.
+        Handshake = "2025-11-25",
+    }
+}
+
+choices! {
     /// The least important events that are still logged.
     LogLevel {
         /// Failures that need a person.

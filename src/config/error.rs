@@ -48,6 +48,16 @@ pub enum Error {
         /// The second tool's key and place.
         second: String,
     },
+    /// Nobody could tell the tools of two servers apart.
+    #[error("two MCP servers named `{name}`: {first} and {second}")]
+    DuplicateServer {
+        /// The name.
+        name: String,
+        /// The first server's key and place.
+        first: String,
+        /// The second server's key and place.
+        second: String,
+    },
     /// A `--set` flag without `=`, or with an index out of reach.
     #[error("`--set {text}`: expected {expected}")]
     Assignment {

@@ -11,6 +11,7 @@ use super::endpoint::BaseUrl;
 use super::header::ExtraHeader;
 use super::layer::parse_inline;
 use super::origin::Source;
+use super::reference::Text;
 use super::store_url::StoreUrl;
 use crate::model::{Dialect, OURS, ToolChoice};
 
@@ -85,6 +86,38 @@ pub(super) fn tool_name(input: &Input<'_>) -> Parsed<String> {
     };
     let text = input.string().filter(is_name);
     text.map(str::to_owned).ok_or_else(|| "1 to 64 letters, digits, `_` and `-`".to_owned())
+}
+
+/// The name of a server: it must leave room for those of its tools.
+pub(super) fn server_name(input: &Input<'_>) -> Parsed<String> {
+    let is_name = |name: &String| name.len() <= 32 && !name.contains("__");
+    let name = tool_name(input).ok().filter(is_name);
+    name.ok_or_else(|| "1 to 32 letters, digits, `_` (not two together) and `-`".to_owned())
+}
+
+/// Text that may refer to variables.
+pub(super) fn text(input: &Input<'_>) -> Parsed<Text> {
+    filled(input).map(|text| Text::new(&text))
+}
+
+/// A list of such texts, which may be empty ones.
+pub(super) fn texts(input: &Input<'_>) -> Parsed<Vec<Text>> {
+    let items = input.structured().try_deserialize::<Vec<String>>().ok();
+    let items = items.ok_or_else(|| "an array of strings".to_owned())?;
+    Ok(items.iter().map(|item| Text::new(item)).collect())
+}
+
+/// A table of such texts.
+pub(super) fn named_texts(input: &Input<'_>) -> Parsed<Vec<(String, Text)>> {
+    let expected = || "a table of strings".to_owned();
+    let ValueKind::Table(fields) = input.structured().kind else { return Err(expected()) };
+    let mut texts = Vec::new();
+    for (name, value) in fields {
+        let ValueKind::String(value) = &value.kind else { return Err(expected()) };
+        texts.push((name, Text::new(value)));
+    }
+    texts.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(texts)
 }
 
 /// The URL of an endpoint.
@@ -364,6 +397,25 @@ impl Notation for Vec<String> {
     fn notation(&self) -> String {
         let items: Vec<_> = self.iter().map(|item| quoted(item)).collect();
         format!("[{}]", items.join(", "))
+    }
+}
+
+impl Notation for Text {
+    fn notation(&self) -> String {
+        quoted(&super::store_url::masked(self.as_written()))
+    }
+}
+
+impl Notation for Vec<Text> {
+    fn notation(&self) -> String {
+        let items: Vec<_> = self.iter().map(Notation::notation).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+impl Notation for Vec<(String, Text)> {
+    fn notation(&self) -> String {
+        table(self.iter().map(|(name, text)| (&**name, quoted(text.masked()))))
     }
 }
 

@@ -10,8 +10,10 @@ mod header;
 mod key;
 mod kind;
 mod layer;
+mod mcp;
 mod origin;
 mod reader;
+mod reference;
 mod secret;
 mod sections;
 mod sources;
@@ -22,11 +24,13 @@ mod tool;
 
 use std::path::PathBuf;
 
-pub use choice::{LogFormat, LogLevel, Provider, ToolKind};
+pub use choice::{LogFormat, LogLevel, McpProtocol, Provider, ToolKind};
 pub use endpoint::BaseUrl;
 pub use error::Error;
 pub use header::ExtraHeader;
+pub use mcp::{McpServer, McpTerms};
 pub use origin::{Row, Source};
+pub use reference::{Filled, Text};
 pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
 pub use sources::Sources;
@@ -61,6 +65,10 @@ pub struct Config {
     pub log: Log,
     /// `[[tools]]`: what the model may call, in the order of the file.
     pub tools: Vec<Tool>,
+    /// `[[mcp]]`: servers whose tools the model may call, in the order of the file.
+    pub mcp: Vec<McpServer>,
+    /// A file of another program that lists further ones.
+    pub mcp_config: Option<String>,
     rows: Vec<Row>,
     variables: Variables,
     working_dir: PathBuf,
@@ -103,6 +111,11 @@ impl Config {
     /// Returns the environment the settings were read from, `.env` included.
     pub fn variables(&self) -> &Variables {
         &self.variables
+    }
+
+    /// Returns where a file named in the settings is: relative paths begin in the working directory.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.working_dir.join(name)
     }
 
     /// Returns the further headers of every request, with what their values refer to filled in.
@@ -151,17 +164,18 @@ impl Config {
         }
     }
 
+    /// Returns how many tools one request may list, if there is a limit.
+    pub fn max_tools(&self) -> Option<u32> {
+        self.dialect_used().max_tools
+    }
+
     /// Checks that one request may list `count` tools.
     ///
     /// # Errors
     /// [`Error::TooManyTools`] with the limit of the dialect, or the one that is set in its place.
     pub fn check_tool_count(&self, count: usize) -> Result<(), Error> {
         let Model { base_url, dialect: set, quirks, .. } = &self.model;
-        let is_offline = matches!(self.resolved_provider(), Ok(ResolvedProvider::Offline));
-        let dialect = match is_offline {
-            true => quirks.on(set.unwrap_or_else(Dialect::generic)),
-            false => self.model.resolved_dialect(),
-        };
+        let dialect = self.dialect_used();
         let most = dialect.max_tools.filter(|most| count > usize::try_from(*most).unwrap_or(count));
         let Some(most) = most else { return Ok(()) };
         let place = |key: &str| format!("`{key}` in {}", self.source(key));
@@ -171,6 +185,15 @@ impl Config {
             (None, None) => format!("dialect `{}`, that of {base_url}", dialect.name),
         };
         Err(Error::TooManyTools { count, most, whose })
+    }
+
+    /// The dialect of who answers.
+    fn dialect_used(&self) -> Dialect {
+        let Model { dialect, quirks, .. } = &self.model;
+        match self.resolved_provider() {
+            Ok(ResolvedProvider::Offline) => quirks.on(dialect.unwrap_or_else(Dialect::generic)),
+            _ => self.model.resolved_dialect(),
+        }
     }
 
     /// Says whether one of the further headers is a key, such as `api-key`.
@@ -198,12 +221,16 @@ impl Config {
         let store = root.table("store", Store::read)?;
         let log = root.table("log", Log::read)?;
         let tools = Tool::read_all(root, &turn, &supervision)?;
+        let mcp = McpServer::read_all(root)?;
+        let mcp_config = root.optional("mcp_config", kind::filled)?;
         model.check_choice(root, &tools)?;
         Ok(Config {
             runtime,
             store,
             log,
             tools,
+            mcp,
+            mcp_config,
             model,
             turn,
             session,

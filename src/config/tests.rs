@@ -163,6 +163,11 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         exclusive = true, serial_by = "a", rate_limit = { calls = 1, per_ms = 1 }, max_queue = 1,
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
         crash_after = 1, seed = 1 } }]
+        mcp = [{ name = "x", command = "x", args = [], env = {}, cwd = "x", url = "x", headers = {},
+        trusted = true, allow = [], deny = [], effects = "none", approval = "never", time_limit_ms = 1,
+        silence_time_limit_ms = 1, retries = 1, max_concurrency = 1, tools = [{ name = "x",
+        effects = "none", approval = "never" }] }]
+        mcp_config = "x"
         [model]
         temperature = 1
         max_tokens = 1

@@ -7,13 +7,13 @@ use std::thread::ThreadId;
 use futures_util::{StreamExt, stream};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url};
-use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::time::timeout;
 
 use super::body::Template;
 use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain, secrets};
 use super::streamed::streamed;
+use super::tls::tls;
 use super::{Dialect, Error, Event, Events, Model, Request, Stage, whole};
 
 /// A model behind a Chat Completions endpoint. Each thread that asks has its own connections, so
@@ -95,8 +95,9 @@ impl HttpModel {
     fn build_client(&self) -> Result<Client, Error> {
         let unreachable =
             |reason: String| Error::Unreachable { url: self.exchange.shown.clone(), reason };
+        let tls = tls(self.url.scheme() == "https");
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(self.tls().map_err(|error| unreachable(error.to_string()))?)
+            .tls_backend_preconfigured(tls.map_err(|error| unreachable(error.to_string()))?)
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none()) // A key does not travel on.
             .retry(reqwest::retry::never().max_retries_per_request(0)) // That is ours to decide.
@@ -106,19 +107,6 @@ impl HttpModel {
             builder = builder.no_proxy();
         }
         builder.build().map_err(|error| unreachable(chain(&error)))
-    }
-
-    /// The host's own certificates for `https`; none, which costs nothing, for `http`.
-    fn tls(&self) -> Result<rustls::ClientConfig, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?;
-        let builder = if self.url.scheme() == "https" {
-            builder.with_platform_verifier()?
-        } else {
-            builder.with_root_certificates(rustls::RootCertStore::empty())
-        };
-        Ok(builder.with_no_client_auth())
     }
 }
 

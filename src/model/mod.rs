@@ -20,6 +20,7 @@ mod retry_after;
 mod sending;
 mod settings;
 mod streamed;
+mod tls;
 mod whole;
 
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub use price::Price;
 pub use settings::{Header, RequestSettings, ToolChoice};
 #[cfg(feature = "cli")]
 pub(crate) use settings::{OURS, secrets_in};
+#[cfg(feature = "mcp")]
+pub(crate) use tls::tls;
 
 use crate::wire::{Call, Certainty, Reply, Usage};
 

@@ -126,6 +126,12 @@ impl RestartPolicy {
         Decision::RebuildAfter(rest)
     }
 
+    /// Says whether its circuit is open, or being found out about.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
     /// The probe went well: the past is forgotten.
     pub fn on_recovery(&mut self) {
         self.open = false;

@@ -31,6 +31,8 @@ mod histories;
 mod killing;
 mod large_results;
 mod many_threads;
+#[cfg(all(feature = "mcp", unix))]
+mod mcp;
 mod model_client;
 mod model_retries;
 mod moving;

@@ -22,7 +22,7 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &ask.place))?;
     let answerer = setup::answerer(&config, &ask.choice, screen)?;
-    let mut options = answerer.options(&config, &ask.choice, tools);
+    let mut options = toolbox.equip(answerer.options(&config, &ask.choice, tools));
     if let Some((id, known)) = place {
         if known.is_some() && ask.choice.system.is_some() {
             screen.note("the session keeps the system prompt that it began with");

@@ -75,6 +75,7 @@ async fn measure(
     let asker = |_| {
         let witness = Arc::new(Witness::new(answerer.model.clone()));
         let options = setup::options(config, choice, witness.clone(), tools.clone());
+        let options = toolbox.equip(options);
         Asker { session: runtime.session(options), witness }
     };
     let askers: Vec<_> = (0..*sessions).map(asker).collect();

@@ -40,7 +40,8 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
         Some((_, None)) | None => LastTurn::default(),
     };
     let answerer = setup::answerer(&config, &chat.choice, screen)?;
-    let mut options = answerer.options(&config, &chat.choice, Arc::clone(&tools));
+    let options = answerer.options(&config, &chat.choice, Arc::clone(&tools));
+    let mut options = toolbox.equip(options);
     if let Some((id, known)) = &place {
         options = options.id(id.clone());
         if let Some(known) = known {

@@ -114,7 +114,7 @@ async fn question(
     let toolbox = Toolbox::open(config, arguments.choice.tools.as_deref(), screen)?;
     let tools = toolbox.tools();
     let answerer = setup::answerer(config, &arguments.choice, screen)?;
-    let options = answerer.options(config, &arguments.choice, tools);
+    let options = toolbox.equip(answerer.options(config, &arguments.choice, tools));
     let mut answers = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
         let limits = Limits { mode, ..setup::limits(config) };

@@ -6,7 +6,7 @@ use crate::cli::args::{Common, Config as Arguments, ConfigCommand, Output};
 use crate::cli::screen::Screen;
 use crate::cli::setup;
 use crate::cli::status::{Status, UsageError};
-use crate::cli::toolbox::Toolbox;
+use crate::cli::toolbox::{Toolbox, Wait};
 use crate::config::{Config, ResolvedProvider, Row};
 
 pub(in crate::cli) fn run(
@@ -65,7 +65,7 @@ fn check(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     if provider == ResolvedProvider::OpenAi {
         config.headers()?;
     }
-    let toolbox = Toolbox::for_model(config, None)?;
+    let toolbox = Toolbox::for_model(config, None, Wait::ForAll)?;
     if !toolbox.left_out.is_empty() {
         let lines: Vec<_> = toolbox.left_out.iter().map(ToString::to_string).collect();
         return Err(UsageError(lines.join("\n")).into());

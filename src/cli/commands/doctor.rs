@@ -8,9 +8,11 @@ use crate::cli::args::{Common, Output};
 use crate::cli::draw::list::columns;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
-use crate::cli::toolbox::Toolbox;
+use crate::cli::toolbox::{Toolbox, Wait};
 use crate::cli::{logging, setup, store};
 use crate::config::{Config, Provider, ResolvedProvider, Source};
+#[cfg(feature = "mcp")]
+use crate::mcp::{Condition, ServerStatus};
 use crate::model::{self, ApiKey, HttpModel};
 
 /// How long the endpoint may take to answer.
@@ -52,7 +54,16 @@ pub(in crate::cli) fn run(common: &Common, screen: &Screen) -> anyhow::Result<St
     let status = match setup::load(common) {
         Ok(config) => {
             logging::start(&config, common, screen);
-            checks.extend([settings(&config), arbiters(&config), tools(&config), store(&config)]);
+            checks.extend([settings(&config), arbiters(&config)]);
+            match Toolbox::for_model(&config, None, Wait::ForAll) {
+                Ok(toolbox) => {
+                    checks.push(tools(&toolbox));
+                    #[cfg(feature = "mcp")]
+                    checks.extend(servers(&toolbox));
+                }
+                Err(error) => checks.push(failed("tools", error)),
+            }
+            checks.push(store(&config));
             checks.extend(answerer(&config));
             let failed = checks.iter().any(|check| check.status == Finding::Fail);
             if failed { Status::Failed } else { Status::Done }
@@ -125,22 +136,39 @@ fn arbiters(config: &Config) -> Check {
     }
 }
 
-fn tools(config: &Config) -> Check {
-    match Toolbox::for_model(config, None) {
-        Ok(Toolbox { left_out, .. }) if !left_out.is_empty() => {
-            let lines: Vec<_> = left_out.iter().map(ToString::to_string).collect();
-            Finding::Fail.of("tools", lines.join("; "))
-        }
-        Ok(toolbox) if toolbox.tools().is_empty() => {
-            Finding::Warn.of("tools", "none: the model has nothing to call")
-        }
-        Ok(toolbox) => {
-            let tools = toolbox.tools();
-            let names: Vec<_> = tools.iter().map(|tool| &**tool.name()).collect();
-            Finding::Ok.of("tools", format!("{}: {}", names.len(), names.join(", ")))
-        }
-        Err(error) => failed("tools", error),
+/// Whether all tools of the settings can be offered.
+fn tools(toolbox: &Toolbox) -> Check {
+    let (tools, left_out) = (toolbox.tools(), &toolbox.left_out);
+    if !left_out.is_empty() {
+        let lines: Vec<_> = left_out.iter().map(ToString::to_string).collect();
+        return Finding::Fail.of("tools", lines.join("; "));
     }
+    if tools.is_empty() {
+        return Finding::Warn.of("tools", "none: the model has nothing to call");
+    }
+    let names: Vec<_> = tools.iter().map(|tool| &**tool.name()).collect();
+    Finding::Ok.of("tools", format!("{}: {}", names.len(), names.join(", ")))
+}
+
+/// Whether each MCP server starts, lists its tools and answers.
+#[cfg(feature = "mcp")]
+fn servers(toolbox: &Toolbox) -> Vec<Check> {
+    let tools = toolbox.tools();
+    let check = |server: &ServerStatus| {
+        let ServerStatus { name, condition, revision, startup, last_failure, .. } = server;
+        let count = tools.iter().filter(|tool| tool.origin().server.as_ref() == Some(name)).count();
+        match (condition, revision, startup) {
+            (Condition::Ready, Some(revision), Some(startup)) => Finding::Ok.of(
+                "mcp_server",
+                format!("{name}: {revision}, {count} tools, in {} ms", startup.as_millis()),
+            ),
+            _ => {
+                let why = last_failure.as_deref().unwrap_or("it is still starting");
+                Finding::Fail.of("mcp_server", format!("{name}: {}: {why}", condition.as_str()))
+            }
+        }
+    };
+    toolbox.servers().iter().map(check).collect()
 }
 
 /// Whether the store can be read and written.

@@ -15,7 +15,7 @@ use crate::cli::status::{Status, UsageError};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
-use crate::conversation::{Mode, OutcomeKind};
+use crate::conversation::{Approval, Mode, OutcomeKind};
 use crate::session::Cause;
 use crate::tools::{ToolSet, ToolType};
 use crate::wire::Arguments;
@@ -28,7 +28,7 @@ pub(in crate::cli) fn run(
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
     let toolbox = Toolbox::of(&config, None)?;
-    toolbox.left_out.iter().for_each(|tool| screen.note(&tool.to_string()));
+    toolbox.left_out.iter().for_each(|left| screen.note(&left.to_string()));
     let tools = toolbox.tools();
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
@@ -52,8 +52,11 @@ fn find<'a>(tools: &'a ToolSet, name: &str) -> Result<&'a Arc<ToolType>, UsageEr
 fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()> {
     if screen.output != Output::Text {
         let describe = |tool: &Arc<ToolType>| {
-            json!({"name": tool.name(), "kind": tool.origin().kind, "effects": tool.declared_effects().as_str(),
-                "time_limit_ms": limit(config, tool).as_millis(), "description": tool.description()})
+            json!({"name": tool.name(), "kind": tool.origin().kind, "server": tool.origin().server,
+                "effects": tool.declared_effects().as_str(),
+                "approval": tool.declared_approval().as_str(),
+                "time_limit_ms": limit(config, tool).as_millis(), "circuit": tool.health().circuit,
+                "description": tool.description()})
         };
         let list: Vec<_> = tools.iter().map(describe).collect();
         screen.data_line(&serde_json::to_string(&list)?)?;
@@ -65,19 +68,44 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
     Ok(())
 }
 
-/// What each tool is and may do, a line each under a heading.
+/// What each tool is and may do, a line each under a heading. Where no tool is of a server, or needs
+/// approval, there is no such column.
 pub(super) fn table(config: &Config, tools: &ToolSet) -> Vec<String> {
-    let mut rows = vec![["NAME", "KIND", "EFFECTS", "LIMIT", "DESCRIPTION"].map(str::to_owned)];
+    let has_servers = tools.iter().any(|tool| tool.origin().server.is_some());
+    let asks = tools.iter().any(|tool| tool.declared_approval() != Approval::Never);
+    let row = |[name, kind, server, effects, approval, limit, circuit, about]: [String; 8]| {
+        let server = has_servers.then_some(server);
+        let approval = asks.then_some(approval);
+        let all = [Some(name), Some(kind), server, Some(effects), approval, Some(limit)];
+        all.into_iter().chain([Some(circuit), Some(about)]).flatten().collect::<Vec<String>>()
+    };
+    let heading =
+        ["NAME", "KIND", "SERVER", "EFFECTS", "APPROVAL", "LIMIT", "CIRCUIT", "DESCRIPTION"];
+    let mut rows = vec![row(heading.map(str::to_owned))];
     rows.extend(tools.iter().map(|tool| {
-        [
+        let origin = tool.origin();
+        row([
             tool.name().to_string(),
-            tool.origin().kind.to_owned(),
+            origin.kind.to_owned(),
+            origin.server.as_deref().unwrap_or_default().to_owned(),
             tool.declared_effects().as_str().to_owned(),
+            tool.declared_approval().as_str().to_owned(),
             seconds(limit(config, tool)),
-            tool.description().to_owned(),
-        ]
+            tool.health().circuit.to_owned(),
+            first_line(tool.description()),
+        ])
     }));
     columns(&rows)
+}
+
+/// Descriptions of servers may be pages.
+fn first_line(text: &str) -> String {
+    const MOST: usize = 100;
+    let line = text.lines().next().unwrap_or_default().trim();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", line[..end].trim_end()),
+        None => line.to_owned(),
+    }
 }
 
 fn limit(config: &Config, tool: &ToolType) -> Duration {

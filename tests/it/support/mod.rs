@@ -7,6 +7,8 @@ pub mod dice;
 pub mod echo;
 pub mod journal;
 pub mod listening;
+#[cfg(all(feature = "mcp", unix))]
+pub mod mcp_peer;
 pub mod peer;
 pub mod seeds;
 #[cfg(feature = "sqlite")]

@@ -53,6 +53,7 @@ pub(super) fn run(
     let choice = Choice { model: resume.model, tools: resume.tools, system: None };
     let answerer = setup::answerer(config, &choice, screen)?;
     let options = answerer.options(config, &choice, tools).id(summary.session.clone());
+    let options = toolbox.equip(options);
     let options = if resume.take_over { options.take_over() } else { options };
     // What runs elsewhere was not cut: opening it is refused, or takes it over.
     match &plan {

@@ -1,0 +1,181 @@
+//! From settings to MCP servers.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{LeftOut, Wait};
+use crate::cli::setup;
+use crate::config::{Config, Filled, McpProtocol, McpServer, McpTerms, Text, Variables};
+use crate::mcp::{
+    Choice, Condition, Left, Program, Protocol, Reach, ServerSettings, ServerStatus, Servers,
+    ToolTerms,
+};
+use crate::model::Header;
+use crate::tools::ToolType;
+
+/// Starts the servers of the settings, those of them that `only` names tools of. A line for each that
+/// cannot be had is added to `left_out`.
+pub(super) fn start(
+    config: &Config,
+    fixed: Vec<ToolType>,
+    (only, most): (Option<&[String]>, Option<usize>),
+    wait: Wait,
+    left_out: &mut Vec<LeftOut>,
+) -> anyhow::Result<Option<Servers>> {
+    let (mut settings, mut waits) = (Vec::new(), Vec::new());
+    for server in servers(config, left_out) {
+        let prefix = format!("{}__", server.name);
+        let is_wanted = only.is_none_or(|only| only.iter().any(|name| name.starts_with(&prefix)));
+        if !is_wanted {
+            continue;
+        }
+        match resolved(config, &server) {
+            Ok(resolved) => {
+                settings.push(resolved);
+                waits.push((server.name, server.start_wait));
+            }
+            Err(why) => {
+                let McpServer { name, place, .. } = server;
+                let line = format!("the MCP server `{name}` is left out: {why} ({place})");
+                left_out.push(LeftOut { tool: name, line });
+            }
+        }
+    }
+    if settings.is_empty() {
+        return Ok(None);
+    }
+    let only = only.map(|only| only.iter().cloned().collect::<HashSet<_>>());
+    let limits = setup::supervision(config);
+    let servers = Servers::start(settings, fixed, Choice { only, most }, &limits)?;
+    let patience = |settings: &ServerSettings| match wait {
+        Wait::ForAll => Duration::MAX,
+        Wait::AWhile => {
+            let own = waits.iter().find(|(name, _)| *name == settings.name);
+            own.map_or(Duration::ZERO, |(_, wait)| *wait)
+        }
+    };
+    setup::executor()?.block_on(servers.settled(patience));
+    left_out.extend(servers.status().iter().filter_map(trouble));
+    let tools = servers.left_out().into_iter();
+    left_out.extend(tools.map(|Left { tool, why }| {
+        let line = format!("the tool `{tool}` is left out: {why}");
+        LeftOut { tool, line }
+    }));
+    Ok(Some(servers))
+}
+
+/// A line about a server that is not there.
+fn trouble(status: &ServerStatus) -> Option<LeftOut> {
+    let name = &status.name;
+    let line = match status.condition {
+        Condition::Ready => return None,
+        Condition::Starting if status.last_failure.is_none() => {
+            format!("the MCP server `{name}` is still starting: its tools come later")
+        }
+        _ => {
+            let why = status.last_failure.as_deref().unwrap_or("it was stopped");
+            format!("the MCP server `{name}` is not there: {why}")
+        }
+    };
+    Some(LeftOut { tool: name.to_string(), line })
+}
+
+/// Those of `[[mcp]]`, then those of the file besides. Where both name one, the file may say how to
+/// reach it.
+fn servers(config: &Config, left_out: &mut Vec<LeftOut>) -> Vec<McpServer> {
+    let mut others = in_file(config, left_out);
+    let mut servers = Vec::new();
+    for server in config.mcp.iter().cloned() {
+        let place = others.iter().position(|other| other.name == server.name);
+        let other = place.map(|place| others.remove(place));
+        servers.push(match other {
+            Some(other) if !server.is_reachable() => server.reached_as(other),
+            _ => server,
+        });
+    }
+    servers.extend(others);
+    servers
+}
+
+fn in_file(config: &Config, left_out: &mut Vec<LeftOut>) -> Vec<McpServer> {
+    let Some(name) = &config.mcp_config else { return Vec::new() };
+    let path = config.path_of(name);
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()));
+    match text.and_then(|text| McpServer::in_file(&path, &text)) {
+        Ok(servers) => {
+            let good = servers.into_iter().filter_map(|server| match server {
+                Ok(server) => Some(server),
+                Err(line) => {
+                    left_out.push(LeftOut { tool: name.clone(), line });
+                    None
+                }
+            });
+            good.collect()
+        }
+        Err(line) => {
+            let line = format!("`mcp_config`: {line}");
+            left_out.push(LeftOut { tool: name.clone(), line });
+            Vec::new()
+        }
+    }
+}
+
+fn resolved(config: &Config, server: &McpServer) -> Result<ServerSettings, String> {
+    let variables = config.variables();
+    let text = |text: &Text| text.resolve(variables).map(|filled| filled.expose().to_owned());
+    let reach = match (&server.command, &server.url) {
+        (Some(_), Some(_)) => return Err("it has both `command` and `url`".to_owned()),
+        (None, None) => return Err("it has neither `command` nor `url`".to_owned()),
+        (Some(command), None) => Reach::Stdio(Program {
+            command: text(command)?,
+            args: server.args.iter().map(text).collect::<Result<_, _>>()?,
+            env: named(&server.env, variables)?
+                .into_iter()
+                .map(|(name, filled)| (name, filled.text))
+                .collect(),
+            cwd: server.cwd.as_ref().map(text).transpose()?.map(PathBuf::from),
+        }),
+        (None, Some(url)) => Reach::Http {
+            url: text(url)?,
+            headers: named(&server.headers, variables)?
+                .into_iter()
+                .map(|(name, filled)| Header::new(name, filled.expose()))
+                .collect(),
+        },
+    };
+    let count = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+    Ok(ServerSettings {
+        protocol: match server.protocol {
+            McpProtocol::Auto => Protocol::Auto,
+            McpProtocol::Stateless => Protocol::Stateless,
+            McpProtocol::Handshake => Protocol::Handshake,
+        },
+        trusted: server.trusted,
+        allow: server.allow.clone(),
+        deny: server.deny.clone(),
+        max_tools: count(server.max_tools),
+        startup_time_limit: server.startup_time_limit,
+        max_message_bytes: usize::try_from(server.max_message_bytes).unwrap_or(usize::MAX),
+        terms: terms(&server.terms),
+        tool_terms: server.tools.iter().map(|(name, own)| (name.clone(), terms(own))).collect(),
+        ..ServerSettings::new(&*server.name, reach)
+    })
+}
+
+fn named(texts: &[(String, Text)], variables: &Variables) -> Result<Vec<(String, Filled)>, String> {
+    let resolve = |(name, text): &(String, Text)| Ok((name.clone(), text.resolve(variables)?));
+    texts.iter().map(resolve).collect()
+}
+
+fn terms(terms: &McpTerms) -> ToolTerms {
+    ToolTerms {
+        effects: terms.effects,
+        approval: terms.approval,
+        time_limit: terms.time_limit,
+        silence_limit: terms.silence_time_limit,
+        retries: terms.retries,
+        max_concurrency: terms.max_concurrency.and_then(|calls| usize::try_from(calls).ok()),
+    }
+}

@@ -1,0 +1,89 @@
+//! The process of a server: started with a clean environment in a process group of its own, and
+//! gone, with all that it started, when it is not needed any more.
+
+use std::env;
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::ExposeSecret;
+use tokio::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use super::Program;
+
+/// How long a process may take to end once its input has, and once it has been asked to.
+const GRACE: Duration = Duration::from_millis(1000);
+
+/// What a process gets of our environment.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// A process that runs. Dropping it kills its group.
+pub(super) struct Child {
+    process: Process,
+    group: Option<Pid>,
+}
+
+/// Its ends that are ours.
+pub(super) struct Pipes {
+    pub stdin: ChildStdin,
+    pub stdout: ChildStdout,
+    pub stderr: ChildStderr,
+}
+
+impl Child {
+    /// Starts `program`.
+    pub fn start(program: &Program) -> io::Result<(Self, Pipes)> {
+        let mut command = Command::new(&program.command);
+        command.args(&program.args).env_clear();
+        for name in INHERITED {
+            if let Some(value) = env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command.envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())));
+        if let Some(cwd) = &program.cwd {
+            command.current_dir(cwd);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.process_group(0).kill_on_drop(true).spawn()?;
+        let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(io::Error::other("the process has no pipes"));
+        };
+        Ok((Self { process, group }, Pipes { stdin, stdout, stderr }))
+    }
+
+    /// How it ended, once it has.
+    pub async fn exited(&mut self) -> Option<ExitStatus> {
+        self.process.wait().await.ok()
+    }
+
+    /// How it ended, if it has within a moment.
+    pub async fn ended(&mut self) -> Option<ExitStatus> {
+        timeout(Duration::from_millis(200), self.process.wait()).await.ok()?.ok()
+    }
+
+    /// Waits for its end once its input has ended, as the protocol has it: it is asked after a while,
+    /// and killed after another. What it started and left behind is killed.
+    pub async fn end(mut self) {
+        if timeout(GRACE, self.process.wait()).await.is_err() {
+            self.signal(Signal::TERM);
+            let _ = timeout(GRACE, self.process.wait()).await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            let _ = kill_process_group(group, signal); // There may be nobody left.
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}

@@ -1,0 +1,142 @@
+//! Servers that do as they should.
+
+use std::time::{Duration, Instant};
+
+use callsheet::mcp::{Condition, Protocol, ServerSettings};
+use callsheet::testing::reply;
+
+use super::{Directory, World, run, told};
+use crate::support::outcomes;
+
+#[test]
+fn a_tool_of_a_server_is_called_like_any_other_in_both_revisions() {
+    run(async {
+        for (modern, protocol, revision) in [
+            (false, Protocol::Auto, "2025-11-25"),
+            (false, Protocol::Handshake, "2025-11-25"),
+            (true, Protocol::Auto, "2026-07-28"),
+            (true, Protocol::Stateless, "2026-07-28"),
+        ] {
+            let directory = Directory::new();
+            let mut peer = directory.peer(&["echo", "error", "image"]);
+            peer.modern = modern;
+            let world = World::new([ServerSettings { protocol, ..peer.settings("peer") }]).await;
+            let status = &world.servers.status()[0];
+            assert_eq!(status.condition, Condition::Ready, "{status:?}");
+            assert_eq!(status.revision.as_deref(), Some(revision));
+            let script = [
+                reply()
+                    .call("peer__echo", r#"{"a": 1}"#)
+                    .call("peer__error", "{}")
+                    .call("peer__image", "{}"),
+                reply().text("done"),
+            ];
+            let answer = world.ask(script).await;
+            let calls: Vec<_> = answer.report.rounds[0].calls.iter().map(told).collect();
+            assert_eq!(calls[0], ("ok", None, r#"{"a":1}"#.to_owned()));
+            let error = "error: the disk is full".to_owned();
+            assert_eq!(calls[1], ("tool_error", Some("tool_error".to_owned()), error));
+            assert_eq!(calls[2].2, "[image, image/png, 6 bytes]");
+            let session = answer.report.session.to_string();
+            assert!(
+                peer.notes().contains(&format!("call echo {session}/1/1/0")),
+                "its key goes along"
+            );
+        }
+    });
+}
+
+#[test]
+fn calls_to_one_server_overlap() {
+    run(async {
+        let directory = Directory::new();
+        let world = World::new([directory.peer(&["slow"]).settings("peer")]).await;
+        let calls = (0..16).fold(reply(), |reply, n| {
+            reply.call("peer__slow", &format!(r#"{{"ms": 500, "n": {n}}}"#))
+        });
+        let answer = world.ask([calls, reply().text("done")]).await;
+        let round = &answer.report.rounds[0];
+        assert_eq!(outcomes(round), ["ok"; 16]);
+        let slowest = round.calls.iter().map(|call| call.ran).max().unwrap_or_default();
+        let most = slowest.mul_f64(1.1);
+        assert!(round.wall <= most, "{:?} for calls of {slowest:?} at most", round.wall);
+    });
+}
+
+#[test]
+fn servers_start_side_by_side_and_one_that_does_not_start_delays_no_other() {
+    run(async {
+        let began = Instant::now();
+        let directory = Directory::new();
+        let mut slow = directory.peer(&["echo"]);
+        slow.start_ms = 700;
+        let mut never = directory.peer(&["echo"]);
+        never.never_starts = true;
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+        let settings = names.iter().map(|name| slow.settings(name));
+        let world = World::starting(settings.chain([never.settings("never")]));
+        let patience = |settings: &ServerSettings| match &*settings.name {
+            "never" => Duration::ZERO,
+            _ => Duration::MAX,
+        };
+        world.servers.settled(patience).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(2 * 700), "nine of 700 ms each took {took:?}");
+        assert_eq!(world.tools().len(), names.len());
+        let script = [reply().call("a__echo", "{}"), reply().text("done")];
+        let answer = world.ask(script).await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["ok"]);
+        assert_eq!(world.servers.status()[names.len()].condition, Condition::Starting);
+    });
+}
+
+#[test]
+fn progress_is_heard_and_is_a_sign_of_life() {
+    run(async {
+        let directory = Directory::new();
+        let mut settings = directory.peer(&["progress", "slow"]).settings("peer");
+        settings.terms.silence_limit = Some(Duration::from_millis(400));
+        let world = World::new([settings]).await;
+        let script = [
+            reply()
+                .call("peer__progress", r#"{"times": 10, "ms": 100}"#)
+                .call("peer__slow", r#"{"ms": 5000}"#),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        let round = &answer.report.rounds[0];
+        assert_eq!(outcomes(round), ["ok", "timed_out"]);
+        assert!(round.calls[0].ran >= Duration::from_secs(1));
+        assert_eq!(told(&round.calls[1]).2, "error: no sign of life for 400 ms");
+    });
+}
+
+#[test]
+fn a_server_sees_a_clean_environment_and_takes_with_it_what_it_started() {
+    run(async {
+        let directory = Directory::new();
+        let world = World::new([directory.peer(&["env", "fork"]).settings("peer")]).await;
+        let script =
+            [reply().call("peer__env", "{}").call("peer__fork", "{}"), reply().text("done")];
+        let answer = world.ask(script).await;
+        let calls = &answer.report.rounds[0].calls;
+        let names = told(&calls[0]).2;
+        let foreign =
+            names.split(' ').find(|name| !["PATH", "HOME", "LANG", "MCP_PEER"].contains(name));
+        assert_eq!(foreign, None, "of {names}");
+        let child = told(&calls[1]).2;
+        let process = format!("/proc/{child}/stat");
+        let lives = || {
+            let stat = std::fs::read_to_string(&process).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z ")
+        };
+        assert!(lives(), "{child} was started");
+        drop(world);
+        let killed = Instant::now();
+        while lives() {
+            // It has been killed, and may have to wait for a processor in order to end.
+            assert!(killed.elapsed() < Duration::from_secs(5), "{child} has outlived its server");
+            std::thread::yield_now();
+        }
+    });
+}
