@@ -1,6 +1,5 @@
 //! One request and its reply, and what each way to fail means.
 
-use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
@@ -8,15 +7,13 @@ use reqwest::{Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::classify::{Meaning, meaning};
+use super::hidden::without_secrets;
 pub(super) use super::sending::Sending;
 use super::{ApiKey, Dialect, Endpoint, Error, Stage, TimeLimits, retry_after};
 use crate::wire::{self, ApiError, chat};
 
 /// How much of an error's body is read.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
-
-/// How much of a key's beginning is no secret, such as `sk-or-v1`.
-const MIN_SECRET_BYTES: usize = 9;
 
 /// What is shorter in a header is no secret: hiding it would garble every message.
 const MIN_HIDDEN_BYTES: usize = 4;
@@ -146,24 +143,8 @@ impl Exchange {
         Error::TimedOut { url: self.shown.clone(), stage, limit }
     }
 
-    /// Providers like to repeat the key they refuse, and an excerpt may end in the middle of it.
-    fn without_secrets(&self, mut message: String) -> String {
-        let secrets = self.secrets.iter().map(ApiKey::expose).filter(|secret| !secret.is_empty());
-        let mut hidden: Vec<Range<usize>> =
-            secrets.flat_map(|secret| places(secret, &message)).collect();
-        hidden.sort_unstable_by_key(|place| (place.start, place.end));
-        // One secret may hold another or run into it: what they cover together is hidden at once.
-        hidden.dedup_by(|next, place| {
-            let is_joined = next.start < place.end;
-            if is_joined {
-                place.end = place.end.max(next.end);
-            }
-            is_joined
-        });
-        for place in hidden.into_iter().rev() {
-            message.replace_range(place, "[secret]");
-        }
-        message
+    fn without_secrets(&self, message: String) -> String {
+        without_secrets(&self.secrets, message)
     }
 }
 
@@ -172,15 +153,6 @@ pub(super) fn secrets(endpoint: &Endpoint) -> Vec<ApiKey> {
     let in_headers = endpoint.headers.iter().flat_map(|header| &header.secrets);
     let in_headers = in_headers.filter(|secret| secret.expose().len() >= MIN_HIDDEN_BYTES);
     endpoint.key.iter().chain(in_headers).cloned().collect()
-}
-
-/// Where `secret` stands in `message`, also where the message ends in the middle of it.
-fn places(secret: &str, message: &str) -> Vec<Range<usize>> {
-    let whole = message.match_indices(secret).map(|(start, _)| start..start + secret.len());
-    let mut beginnings = (MIN_SECRET_BYTES..secret.len()).rev().filter_map(|end| secret.get(..end));
-    let cut = beginnings.find(|part| message.ends_with(part));
-    let cut = cut.map(|part| message.len() - part.len()..message.len());
-    whole.chain(cut).collect()
 }
 
 async fn error_body(mut response: Response) -> Vec<u8> {
@@ -196,7 +168,7 @@ async fn error_body(mut response: Response) -> Vec<u8> {
 }
 
 /// The innermost cause says most, and none of them the URL, which may hold a secret.
-pub(super) fn chain(error: &reqwest::Error) -> String {
+pub(crate) fn chain(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(source) = cause.source() {
         cause = source;

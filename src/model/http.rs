@@ -95,9 +95,10 @@ impl HttpModel {
     fn build_client(&self) -> Result<Client, Error> {
         let unreachable =
             |reason: String| Error::Unreachable { url: self.exchange.shown.clone(), reason };
-        let tls = tls(self.url.scheme() == "https");
+        let tls =
+            tls(self.url.scheme() == "https").map_err(|error| unreachable(error.to_string()))?;
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls.map_err(|error| unreachable(error.to_string()))?)
+            .tls_backend_preconfigured(tls)
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none()) // A key does not travel on.
             .retry(reqwest::retry::never().max_retries_per_request(0)) // That is ours to decide.

@@ -10,13 +10,14 @@ mod dialect;
 mod endpoint;
 mod error;
 mod exchange;
+mod hidden;
 mod history;
 mod http;
 mod key;
 mod price;
 mod reach;
 mod refusal;
-mod retry_after;
+pub(crate) mod retry_after;
 mod sending;
 mod settings;
 mod streamed;
@@ -33,14 +34,16 @@ pub(crate) use decoding::Decoding;
 pub use dialect::{Dialect, EmptyContent, IdRule, Quirks, TokenLimitField};
 pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
+pub(crate) use exchange::chain as cause_of;
+pub(crate) use hidden::without_secrets;
 pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;
 pub use key::ApiKey;
 pub use price::Price;
-pub use settings::{Header, RequestSettings, ToolChoice};
 #[cfg(feature = "cli")]
-pub(crate) use settings::{OURS, secrets_in};
-#[cfg(feature = "mcp")]
+pub(crate) use settings::OURS;
+pub(crate) use settings::secrets_in;
+pub use settings::{Header, RequestSettings, ToolChoice};
 pub(crate) use tls::tls;
 
 use crate::wire::{Call, Certainty, Reply, Usage};

@@ -29,7 +29,7 @@ const LEADS: [&str; 9] = [
 /// The longest wait that a response asks for: in `Retry-After-Ms`, in `Retry-After` as seconds or as
 /// a date, in the reset of a limit that is used up, in what its body has `said` besides its words, or in
 /// the words. `now` is the time of day; the response's own `Date` counts more. `None` if it asks for none.
-pub(super) fn hint(
+pub(crate) fn hint(
     headers: &HeaderMap,
     said: Option<&ApiError>,
     words: &str,

@@ -22,6 +22,7 @@ mod failure;
 mod failure_rate;
 mod guard;
 mod health;
+pub mod http;
 mod large_result;
 mod names;
 mod probe;

@@ -27,6 +27,8 @@ mod failing_tools;
 mod fuzzed_streams;
 mod hard_cases;
 mod histories;
+mod http_addresses;
+mod http_tools;
 #[cfg(all(feature = "cli", feature = "sqlite", unix))]
 mod killing;
 mod large_results;

@@ -56,12 +56,17 @@ impl Peer {
     /// A peer that answers the first request with the first steps, and so on. What goes beyond the
     /// script finds its connection closed.
     pub fn start(script: impl IntoIterator<Item = Vec<Step>>) -> Self {
+        Self::start_at(|_| script)
+    }
+
+    /// The same with a script that knows where the peer is.
+    pub fn start_at<S: IntoIterator<Item = Vec<Step>>>(
+        script: impl FnOnce(SocketAddr) -> S,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let addr = listener.local_addr().expect("it is bound");
-        let state = Arc::new(State {
-            script: Mutex::new(script.into_iter().collect()),
-            ..State::default()
-        });
+        let script = Mutex::new(script(addr).into_iter().collect());
+        let state = Arc::new(State { script, ..State::default() });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for (connection, stream) in listener.incoming().enumerate() {
