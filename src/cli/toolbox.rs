@@ -7,9 +7,11 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::screen::Screen;
 use super::status::UsageError;
-use crate::config::{self, Config, Simulate, ToolWork};
+use crate::config::{self, Config, Http, Simulate, ToolWork, Variables};
 #[cfg(feature = "mcp")]
 use crate::mcp::{ServerStatus, Servers};
 use crate::session::SessionOptions;
@@ -77,7 +79,7 @@ impl Toolbox {
         let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
         let (mut tools, mut left_out) = (Vec::new(), Vec::new());
         for tool in config.tools.iter().filter(wanted) {
-            match made(tool) {
+            match made(tool, config.variables()) {
                 Ok(made) => tools.push(with_settings(made, tool)),
                 Err(why) => {
                     let config::Tool { name, place, .. } = tool;
@@ -163,10 +165,20 @@ impl Toolbox {
 }
 
 /// The tool that the settings describe, as its kind has it, or why there is none.
-fn made(tool: &config::Tool) -> Result<ToolType, String> {
+fn made(tool: &config::Tool, variables: &Variables) -> Result<ToolType, String> {
     match &tool.work {
         ToolWork::Demo(simulate) => Ok(demo_tool(&tool.name, simulate)),
+        ToolWork::Http(http) => http_tool(tool, http, variables),
     }
+}
+
+fn http_tool(tool: &config::Tool, http: &Http, variables: &Variables) -> Result<ToolType, String> {
+    let endpoint = http.tool(variables).map_err(|error| error.to_string())?;
+    let none = || json!({"type": "object", "properties": {}});
+    let parameters = tool.parameters.clone().unwrap_or_else(none);
+    let description = tool.description.clone().unwrap_or_default();
+    let made = ToolType::http(&*tool.name, description, parameters, &endpoint);
+    made.map_err(|error| error.to_string())
 }
 
 fn demo_tool(name: &str, simulate: &Simulate) -> ToolType {

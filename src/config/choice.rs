@@ -113,6 +113,8 @@ choices! {
     ToolKind {
         /// A built-in tool with invented data and a simulated latency.
         Demo = "demo",
+        /// A request to an HTTP endpoint.
+        Http = "http",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::Error;
+use super::http::without_places;
 use super::secret::{MASK, Variables};
 use crate::model::{ApiKey, Header, secrets_in};
 
@@ -63,16 +64,11 @@ impl ExtraHeader {
     /// Its value as it is written, but for a secret that stands in it.
     pub fn shown(&self) -> String {
         let is_secret = self.looks_secret();
-        let shown = |piece: &Piece| match piece {
-            // Somebody wrote it into a file all the same.
-            Piece::Text(text) if is_secret && !is_harmless(text) => MASK.to_owned(),
-            piece => piece.to_string(),
-        };
-        self.value.iter().map(shown).collect()
+        shown(&self.value, |text| is_secret && !is_harmless(text))
     }
 
     fn looks_secret(&self) -> bool {
-        self.is_named_with(&SECRET_WORDS)
+        is_named_with(&self.name, &SECRET_WORDS)
     }
 
     /// Whether it is a key of its own: named like one, and nothing of it is missing.
@@ -87,12 +83,7 @@ impl ExtraHeader {
             Piece::Text(text) => is_filled(text),
             Piece::Variable(_) => true,
         });
-        is_there && says_something && self.is_named_with(&CREDENTIAL_WORDS)
-    }
-
-    fn is_named_with(&self, words: &[&str]) -> bool {
-        let name = self.name.to_ascii_lowercase();
-        words.iter().any(|word| name.contains(word))
+        is_there && says_something && is_named_with(&self.name, &CREDENTIAL_WORDS)
     }
 
     /// Fills in the variables.
@@ -149,6 +140,30 @@ impl fmt::Debug for ExtraHeader {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: {:?}", self.name, self.shown())
     }
+}
+
+fn is_named_with(name: &str, words: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    words.iter().any(|word| name.contains(word))
+}
+
+/// A text under a name as it is written, places for arguments too, but for a secret that stands in it.
+pub(super) fn shown_beside(name: &str, text: &str) -> String {
+    let is_secret = is_named_with(name, &SECRET_WORDS);
+    match pieces(text) {
+        Some(pieces) => shown(&pieces, |text| is_secret && !is_harmless(&without_places(text))),
+        None if is_secret => MASK.to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+fn shown(pieces: &[Piece], is_secret: impl Fn(&str) -> bool) -> String {
+    let shown = |piece: &Piece| match piece {
+        // Somebody wrote it into a file all the same.
+        Piece::Text(text) if is_secret(text) => MASK.to_owned(),
+        piece => piece.to_string(),
+    };
+    pieces.iter().map(shown).collect()
 }
 
 /// Whether a text beside a secret may be shown: a scheme, or what has neither letters nor digits.

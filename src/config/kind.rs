@@ -9,11 +9,13 @@ use serde_json::{Map, Value as Json};
 use super::choice::Choice;
 use super::endpoint::BaseUrl;
 use super::header::ExtraHeader;
+use super::http::{Body, Pairs, UrlText};
 use super::layer::parse_inline;
 use super::origin::Source;
 use super::reference::Text;
 use super::store_url::StoreUrl;
 use crate::model::{Dialect, OURS, ToolChoice};
+use crate::tools::http::HttpBody;
 
 /// The longest time that can be set: 365 days, far from where clocks overflow.
 const MAX_MILLIS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -292,6 +294,37 @@ pub(super) fn headers(input: &Input<'_>) -> Parsed<Vec<ExtraHeader>> {
     }
 }
 
+/// A URL with places for arguments.
+pub(super) fn url_text(input: &Input<'_>) -> Parsed<UrlText> {
+    filled(input).map(UrlText)
+}
+
+/// A table of texts with places for arguments; what is no text is written as one.
+pub(super) fn pairs(input: &Input<'_>) -> Parsed<Pairs> {
+    let expected = || "a table of names and texts".to_owned();
+    let ValueKind::Table(fields) = input.structured().kind else { return Err(expected()) };
+    let pair = |(name, value): (String, Value)| match json(&value)? {
+        Json::String(_) => Some((name, value.into_string().ok()?)),
+        scalar @ (Json::Bool(_) | Json::Number(_)) => Some((name, scalar.to_string())),
+        Json::Null | Json::Array(_) | Json::Object(_) => None,
+    };
+    let pairs = fields.into_iter().map(pair).collect::<Option<Vec<_>>>();
+    let mut pairs = pairs.ok_or_else(expected)?;
+    pairs.sort_unstable();
+    Ok(Pairs(pairs))
+}
+
+/// The body of a request: a word, or JSON with places for arguments.
+pub(super) fn body(input: &Input<'_>) -> Parsed<Body> {
+    let body = match json(&input.structured()) {
+        Some(Json::String(word)) if word == "json" => HttpBody::Arguments,
+        Some(Json::String(word)) if word == "none" => HttpBody::None,
+        Some(json @ (Json::Object(_) | Json::Array(_))) => HttpBody::Json(json),
+        _ => return Err("\"json\", \"none\", or a table with places such as {city}".to_owned()),
+    };
+    Ok(Body(body))
+}
+
 /// Turns a value into JSON. Text of a flag or a variable is what it looks like: `4` is a number.
 fn json(value: &Value) -> Option<Json> {
     let is_text = value.origin().and_then(Source::decode).is_some_and(|source| source.is_text());
@@ -439,6 +472,28 @@ impl Notation for ToolChoice {
 impl Notation for Vec<ExtraHeader> {
     fn notation(&self) -> String {
         table(self.iter().map(|header| (header.name(), quoted(&header.shown()))))
+    }
+}
+
+impl Notation for UrlText {
+    fn notation(&self) -> String {
+        quoted(&self.shown())
+    }
+}
+
+impl Notation for Pairs {
+    fn notation(&self) -> String {
+        table(self.shown().map(|(name, text)| (name, quoted(&text))))
+    }
+}
+
+impl Notation for Body {
+    fn notation(&self) -> String {
+        match &self.0 {
+            HttpBody::None => quoted("none"),
+            HttpBody::Arguments => quoted("json"),
+            HttpBody::Json(json) => json.notation(),
+        }
     }
 }
 

@@ -162,7 +162,9 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         retries = 0, attempt_time_limit_ms = 1, silence_time_limit_ms = 1, max_concurrency = 1,
         exclusive = true, serial_by = "a", rate_limit = { calls = 1, per_ms = 1 }, max_queue = 1,
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
-        crash_after = 1, seed = 1 } }]
+        crash_after = 1, seed = 1 } },
+        { name = "y", kind = "http", description = "", parameters = {}, method = "GET", url = "http://a",
+        query = {}, headers = {}, body = "none", pointer = "", allow_private = [], max_response_bytes = 1 }]
         mcp = [{ name = "x", command = "x", args = [], env = {}, cwd = "x", url = "x", headers = {},
         trusted = true, allow = [], deny = [], effects = "none", approval = "never", time_limit_ms = 1,
         silence_time_limit_ms = 1, retries = 1, max_concurrency = 1, tools = [{ name = "x",
@@ -209,16 +211,21 @@ fn the_rows_load_again_to_the_same_settings() {
                 model.extra_body = { a = { \"b c\" = [1, 2.5, true] } }\nmodel.quirks.max_tools = 0\n\
                 model.extra_headers = { x-title = \"a \\\"b\\\"\", api-key = \"${env:K}\" }\n\
                 model.price = { input = 1, output = 2.5 }\n[[tools]]\nname = \"x\"\n\
-                early = false\nparameters = { type = \"object\", properties = { \"a b\" = { enum = [1, \"\\\"\"] } } }";
+                early = false\nparameters = { type = \"object\", properties = { \"a b\" = { enum = [1, \"\\\"\"] } } }\n\
+                [[tools]]\nname = \"y\"\nkind = \"http\"\nurl = \"http://a/{b}?k=${env:K}\"\nquery = { l = 1 }\n\
+                headers = { api-key = \"${env:K}\", x-token = \"{b}\" }\nbody = { b = [\"{b}\", 1] }\nmethod = \"PUT\"\n\
+                pointer = \"/a\"\nallow_private = [\"10.0.0.0/8\"]\nmax_response_bytes = 7";
     let config = load(file, &[], &["model.system=say \"hi\"\n\t\u{7f}"]).unwrap();
-    let (mut text, mut tool) = (String::new(), String::from("[[tools]]\n"));
+    let (mut text, mut tools) = (String::new(), [(); 2].map(|()| String::from("[[tools]]\n")));
     for Row { key, value, .. } in config.rows() {
-        match key.strip_prefix("tools[0].") {
-            Some(key) => tool += &format!("{key} = {value}\n"),
+        match key.strip_prefix("tools[").and_then(|key| key.split_once("].")) {
+            Some((index, key)) => {
+                tools[index.parse::<usize>().unwrap()] += &format!("{key} = {value}\n")
+            }
             None => text += &format!("{key} = {value}\n"),
         }
     }
-    let again = load(&(text + &tool), &[], &[]).unwrap();
+    let again = load(&(text + &tools.concat()), &[], &[]).unwrap();
     assert_eq!((&again.model, &again.turn), (&config.model, &config.turn));
     let placeless = |tools: &[Tool]| -> Vec<Tool> {
         tools.iter().map(|tool| Tool { place: String::new(), ..tool.clone() }).collect()
@@ -260,7 +267,7 @@ fn text_becomes_the_type_the_key_wants() {
             .unwrap();
     assert_eq!(value_of(&config, "turn.max_rounds"), ("7".to_owned(), Source::Set));
     assert_eq!(config.tools[2].name, "x");
-    let ToolWork::Demo(simulate) = &config.tools[1].work;
+    let ToolWork::Demo(simulate) = &config.tools[1].work else { panic!("{config:?}") };
     assert_eq!((simulate.error_rate, simulate.seed), (0.25, Some(7)));
     assert_eq!(simulate.latency, Duration::from_millis(300));
 }
@@ -278,12 +285,63 @@ fn tools_are_replaced_as_a_whole_by_a_file_and_by_a_line_of_toml_or_json() {
     )];
     let config = load(file, &env, &[]).unwrap();
     assert_eq!(config.tools[0].parameters, Some(serde_json::json!({"type": "object"})));
-    let ToolWork::Demo(simulate) = &config.tools[0].work;
+    let ToolWork::Demo(simulate) = &config.tools[0].work else { panic!("{config:?}") };
     assert_eq!(simulate.latency, Duration::from_millis(5));
     let (value, source) = value_of(&config, "tools[0].parameters");
     assert_eq!(value, "{ type = \"object\" }");
     assert_eq!(source, Source::Environment("CALLSHEET__TOOLS".to_owned()));
     assert_eq!(names(load("tools = []", &[], &[]).unwrap()), [""; 0]);
+}
+
+#[test]
+fn an_endpoint_is_tried_again_by_its_effects_and_as_far_as_there_is_time() {
+    let retries = |settings: &str| {
+        let tool = "[[tools]]\nname = \"x\"\nkind = \"http\"\nurl = \"http://a\"\n";
+        let config = load(&format!("{tool}{settings}"), &[], &[]).unwrap();
+        (config.tools[0].effects, config.tools[0].retries)
+    };
+    assert_eq!(retries(""), (Effects::Once, 0));
+    assert_eq!(retries("effects = \"none\""), (Effects::None, 2));
+    assert_eq!(retries("effects = \"idempotent\""), (Effects::Idempotent, 2));
+    assert_eq!(retries("effects = \"none\"\nretries = 0"), (Effects::None, 0));
+    assert_eq!(retries("effects = \"none\"\ntime_limit_ms = 200"), (Effects::None, 1));
+    assert_eq!(retries("effects = \"none\"\ntime_limit_ms = 100"), (Effects::None, 0));
+    let tries = "effects = \"none\"\nattempt_time_limit_ms = 3000\ntime_limit_ms = 7000";
+    assert_eq!(retries(tries), (Effects::None, 1));
+}
+
+#[test]
+fn the_settings_of_an_endpoint_are_read_and_its_secrets_are_not_shown() {
+    let file = r#"[[tools]]
+        name = "x"
+        kind = "http"
+        url = "https://me:pa55@a.b/{c}?key=${env:K}"
+        query = { n = 1, token = "sk-2" }
+        headers = { authorization = "Bearer ${env:K}", x-key = "sk-3" }
+        body = { a = "{c}", k = "${env:L}" }"#;
+    let env = [("K", " sk-1 "), ("L", "sk-4")];
+    let config = load(file, &env, &[]).unwrap();
+    let ToolWork::Http(http) = &config.tools[0].work else { panic!("{config:?}") };
+    let tool = http.tool(config.variables()).unwrap();
+    let secrets: Vec<_> = tool.secrets.iter().map(|(name, key)| (&**name, key.expose())).collect();
+    assert_eq!(secrets, [("K", "sk-1"), ("L", "sk-4")]);
+    assert_eq!(tool.query, [("n", "1"), ("token", "sk-2")].map(|(a, b)| (a.into(), b.into())));
+    let rows: Vec<_> = config.rows().iter().map(|row| &*row.value).collect();
+    let shown = format!("{rows:?} {config:?} {tool:?}");
+    assert!(!shown.contains("sk-") && !shown.contains("pa55"), "{shown}");
+    assert_eq!(value_of(&config, "tools[0].url").0, "\"https://[secret]@a.b/{c}?key=${env:K}\"");
+    let headers = "{ authorization = \"Bearer ${env:K}\", x-key = \"[secret]\" }";
+    assert_eq!(value_of(&config, "tools[0].headers").0, headers);
+    let missing = http.tool(&[("K", "sk-1"), ("L", " ")].into_iter().collect()).unwrap_err();
+    let expected = "`body` needs the environment variable `L`, which is not set";
+    assert_eq!(missing.to_string(), expected);
+    let tool = "[[tools]]\nname = \"x\"\nkind = \"http\"\n";
+    check_error(tool, &[], &[], "`tools[0].url` is missing in my.toml:1");
+    let expected = "`tools[0].body` in my.toml:5: expected \"json\", \"none\", or a table with places such as {city}, found \"x\"";
+    check_error(&format!("{tool}url = \"http://a\"\nbody = \"x\""), &[], &[], expected);
+    let expected =
+        "`tools[0].headers` in my.toml:5: expected a table of names and texts, found [secret]";
+    check_error(&format!("{tool}url = \"http://a\"\nheaders = \"sk-1\""), &[], &[], expected);
 }
 
 #[test]
@@ -420,8 +478,8 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
     check_error(
         "",
         &[],
-        &["tools[0].kind=http"],
-        "`tools[0].kind` in --set: expected \"demo\", the only one of this version, found \"http\"",
+        &["tools[0].kind=ftp"],
+        "`tools[0].kind` in --set: expected \"demo\" or \"http\", found \"ftp\"",
     );
     check_error(
         "",

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::choice::ToolKind;
 use super::error::Error;
+use super::http::Http;
 use super::kind;
 use super::reader::Section;
 use super::sections::{Supervision, Turn};
@@ -56,6 +57,8 @@ pub struct Tool {
 pub enum ToolWork {
     /// A demo tool, and how it behaves.
     Demo(Simulate),
+    /// An HTTP endpoint.
+    Http(Http),
 }
 
 /// So many calls in a time.
@@ -97,7 +100,7 @@ impl Tool {
     ) -> Result<Vec<Tool>, Error> {
         let mut places: Vec<(String, String)> = Vec::new();
         root.tables("tools", |section| {
-            let tool = Tool::read(section)?;
+            let tool = Tool::read(section, turn, supervision)?;
             tool.check_times(section, turn, supervision)?;
             let place = section.place("name");
             if let Some((name, first)) = places.iter().find(|(name, _)| *name == tool.name) {
@@ -109,13 +112,19 @@ impl Tool {
         })
     }
 
-    fn read(section: &mut Section<'_>) -> Result<Tool, Error> {
+    fn read(
+        section: &mut Section<'_>,
+        turn: &Turn,
+        supervision: &Supervision,
+    ) -> Result<Tool, Error> {
         let name = section.required("name", kind::tool_name)?;
         let kind = section.or("kind", kind::choice, ToolKind::Demo)?;
         let unsaid = match kind {
             ToolKind::Demo => Effects::None, // It only makes answers up.
+            ToolKind::Http => Effects::Once,
         };
-        Ok(Tool {
+        let retries;
+        let mut tool = Tool {
             place: section.own_place(),
             name,
             description: section.optional("description", kind::string)?,
@@ -124,7 +133,10 @@ impl Tool {
             approval: section.or("approval", kind::choice, Approval::Never)?,
             early: section.optional("early", kind::flag)?,
             time_limit: section.optional("time_limit_ms", kind::time_limit)?,
-            retries: section.optional("retries", kind::count(0..=1000))?.unwrap_or_default(),
+            retries: {
+                retries = section.optional("retries", kind::count(0..=1000))?;
+                retries.unwrap_or_default()
+            },
             attempt_time_limit: section.optional("attempt_time_limit_ms", kind::time_limit)?,
             silence_time_limit: section.optional("silence_time_limit_ms", kind::time_limit)?,
             max_concurrency: section.optional("max_concurrency", kind::count(1..=1_000_000))?,
@@ -134,8 +146,25 @@ impl Tool {
             max_queue: section.optional("max_queue", kind::count(0..=1_000_000))?,
             work: match kind {
                 ToolKind::Demo => ToolWork::Demo(section.table("simulate", Simulate::read)?),
+                ToolKind::Http => ToolWork::Http(Http::read(section)?),
             },
-        })
+        };
+        if retries.is_none() {
+            tool.retries = tool.usual_retries(turn, supervision);
+        }
+        Ok(tool)
+    }
+
+    /// How often a failed call is tried again if it is not said: as far as there is time for it, and
+    /// never what must not happen twice.
+    fn usual_retries(&self, turn: &Turn, supervision: &Supervision) -> u32 {
+        let most = match (&self.work, self.effects) {
+            (ToolWork::Http(_), Effects::None | Effects::Idempotent) => 2,
+            (ToolWork::Http(_), Effects::Once) | (ToolWork::Demo(_), _) => 0,
+        };
+        let limit = self.time_limit.unwrap_or(turn.call_time_limit);
+        let fits = |retries: &u32| self.needed_time(*retries, supervision) <= limit;
+        (0..=most).rev().find(fits).unwrap_or_default()
     }
 }
 
@@ -161,8 +190,9 @@ impl Tool {
                 return Err(section.misfit(name, format!("at most `{whose}`, {most}")));
             }
         }
-        if self.needed_time(supervision) > limit {
-            let needed = self.needed_time(supervision).as_millis();
+        let needed = self.needed_time(self.retries, supervision);
+        if needed > limit {
+            let needed = needed.as_millis();
             let expected = format!(
                 "so few retries that they fit into `{whose}`, {most}: they may take {needed} ms"
             );
@@ -171,14 +201,14 @@ impl Tool {
         Ok(())
     }
 
-    /// What all tries and the rests between them may take; of tries without a limit, nothing.
-    fn needed_time(&self, supervision: &Supervision) -> Duration {
+    /// What so many further tries and the rests between them may take; tries without a limit, nothing.
+    fn needed_time(&self, retries: u32, supervision: &Supervision) -> Duration {
         let Supervision { backoff_min, backoff_max, .. } = *supervision;
         // Chance may add a fifth.
         let rest = |n: u32| backoff_min.saturating_mul(1 << n.min(20)).min(backoff_max) * 6 / 5;
-        let rests = (0..self.retries).map(rest).fold(Duration::ZERO, Duration::saturating_add);
+        let rests = (0..retries).map(rest).fold(Duration::ZERO, Duration::saturating_add);
         let attempt = self.attempt_time_limit.unwrap_or_default();
-        attempt.saturating_mul(self.retries + 1).saturating_add(rests)
+        attempt.saturating_mul(retries + 1).saturating_add(rests)
     }
 }
 

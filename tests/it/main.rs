@@ -28,6 +28,8 @@ mod fuzzed_streams;
 mod hard_cases;
 mod histories;
 mod http_addresses;
+#[cfg(feature = "cli")]
+mod http_settings;
 mod http_tools;
 #[cfg(all(feature = "cli", feature = "sqlite", unix))]
 mod killing;

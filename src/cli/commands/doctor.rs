@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::cli::args::{Common, Output};
 use crate::cli::draw::list::columns;
@@ -10,10 +12,11 @@ use crate::cli::screen::Screen;
 use crate::cli::status::Status;
 use crate::cli::toolbox::{Toolbox, Wait};
 use crate::cli::{logging, setup, store};
-use crate::config::{Config, Provider, ResolvedProvider, Source};
+use crate::config::{self, Config, Provider, ResolvedProvider, Source, ToolWork};
 #[cfg(feature = "mcp")]
 use crate::mcp::{Condition, ServerStatus};
 use crate::model::{self, ApiKey, HttpModel};
+use crate::tools::http::HttpTool;
 
 /// How long the endpoint may take to answer.
 const REACH: Duration = Duration::from_secs(3);
@@ -60,6 +63,7 @@ pub(in crate::cli) fn run(common: &Common, screen: &Screen) -> anyhow::Result<St
                     checks.push(tools(&toolbox));
                     #[cfg(feature = "mcp")]
                     checks.extend(servers(&toolbox));
+                    checks.extend(http_hosts(&config, &toolbox));
                 }
                 Err(error) => checks.push(failed("tools", error)),
             }
@@ -169,6 +173,38 @@ fn servers(toolbox: &Toolbox) -> Vec<Check> {
         }
     };
     toolbox.servers().iter().map(check).collect()
+}
+
+/// Whether the host of each tool that is an HTTP endpoint has addresses, and such as it may reach. None is
+/// called. Of those that are left out, [`tools`] tells.
+fn http_hosts(config: &Config, toolbox: &Toolbox) -> Vec<Check> {
+    let endpoint = |tool: &config::Tool| match &tool.work {
+        _ if toolbox.left_out.iter().any(|left_out| left_out.tool == tool.name) => None,
+        ToolWork::Http(http) => Some((tool.name.clone(), http.tool(config.variables()).ok()?)),
+        ToolWork::Demo(_) => None,
+    };
+    let endpoints: Vec<_> = config.tools.iter().filter_map(endpoint).collect();
+    if endpoints.is_empty() {
+        return Vec::new();
+    }
+    let executor = match setup::executor() {
+        Ok(executor) => executor,
+        Err(error) => return vec![failed("http_host", error)],
+    };
+    let look = async |(name, endpoint): &(String, HttpTool)| {
+        let (finding, found) = match timeout(REACH, endpoint.resolve_host()).await {
+            Ok(Ok((host, addresses))) => {
+                let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                (Finding::Ok, format!("{host} is at {}", addresses.join(", ")))
+            }
+            Ok(Err(error)) => (Finding::Fail, error.to_string()),
+            Err(_) => (Finding::Fail, format!("no address within {} ms", REACH.as_millis())),
+        };
+        finding.of("http_host", format!("{name}: {found}"))
+    };
+    let checks = executor.block_on(join_all(endpoints.iter().map(look)));
+    executor.shutdown_background(); // A name server that is slow is not waited for any longer.
+    checks
 }
 
 /// Whether the store can be read and written.
