@@ -116,6 +116,17 @@ fn a_host_that_leads_to_a_private_address_is_found_by_doctor() {
 }
 
 #[test]
+fn a_proxy_of_the_environment_is_not_asked() {
+    let (peer, proxy) = (Peer::start([vec![json(r#"{"at": 1}"#)]]), Peer::start([]));
+    let url = format!("http://{}", proxy.addr());
+    let place = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
+        .into_iter()
+        .fold(place(&peer, ""), |place, name| place.variable(name, &url));
+    place.run(&["tools", "call", "find_city", r#"{"city": "a"}"#]).with(0);
+    assert_eq!((peer.heard().len(), proxy.heard().len()), (1, 0));
+}
+
+#[test]
 fn what_a_variable_holds_is_nowhere_to_be_read() {
     let body = format!("no such key: {SECRET}");
     let answer = || vec![response("401 Unauthorized", "text/plain", "", &body)];
