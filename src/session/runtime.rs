@@ -1,7 +1,9 @@
 //! A place for sessions to live.
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -28,6 +30,11 @@ const WATCHDOG_LIMIT: Duration = Duration::from_secs(1);
 /// How long a session is kept awake to which nothing is sent, unless the builder is told otherwise.
 const SLEEP_AFTER: Duration = Duration::from_secs(300);
 
+thread_local! {
+    /// Dropped with the thread of an arbiter, after all that ran there.
+    static ALIVE: Cell<Option<Sender<()>>> = const { Cell::new(None) };
+}
+
 /// Why a runtime did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -44,7 +51,8 @@ pub enum StartError {
 ///
 /// When the last clone is dropped, a System of its own stops, and with it every session: turns that
 /// are under way end with [`super::Error::Closed`], unless [`Runtime::shutdown`] has let them end in
-/// good order. Dropping it waits for that thread, unless it is dropped on one of the runtime's own.
+/// good order. Dropping it waits until its threads have dropped what they ran, for a second at most
+/// for one that a tool blocks, and not at all on one of them.
 #[derive(Clone)]
 pub struct Runtime {
     inner: Arc<Inner>,
@@ -248,10 +256,18 @@ impl RuntimeBuilder {
         let (ready, started) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new().name("callsheet".into()).spawn(move || {
             let runner = System::new();
-            let handles = (0..arbiters).map(|_| Arbiter::new().handle()).collect::<Vec<_>>();
+            let (alive, gone) = std::sync::mpsc::channel();
+            let arbiter = |_| {
+                let (arbiter, alive) = (Arbiter::new(), alive.clone());
+                arbiter.spawn_fn(move || ALIVE.set(Some(alive)));
+                arbiter.handle()
+            };
+            let handles = (0..arbiters).map(arbiter).collect::<Vec<_>>();
+            drop(alive);
             let started = ready.send((System::current(), handles)).is_ok();
             if started {
                 drop(runner.run());
+                let _: Result<(), _> = gone.recv_timeout(shutdown::PATIENCE); // Nothing is sent.
             }
         });
         let thread = thread.map_err(StartError::Thread)?;
