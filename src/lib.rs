@@ -23,7 +23,7 @@
 //! | [`wire`] | the codec of Chat Completions: bytes ↔ values | IO, clocks, opinions |
 //! | [`model`] | `trait Model`, the HTTP client, streaming, errors that say what to do next | what a reply means |
 //! | [`conversation`] | the turn as a pure state machine, the one event type, the transcript | actix, tokio, clocks |
-//! | [`tools`] | `trait Tool`, typed and blocking tools, HTTP endpoints as tools, the guard round each call, its limits, tries and circuit, the worker actor | restart decisions |
+//! | [`tools`] | `trait Tool`, typed and blocking tools, HTTP endpoints and programs (Unix) as tools, the guard round each call, its limits, tries and circuit, the worker actor | restart decisions |
 //! | [`supervision`] | the restart policy, when a tool is withdrawn, the future that rebuilds workers, the round's report | tools' results |
 //! | `mcp` (feature) | servers of the Model Context Protocol, supervised, and their tools | what a session does with them |
 //! | [`store`] | `trait Journal`, `trait Store` and the memory store | what happens next |

@@ -32,7 +32,7 @@ use args::{Arguments, Command};
 use screen::Screen;
 use status::Status;
 
-use crate::panic_hook;
+use crate::{panic_hook, tools};
 
 /// How many panics are shown in a second: a storm of them is one to read about, not to scroll by.
 const PANICS_PER_SECOND: u32 = 5;
@@ -58,6 +58,7 @@ pub fn main() -> ExitCode {
         Status::of(&error)
     });
     panics.tell_rest();
+    tools::end_processes(); // Of threads that are still at it, nothing is dropped any more.
     status.into()
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::setup;
 use super::status::Status;
+use crate::tools;
 
 /// How long an interrupted process may take to leave once its work is over.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -70,6 +71,7 @@ fn listen(
     };
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         executor.block_on(until_the_end(signals, tell, work_is_over));
+        tools::end_processes();
         std::process::exit(Status::Interrupted.code().into());
     })?;
     Ok(())

@@ -16,6 +16,8 @@ use crate::config::{self, Config, Http, Simulate, ToolWork, Variables};
 use crate::mcp::{ServerStatus, Servers};
 use crate::session::SessionOptions;
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
+#[cfg(unix)]
+use crate::tools::{Program, Stdin};
 
 /// How long a command waits for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +171,7 @@ fn made(tool: &config::Tool, variables: &Variables) -> Result<ToolType, String> 
     match &tool.work {
         ToolWork::Demo(simulate) => Ok(demo_tool(&tool.name, simulate)),
         ToolWork::Http(http) => http_tool(tool, http, variables),
+        ToolWork::Command(command) => command_tool(tool, command, variables),
     }
 }
 
@@ -195,6 +198,45 @@ fn demo_tool(name: &str, simulate: &Simulate) -> ToolType {
         log: log.as_deref().map(|file| Path::new(file).into()),
     };
     Demo::named(name).tool_type(name, simulation)
+}
+
+#[cfg(unix)]
+fn command_tool(
+    tool: &config::Tool,
+    command: &config::Command,
+    variables: &Variables,
+) -> Result<ToolType, String> {
+    let runs = format!("Runs the program {}", command.argv.first().map_or("", String::as_str));
+    let parameters = tool.parameters.clone();
+    let parameters = parameters.unwrap_or_else(|| json!({"type": "object", "properties": {}}));
+    let program = program(command, variables)?;
+    program.tool_type(&*tool.name, runs, parameters).map_err(|error| error.to_string())
+}
+
+#[cfg(not(unix))]
+fn command_tool(_: &config::Tool, _: &config::Command, _: &Variables) -> Result<ToolType, String> {
+    Err("programs are tools on Unix only".to_owned())
+}
+
+/// The program that the settings describe, or what is missing for it.
+#[cfg(unix)]
+pub(super) fn program(command: &config::Command, variables: &Variables) -> Result<Program, String> {
+    let mut program = Program::new(command.argv.iter().map(String::as_str));
+    program = program.stdin(match command.stdin.as_deref() {
+        None => Stdin::Nothing,
+        Some("json") => Stdin::Json,
+        Some(text) => Stdin::Text(text.to_owned()),
+    });
+    for variable in &command.env {
+        program = program.env(variable.name(), variable.resolve(variables)?);
+    }
+    if let Some(cwd) = &command.cwd {
+        program = program.cwd(cwd);
+    }
+    Ok(match command.max_output_bytes {
+        Some(bytes) => program.max_output_bytes(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        None => program,
+    })
 }
 
 /// Puts on a tool what the settings of every kind may say.

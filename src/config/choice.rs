@@ -115,6 +115,8 @@ choices! {
         Demo = "demo",
         /// A request to an HTTP endpoint.
         Http = "http",
+        /// A local program.
+        Command = "command",
     }
 }
 

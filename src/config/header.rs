@@ -147,6 +147,12 @@ fn is_named_with(name: &str, words: &[&str]) -> bool {
     words.iter().any(|word| name.contains(word))
 }
 
+/// A value under a name as it is written, but for a secret that stands in it.
+pub(super) fn shown_under(name: &str, value: &[Piece]) -> String {
+    let is_secret = is_named_with(name, &SECRET_WORDS);
+    shown(value, |text| is_secret && !is_harmless(text))
+}
+
 /// A text under a name as it is written, places for arguments too, but for a secret that stands in it.
 pub(super) fn shown_beside(name: &str, text: &str) -> String {
     let is_secret = is_named_with(name, &SECRET_WORDS);

@@ -103,7 +103,7 @@ pub(super) fn text(input: &Input<'_>) -> Parsed<Text> {
 }
 
 /// A list of such texts, which may be empty ones.
-pub(super) fn texts(input: &Input<'_>) -> Parsed<Vec<Text>> {
+pub(super) fn references(input: &Input<'_>) -> Parsed<Vec<Text>> {
     let items = input.structured().try_deserialize::<Vec<String>>().ok();
     let items = items.ok_or_else(|| "an array of strings".to_owned())?;
     Ok(items.iter().map(|item| Text::new(item)).collect())
@@ -222,6 +222,12 @@ pub(super) fn list(input: &Input<'_>) -> Parsed<Vec<String>> {
     let items = input.structured().try_deserialize::<Vec<String>>().ok();
     let items = items.filter(|items| items.iter().all(|item| !item.trim().is_empty()));
     items.ok_or_else(|| "an array of strings that are not empty".to_owned())
+}
+
+/// A list of strings.
+pub(super) fn texts(input: &Input<'_>) -> Parsed<Vec<String>> {
+    let items = input.structured().try_deserialize::<Vec<String>>().ok();
+    items.ok_or_else(|| "an array of strings".to_owned())
 }
 
 /// The name of a dialect; `None` for `"auto"`.
@@ -517,7 +523,7 @@ impl Notation for Json {
 }
 
 /// Writes a table in one line, of names and values in TOML notation.
-fn table<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
+pub(super) fn table<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
     let is_bare = |name: &str| {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         !name.is_empty() && name.bytes().all(is_plain)

@@ -120,7 +120,7 @@ impl McpServer {
         let server = McpServer::new(name, section.own_place());
         Ok(McpServer {
             command: section.optional("command", kind::text)?,
-            args: section.optional("args", kind::texts)?.unwrap_or_default(),
+            args: section.optional("args", kind::references)?.unwrap_or_default(),
             env: section.optional("env", kind::named_texts)?.unwrap_or_default(),
             cwd: section.optional("cwd", kind::text)?,
             url: section.optional("url", kind::text)?,

@@ -4,6 +4,7 @@
 //! A key is known because [`Config::load`] reads it; there is no second list of keys or types.
 
 mod choice;
+mod command;
 mod endpoint;
 mod error;
 mod header;
@@ -26,6 +27,7 @@ mod tool;
 use std::path::PathBuf;
 
 pub use choice::{LogFormat, LogLevel, McpProtocol, Provider, ToolKind};
+pub use command::{Command, EnvVariable};
 pub use endpoint::BaseUrl;
 pub use error::Error;
 pub use header::ExtraHeader;

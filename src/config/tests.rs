@@ -164,7 +164,8 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
         crash_after = 1, seed = 1 } },
         { name = "y", kind = "http", description = "", parameters = {}, method = "GET", url = "http://a",
-        query = {}, headers = {}, body = "none", pointer = "", allow_private = [], max_response_bytes = 1 }]
+        query = {}, headers = {}, body = "none", pointer = "", allow_private = [], max_response_bytes = 1 },
+        { name = "z", kind = "command", argv = [], stdin = "", env = {}, cwd = ".", max_output_bytes = 1 }]
         mcp = [{ name = "x", command = "x", args = [], env = {}, cwd = "x", url = "x", headers = {},
         trusted = true, allow = [], deny = [], effects = "none", approval = "never", time_limit_ms = 1,
         silence_time_limit_ms = 1, retries = 1, max_concurrency = 1, tools = [{ name = "x",
@@ -479,7 +480,7 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
         "",
         &[],
         &["tools[0].kind=ftp"],
-        "`tools[0].kind` in --set: expected \"demo\" or \"http\", found \"ftp\"",
+        "`tools[0].kind` in --set: expected \"demo\", \"http\" or \"command\", found \"ftp\"",
     );
     check_error(
         "",

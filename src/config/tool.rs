@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::choice::ToolKind;
+use super::command::Command;
 use super::error::Error;
 use super::http::Http;
 use super::kind;
@@ -59,6 +60,8 @@ pub enum ToolWork {
     Demo(Simulate),
     /// An HTTP endpoint.
     Http(Http),
+    /// A local program.
+    Command(Command),
 }
 
 /// So many calls in a time.
@@ -121,7 +124,7 @@ impl Tool {
         let kind = section.or("kind", kind::choice, ToolKind::Demo)?;
         let unsaid = match kind {
             ToolKind::Demo => Effects::None, // It only makes answers up.
-            ToolKind::Http => Effects::Once,
+            ToolKind::Http | ToolKind::Command => Effects::Once,
         };
         let retries;
         let mut tool = Tool {
@@ -147,6 +150,7 @@ impl Tool {
             work: match kind {
                 ToolKind::Demo => ToolWork::Demo(section.table("simulate", Simulate::read)?),
                 ToolKind::Http => ToolWork::Http(Http::read(section)?),
+                ToolKind::Command => ToolWork::Command(Command::read(section)?),
             },
         };
         if retries.is_none() {
@@ -160,7 +164,7 @@ impl Tool {
     fn usual_retries(&self, turn: &Turn, supervision: &Supervision) -> u32 {
         let most = match (&self.work, self.effects) {
             (ToolWork::Http(_), Effects::None | Effects::Idempotent) => 2,
-            (ToolWork::Http(_), Effects::Once) | (ToolWork::Demo(_), _) => 0,
+            (ToolWork::Http(_), Effects::Once) | (ToolWork::Demo(_) | ToolWork::Command(_), _) => 0,
         };
         let limit = self.time_limit.unwrap_or(turn.call_time_limit);
         let fits = |retries: &u32| self.needed_time(*retries, supervision) <= limit;

@@ -7,16 +7,21 @@
 
 mod admission;
 mod backoff;
+mod binary;
 mod bound;
 mod breadcrumb;
 mod call_limits;
 mod care;
 mod circuit;
+#[cfg(unix)]
+mod command;
 mod completion;
 mod context;
 mod crash_log;
 mod deadline;
 mod demo;
+#[cfg(feature = "cli")]
+mod ending;
 mod error;
 mod failure;
 mod failure_rate;
@@ -43,6 +48,8 @@ mod worker;
 
 pub use backoff::Backoff;
 pub use call_limits::RateLimit;
+#[cfg(unix)]
+pub use command::{Program, ProgramError, Stdin};
 pub use context::{CallContext, TypedContext};
 pub use demo::{Demo, Simulation, demo_tools};
 pub use error::Error;
@@ -61,6 +68,8 @@ pub(crate) use completion::{Completer, Completion, Completions};
 pub(crate) use context::{CallNews, Facts, News};
 pub(crate) use crash_log::{Crash, CrashLog, Ends};
 pub(crate) use deadline::later;
+#[cfg(feature = "cli")]
+pub(crate) use ending::end_processes;
 pub(crate) use failure_rate::MaxFailureRate;
 pub(crate) use guard::message_of;
 pub(crate) use health::{Health, Tolerance};

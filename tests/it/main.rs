@@ -43,6 +43,8 @@ mod moving;
 mod orphans;
 #[cfg(feature = "cli")]
 mod panics;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod programs;
 mod random_histories;
 mod reports;
 mod request_settings;

@@ -10,7 +10,7 @@ use crate::cli::args::{Common, Output};
 use crate::cli::draw::list::columns;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
-use crate::cli::toolbox::{Toolbox, Wait};
+use crate::cli::toolbox::{self, Toolbox, Wait};
 use crate::cli::{logging, setup, store};
 use crate::config::{self, Config, Provider, ResolvedProvider, Source, ToolWork};
 #[cfg(feature = "mcp")]
@@ -67,6 +67,8 @@ pub(in crate::cli) fn run(common: &Common, screen: &Screen) -> anyhow::Result<St
                 }
                 Err(error) => checks.push(failed("tools", error)),
             }
+            #[cfg(unix)]
+            checks.extend(programs(&config));
             checks.push(store(&config));
             checks.extend(answerer(&config));
             let failed = checks.iter().any(|check| check.status == Finding::Fail);
@@ -181,7 +183,7 @@ fn http_hosts(config: &Config, toolbox: &Toolbox) -> Vec<Check> {
     let endpoint = |tool: &config::Tool| match &tool.work {
         _ if toolbox.left_out.iter().any(|left_out| left_out.tool == tool.name) => None,
         ToolWork::Http(http) => Some((tool.name.clone(), http.tool(config.variables()).ok()?)),
-        ToolWork::Demo(_) => None,
+        ToolWork::Demo(_) | ToolWork::Command(_) => None,
     };
     let endpoints: Vec<_> = config.tools.iter().filter_map(endpoint).collect();
     if endpoints.is_empty() {
@@ -205,6 +207,24 @@ fn http_hosts(config: &Config, toolbox: &Toolbox) -> Vec<Check> {
     let checks = executor.block_on(join_all(endpoints.iter().map(look)));
     executor.shutdown_background(); // A name server that is slow is not waited for any longer.
     checks
+}
+
+/// Whether the program of each tool that runs one is there.
+#[cfg(unix)]
+fn programs(config: &Config) -> Vec<Check> {
+    let located = config.tools.iter().filter_map(|tool| {
+        let ToolWork::Command(command) = &tool.work else { return None };
+        // What cannot be made has been told of.
+        let program = toolbox::program(command, config.variables()).ok()?;
+        Some(match (command.argv.is_empty(), program.locate()) {
+            (true, _) => return None,
+            (_, Ok(path)) => {
+                Finding::Ok.of("program", format!("{}: {}", tool.name, path.display()))
+            }
+            (_, Err(error)) => Finding::Fail.of("program", format!("{}: {error}", tool.name)),
+        })
+    });
+    located.collect()
 }
 
 /// Whether the store can be read and written.

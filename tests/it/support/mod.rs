@@ -10,6 +10,8 @@ pub mod listening;
 #[cfg(all(feature = "mcp", unix))]
 pub mod mcp_peer;
 pub mod peer;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod processes;
 pub mod seeds;
 #[cfg(feature = "sqlite")]
 pub mod sql;
