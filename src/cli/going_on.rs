@@ -6,7 +6,7 @@ use crate::conversation::SessionId;
 /// Says on standard error which session it was, where that is not in what was printed.
 pub(super) fn say(screen: &Screen, command: &str, session: &SessionId) {
     if screen.output == super::args::Output::Text {
-        screen.note(&line(command, session));
+        screen.foreign_note(&line(command, session));
     }
 }
 

@@ -124,7 +124,8 @@ impl<'a> Live<'a> {
             Event::CallStarted { reply_attempt, ordinal, tool, arguments, .. } => {
                 let asked = self.calls.get(*ordinal as usize).map(|call| &call.arguments);
                 let arguments = arguments.as_ref().or(asked).map(|text| one_line(text));
-                self.begin(at(*reply_attempt, *ordinal), tool, arguments.unwrap_or_default())?;
+                let tool = one_line(tool);
+                self.begin(at(*reply_attempt, *ordinal), &tool, arguments.unwrap_or_default())?;
             }
             Event::CallProgressed { reply_attempt, ordinal, message, .. } => {
                 self.say(at(*reply_attempt, *ordinal), one_line(message));

@@ -1,5 +1,6 @@
 //! Where the spans and events of `tracing` go.
 
+use std::borrow::Cow;
 use std::io;
 
 use tracing::level_filters::LevelFilter;
@@ -9,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use super::args::Common;
+use super::draw::clean::{clean_json, without_turns};
 use super::screen::{ErrorLines, Screen};
 use crate::config::{Config, LogFormat, LogLevel};
 
@@ -24,7 +26,12 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
     };
     let below = if level == LevelFilter::TRACE { level } else { level.min(LevelFilter::WARN) };
     let filter = Targets::new().with_default(below).with_target("callsheet", level);
-    let lines = fmt::layer().with_writer(between(screen)).with_ansi(screen.color());
+    // The colors of a line are ours; what is foreign in it is escaped, but for the direction of writing.
+    let clean = match config.log.format {
+        LogFormat::Text => without_turns,
+        LogFormat::Json => clean_json,
+    };
+    let lines = fmt::layer().with_writer(between(screen, clean)).with_ansi(screen.color());
     let lines = match config.log.format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().boxed(),
@@ -34,17 +41,23 @@ pub(super) fn start(config: &Config, common: &Common, screen: &Screen) {
 }
 
 /// Standard error, with what is drawn there out of the way of each line written.
-fn between(screen: &Screen) -> impl Fn() -> Between + Send + Sync + 'static {
-    let lines = screen.error_lines();
-    move || Between(lines.clone())
+fn between(screen: &Screen, clean: Clean) -> impl Fn() -> Between + Send + Sync + 'static {
+    let (lines, clean) = (screen.error_lines(), screen.draws().then_some(clean));
+    move || Between(lines.clone(), clean)
 }
 
-struct Between(ErrorLines);
+/// Takes out of a line what would make a terminal do something.
+type Clean = fn(&str) -> Cow<'_, str>;
+
+struct Between(ErrorLines, Option<Clean>);
 
 impl io::Write for Between {
     /// Gets a whole line at a time.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write(line)?;
+        match (self.1, std::str::from_utf8(line)) {
+            (Some(clean), Ok(text)) => self.0.write(clean(text).as_bytes())?,
+            _ => self.0.write(line)?,
+        }
         Ok(line.len())
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use super::args::Output;
-use super::draw::clean::clean;
+use super::draw::clean::{clean, clean_json};
 use super::draw::color::use_color;
 use super::margin::Margin;
 use super::status::{Closed, UsageError, store_error};
@@ -144,9 +144,15 @@ impl Screen {
         if self.line_is_open.load(Ordering::Relaxed) { self.data("\n") } else { Ok(()) }
     }
 
-    /// Prints `line` and a line end to standard output.
+    /// Prints `line` and a line end to standard output. Where JSON was asked for it is that.
     pub fn data_line(&self, line: &str) -> Result<(), Closed> {
-        self.data(&format!("{line}\n"))
+        let line = format!("{line}\n");
+        if self.output == Output::Text { self.data(&line) } else { self.json(&line) }
+    }
+
+    /// Prints `lines` of JSON to standard output: on a terminal with what would control it escaped.
+    pub fn json(&self, lines: &str) -> Result<(), Closed> {
+        if self.to_terminal { self.data(&clean_json(lines)) } else { self.data(lines) }
     }
 
     /// Prints text of a model or a tool to standard output: on a terminal without what would
@@ -160,6 +166,12 @@ impl Screen {
         if !self.quiet {
             write_lines(&self.error_lines(), text);
         }
+    }
+
+    /// Prints `text`, whole lines that may be somebody else's words, to standard error, unless it is to
+    /// be quiet: without what would control a terminal.
+    pub fn foreign_note(&self, text: &str) {
+        self.note(&clean(text));
     }
 
     /// Prints `text`, whole lines that were asked for, to standard error, also if it is to be quiet.

@@ -56,7 +56,7 @@ impl Toolbox {
     /// Says on standard error which are left out.
     pub fn open(config: &Config, only: Option<&[String]>, screen: &Screen) -> anyhow::Result<Self> {
         let toolbox = Self::for_model(config, only, Wait::AWhile)?;
-        toolbox.left_out.iter().for_each(|left| screen.note(&left.to_string()));
+        toolbox.left_out.iter().for_each(|left| screen.foreign_note(&left.to_string()));
         Ok(toolbox)
     }
 

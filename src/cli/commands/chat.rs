@@ -78,7 +78,7 @@ fn refuse_if_open(known: &Summary, take_over: bool) -> Result<(), stores::Error>
 
 fn welcome_back(known: &Summary, last: &LastTurn, screen: &Screen) {
     let turns = count(known.digest.turns, "turn");
-    screen.note(&format!("session {}, {turns} so far", known.session));
+    screen.foreign_note(&format!("session {}, {turns} so far", known.session));
     if last.open.is_some() {
         screen.note("its last turn was cut: /retry goes on with it, a new question ends it");
     }
@@ -171,8 +171,9 @@ impl Talk<'_> {
             }
             Meaning::Help => self.screen.tell(HELP),
             Meaning::Unknown(command) => {
-                self.screen
-                    .note(&format!("there is no command {command}; /help names those there are"));
+                self.screen.foreign_note(&format!(
+                    "there is no command {command}; /help names those there are"
+                ));
             }
             Meaning::Nothing | Meaning::Question(_) | Meaning::Retry | Meaning::Quit => {}
         }

@@ -42,7 +42,7 @@ fn show(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     for row in config.rows() {
         let resolved = resolved(config, row).map(|resolved| format!(": {resolved}"));
         let (setting, resolved) = (setting(row), resolved.unwrap_or_default());
-        screen.data_line(&format!("{setting:<width$}  # {}{resolved}", row.source))?;
+        screen.foreign_line(&format!("{setting:<width$}  # {}{resolved}", row.source))?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(in crate::cli) fn run(
     let config = setup::load(common)?;
     logging::start(&config, common, screen);
     let toolbox = Toolbox::of(&config, None)?;
-    toolbox.left_out.iter().for_each(|left| screen.note(&left.to_string()));
+    toolbox.left_out.iter().for_each(|left| screen.foreign_note(&left.to_string()));
     let tools = toolbox.tools();
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
@@ -124,7 +124,7 @@ fn describe(tool: &ToolType, screen: &Screen) -> anyhow::Result<()> {
         Output::Text => serde_json::to_string_pretty(&shown)?,
         Output::Json | Output::Jsonl => serde_json::to_string(&shown)?,
     };
-    screen.data_line(&text)?;
+    screen.json(&(text + "\n"))?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Removes ANSI escape sequences and control characters; newlines and tabs stay.
+/// Removes ANSI escape sequences, control characters and what turns the direction of writing; newlines
+/// and tabs stay.
 pub fn clean(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_dangerous) {
         Cow::Owned(Cleaner::default().push(text))
@@ -67,12 +68,42 @@ fn next(state: State, letter: char) -> (State, bool) {
         (State::Control, ' '..='?') => (State::Control, false),
         (State::Control, '@'..='~') => (State::Text, false),
         (state, letter) if letter.is_control() => (state, false),
+        (_, letter) if turns_direction(letter) => (State::Text, false),
         (_, _) => (State::Text, true),
     }
 }
 
+/// Writes what is dangerous in `json`, which is within its texts, as JSON can, so that it stays the same
+/// document.
+pub fn clean_json(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(is_dangerous) {
+        return Cow::Borrowed(json);
+    }
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match is_dangerous(letter) {
+            true => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => text.push(letter),
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Removes what turns the direction of writing, and nothing else.
+pub fn without_turns(text: &str) -> Cow<'_, str> {
+    match text.contains(turns_direction) {
+        true => Cow::Owned(text.replace(turns_direction, "")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 fn is_dangerous(letter: char) -> bool {
-    letter.is_control() && !matches!(letter, '\n' | '\t')
+    letter.is_control() && !matches!(letter, '\n' | '\t') || turns_direction(letter)
+}
+
+/// Overrides and isolates, that let a text look like another.
+fn turns_direction(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -90,6 +121,9 @@ mod tests {
         ("\u{1b}[31\u{18}x\u{1b}\u{1b}[2Jy", "xy"),
         ("\u{1b}[3東", "東"),
         ("\u{1b}]0;a\u{1b}[31mb", "b"),
+        ("\u{85}\u{9f}x\u{9c}y\u{98}z\n", "y\n"),
+        ("rm \u{202e}txt.\u{202c}sh \u{2066}a\u{2069}", "rm txt.sh a"),
+        ("\u{1b}]8;;\u{202e}a\u{7}b", "b"),
     ];
 
     #[test]
@@ -98,6 +132,16 @@ mod tests {
             assert_eq!(clean(text), *expected, "{text:?}");
         }
         assert!(matches!(clean("a\n\tb"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let document = serde_json::json!({"a": "\u{9b}31m\u{7f}\u{202e}\u{1b}[2J ä\n"});
+        let text = document.to_string();
+        let cleaned = clean_json(&text);
+        assert!(!cleaned.chars().any(is_dangerous), "{cleaned:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&cleaned).unwrap(), document);
+        assert!(matches!(clean_json("{\"a\": \"ä\"}\n"), Cow::Borrowed(_)));
     }
 
     #[test]

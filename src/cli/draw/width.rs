@@ -86,15 +86,11 @@ pub(super) fn right(text: &str, columns: usize) -> String {
     format!("{}{text}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// Puts foreign text on one line: cleaned, blanks folded, no change of writing direction.
+/// Puts foreign text on one line: cleaned, blanks folded.
 pub fn one_line(text: &str) -> String {
     let text = clean(text);
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").replace(turns_direction, "")
-}
-
-fn turns_direction(letter: char) -> bool {
-    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    words.join(" ")
 }
 
 fn char_width(letter: char) -> usize {

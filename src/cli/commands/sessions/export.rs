@@ -24,7 +24,8 @@ pub(super) async fn run(
     }
     let text = write(&records, export.format)?;
     let Some(path) = &export.out else {
-        screen.data(&text)?;
+        // Text to be read has nothing in it that JSON would escape.
+        screen.json(&text)?;
         return Ok(Status::Done);
     };
     std::fs::write(path, &text)

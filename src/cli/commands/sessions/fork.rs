@@ -13,7 +13,7 @@ use crate::store::Store;
 pub(super) async fn run(store: &dyn Store, fork: &Fork, screen: &Screen) -> anyhow::Result<Status> {
     let copy = copy(store, fork).await?;
     match screen.output {
-        Output::Text => screen.data_line(copy.as_str())?,
+        Output::Text => screen.foreign_line(copy.as_str())?,
         Output::Json | Output::Jsonl => {
             let line = json!({"session": copy, "forked_from": fork.id});
             screen.data_line(&line.to_string())?;

@@ -24,7 +24,7 @@ pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyh
             }
             print_table(&page.sessions, screen)?;
             if let Some(next) = &next {
-                screen.note(&format!("there are more: --after {}", quoted(next)));
+                screen.foreign_note(&format!("there are more: --after {}", quoted(next)));
             }
         }
         Output::Json => {

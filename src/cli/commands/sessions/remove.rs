@@ -16,7 +16,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Status> {
     let (removed, failed) = remove_all(store, remove).await?;
     match screen.output {
-        Output::Text => removed.iter().for_each(|id| screen.note(&format!("removed {id}"))),
+        Output::Text => removed.iter().for_each(|id| screen.foreign_note(&format!("removed {id}"))),
         Output::Json | Output::Jsonl => {
             screen.data_line(&json!({"removed": removed}).to_string())?
         }

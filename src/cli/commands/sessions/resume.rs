@@ -31,8 +31,9 @@ pub(super) fn run(
     let plan = plan_of(config, &tools, &records);
     if resume.plan {
         if let (Some(owner), Some(_)) = (&summary.owner, &plan) {
-            screen
-                .note(&format!("not cut, but open in {owner}: this is as if that were killed now"));
+            screen.foreign_note(&format!(
+                "not cut, but open in {owner}: this is as if that were killed now"
+            ));
         }
         match (screen.output, &plan) {
             (Output::Text, Some(plan)) => screen.data(&plan::plan(&summary.session, plan))?,
