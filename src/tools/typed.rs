@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::spec::Work;
-use super::{CallContext, Error, Tool, ToolFuture, ToolType};
+use super::{CallContext, Error, Tool, ToolFuture, ToolType, binary};
 
 impl ToolType {
     /// A tool from an async function. The schema is derived from the type of its arguments; what it
@@ -35,7 +35,7 @@ impl ToolType {
     /// assert_eq!(tool.parameters()["required"][0], "numbers");
     /// ```
     ///
-    /// Bytes (a `Vec<u8>`) are text, and must be UTF-8.
+    /// Bytes (a `Vec<u8>`) are text if they are UTF-8; anything else is described in a line.
     ///
     /// # Errors
     /// What the function returns as its error is told to the model by its `Display`. An [`Error`] of
@@ -122,7 +122,7 @@ where
         return Ok(text.take().unwrap_or_default());
     }
     if let Some(bytes) = (&mut value as &mut dyn Any).downcast_mut::<Option<Vec<u8>>>() {
-        return text_of(bytes.take().unwrap_or_default());
+        return Ok(binary::told(bytes.take().unwrap_or_default()));
     }
     let not_json = |error| Error::permanent(format!("the result cannot be told as JSON: {error}"));
     let json = serde_json::to_string(&value).map_err(not_json)?;
@@ -138,15 +138,6 @@ fn error_of<E: Display + 'static>(error: E) -> Error {
         Some(own) => own.clone(),
         None => Error::new(error),
     }
-}
-
-fn text_of(bytes: Vec<u8>) -> Result<String, Error> {
-    String::from_utf8(bytes).map_err(|error| {
-        let (at, all) = (error.utf8_error().valid_up_to(), error.as_bytes().len());
-        Error::permanent(format!(
-            "the result is not text: it has {all} bytes and is not UTF-8 from byte {at} on"
-        ))
-    })
 }
 
 fn failed(error: Error) -> LocalBoxFuture<'static, Result<String, Error>> {
