@@ -12,7 +12,7 @@ use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{ModelRetries, Runtime, SessionOptions};
 use crate::store::{MemoryStore, Store};
 use crate::supervision::{Backoff, RestartLimits};
-use crate::tools::ToolSet;
+use crate::tools::{Secrets, ToolSet};
 
 /// Everything that can be set, from everywhere it can be set.
 pub(super) fn load(common: &Common) -> Result<Config, config::Error> {
@@ -127,6 +127,7 @@ pub(super) fn plain_options(
         .supervision(supervision(config))
         .model_retries(model_retries(config))
         .max_result_bytes(session.max_result_bytes)
+        .secrets(Secrets::new(config.secrets().iter().map(ApiKey::expose)))
         .context_budget(ContextBudget {
             tokens: session.context_tokens,
             compaction: session.compaction,

@@ -18,6 +18,8 @@ use crate::session::SessionOptions;
 use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 #[cfg(unix)]
 use crate::tools::{Program, Stdin};
+#[cfg(feature = "mcp")]
+use crate::{model::ApiKey, tools::Secrets};
 
 /// How long a command waits for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub(super) struct Toolbox {
     pub left_out: Vec<LeftOut>,
     #[cfg(feature = "mcp")]
     servers: Option<Servers>,
+    /// What no result may repeat.
+    #[cfg(feature = "mcp")]
+    secrets: Secrets,
 }
 
 /// A tool or a server that there is not.
@@ -104,9 +109,11 @@ impl Toolbox {
         wait: Wait,
         mut left_out: Vec<LeftOut>,
     ) -> anyhow::Result<Self> {
-        let servers = servers::start(config, tools, choice, wait, &mut left_out)?;
+        let mut secrets = config.secrets();
+        let servers = servers::start(config, tools, choice, wait, (&mut left_out, &mut secrets))?;
+        let secrets = Secrets::new(secrets.iter().map(ApiKey::expose));
         let tools = servers.as_ref().map_or(fixed, |servers| servers.source().current());
-        Ok(Self { tools, left_out, servers })
+        Ok(Self { tools, left_out, servers, secrets })
     }
 
     #[cfg(not(feature = "mcp"))]
@@ -154,7 +161,7 @@ impl Toolbox {
     pub fn equip(&self, options: SessionOptions) -> SessionOptions {
         #[cfg(feature = "mcp")]
         if let Some(servers) = &self.servers {
-            return options.tool_source(servers.source());
+            return options.tool_source(servers.source()).secrets(self.secrets.clone());
         }
         options
     }

@@ -57,6 +57,11 @@ impl EnvVariable {
         header::shown_under(&self.name, &self.value)
     }
 
+    /// Says whether its name is that of a secret.
+    pub(super) fn looks_secret(&self) -> bool {
+        header::looks_secret(&self.name)
+    }
+
     /// Fills in the variables; the error names the one that is not set.
     pub fn resolve(&self, variables: &Variables) -> Result<String, String> {
         let filled = self.value.iter().map(|piece| match piece {

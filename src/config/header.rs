@@ -63,12 +63,8 @@ impl ExtraHeader {
 
     /// Its value as it is written, but for a secret that stands in it.
     pub fn shown(&self) -> String {
-        let is_secret = self.looks_secret();
+        let is_secret = looks_secret(&self.name);
         shown(&self.value, |text| is_secret && !is_harmless(text))
-    }
-
-    fn looks_secret(&self) -> bool {
-        is_named_with(&self.name, &SECRET_WORDS)
     }
 
     /// Whether it is a key of its own: named like one, and nothing of it is missing.
@@ -107,7 +103,7 @@ impl ExtraHeader {
                 }
             }
         }
-        if self.looks_secret() {
+        if looks_secret(&self.name) {
             secrets.extend(secrets_in(&value));
         }
         Ok(Header { name: self.name.clone(), value: ApiKey::new(value), secrets })
@@ -142,6 +138,11 @@ impl fmt::Debug for ExtraHeader {
     }
 }
 
+/// Says whether what is called `name` is a secret.
+pub(crate) fn looks_secret(name: &str) -> bool {
+    is_named_with(name, &SECRET_WORDS)
+}
+
 fn is_named_with(name: &str, words: &[&str]) -> bool {
     let name = name.to_ascii_lowercase();
     words.iter().any(|word| name.contains(word))
@@ -149,13 +150,13 @@ fn is_named_with(name: &str, words: &[&str]) -> bool {
 
 /// A value under a name as it is written, but for a secret that stands in it.
 pub(super) fn shown_under(name: &str, value: &[Piece]) -> String {
-    let is_secret = is_named_with(name, &SECRET_WORDS);
+    let is_secret = looks_secret(name);
     shown(value, |text| is_secret && !is_harmless(text))
 }
 
 /// A text under a name as it is written, places for arguments too, but for a secret that stands in it.
 pub(super) fn shown_beside(name: &str, text: &str) -> String {
-    let is_secret = is_named_with(name, &SECRET_WORDS);
+    let is_secret = looks_secret(name);
     match pieces(text) {
         Some(pieces) => shown(&pieces, |text| is_secret && !is_harmless(&without_places(text))),
         None if is_secret => MASK.to_owned(),

@@ -11,6 +11,7 @@ mod header;
 mod http;
 mod key;
 mod kind;
+mod known_secrets;
 mod layer;
 mod mcp;
 mod origin;
@@ -31,6 +32,8 @@ pub use command::{Command, EnvVariable};
 pub use endpoint::BaseUrl;
 pub use error::Error;
 pub use header::ExtraHeader;
+#[cfg(feature = "mcp")]
+pub(crate) use header::looks_secret;
 pub use http::{Body, Http, Pairs, UrlText};
 pub use mcp::{McpServer, McpTerms};
 pub use origin::{Row, Source};

@@ -35,6 +35,14 @@ impl StoreUrl {
         masked(&self.0.iter().map(Piece::to_string).collect::<String>())
     }
 
+    /// The variables that it refers to.
+    pub(super) fn references(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Text(_) => None,
+            Piece::Variable(name) => Some(&**name),
+        })
+    }
+
     /// Fills in the variables. What stands for a user or a password is written such that it can be
     /// one, unless the whole URL stands in one variable.
     pub(super) fn resolve(&self, variables: &Variables) -> Result<String, Error> {

@@ -39,7 +39,7 @@ impl Drop for Directory {
 }
 
 /// Resolves a file's text, variables and flags without touching a disk.
-fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Config, Error> {
+pub(super) fn load(file: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Config, Error> {
     let sources = Sources {
         env: env.iter().copied().collect(),
         set: set.iter().map(|&flag| flag.to_owned()).collect(),

@@ -186,6 +186,7 @@ impl Coordinator {
                 let Place { reply_attempt, ordinal } = place;
                 self.tell(match what {
                     News::Progressed { message } => {
+                        let message = self.options.rules.secrets.redacted(message);
                         Event::CallProgressed { round, reply_attempt, ordinal, message }
                     }
                     News::Queued { ahead } => {

@@ -9,7 +9,7 @@ use crate::conversation::{ContextBudget, Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
-use crate::tools::{Rules, ToolSet, ToolSource, TypedContext};
+use crate::tools::{Rules, Secrets, ToolSet, ToolSource, TypedContext};
 
 /// How much of a result the model is told, where nothing else is said.
 const MAX_RESULT_BYTES: usize = 100_000;
@@ -124,7 +124,8 @@ impl SessionOptions {
     /// in place of [`RestartLimits::default`].
     #[must_use]
     pub fn supervision(mut self, limits: RestartLimits) -> Self {
-        self.rules = Arc::new(limits.rules(self.rules.max_result_bytes));
+        let secrets = self.rules.secrets.clone();
+        self.rules = Arc::new(Rules { secrets, ..limits.rules(self.rules.max_result_bytes) });
         self.supervision = Arc::new(limits);
         self
     }
@@ -134,6 +135,14 @@ impl SessionOptions {
     #[must_use]
     pub fn max_concurrency(mut self, calls: usize) -> Self {
         self.max_concurrency = Some(calls.max(1));
+        self
+    }
+
+    /// Names what no result, error or progress of a tool may tell: it is taken out before that is
+    /// recorded, or told to the model. Nothing, if it is not said.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        Arc::make_mut(&mut self.rules).secrets = secrets;
         self
     }
 
@@ -147,7 +156,8 @@ impl SessionOptions {
     /// at its end says so. So is the text of an error, anyway. All cuts are between two characters.
     #[must_use]
     pub fn max_result_bytes(mut self, bytes: usize) -> Self {
-        self.rules = Arc::new(self.supervision.rules(bytes));
+        let secrets = self.rules.secrets.clone();
+        self.rules = Arc::new(Rules { secrets, ..self.supervision.rules(bytes) });
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::tools::{Backoff, CrashLog, Ends, Failure, MaxFailureRate, Rules, Tolerance};
+use crate::tools::{Backoff, CrashLog, Ends, Failure, MaxFailureRate, Rules, Secrets, Tolerance};
 
 /// A tool is withdrawn in the whole process only if it failed in so many sessions.
 const MIN_SESSIONS: usize = 3;
@@ -61,7 +61,7 @@ impl RestartLimits {
         let (share, min_calls) = (self.max_failure_rate, self.failure_rate_min_calls);
         let max_failure_rate = MaxFailureRate { share, min_calls, within: self.within };
         let tolerance = Tolerance { max_time_outs: self.max_time_outs, max_failure_rate };
-        Rules { backoff: self.backoff, tolerance, max_result_bytes }
+        Rules { backoff: self.backoff, tolerance, max_result_bytes, secrets: Secrets::default() }
     }
 }
 

@@ -14,8 +14,8 @@ use crate::conversation::{Effects, Outcome, OutcomeKind};
 pub(super) struct Guard {
     /// `None` before it begins and once it has ended.
     work: Option<ToolFuture>,
-    /// A panic of the tool's `call` itself.
-    stillborn: Option<Box<Outcome>>,
+    /// What the tool's `call` itself panicked with.
+    stillborn: Option<Box<str>>,
     context: CallContext,
     effects: Effects,
     /// What the tool's failure said of another try.
@@ -37,13 +37,13 @@ impl Guard {
         let call = || call(context.clone());
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(work) => self.work = Some(work),
-            Err(panic) => self.stillborn = Some(Box::new(panicked(panic, self.effects))),
+            Err(panic) => self.stillborn = Some(message_of(panic).into()),
         }
     }
 
     /// What the tool says, of a long text not more than `limit` allows, or that it panicked; pending
     /// while it works.
-    pub fn poll_work(&mut self, cx: &mut Context<'_>, limit: ResultLimit) -> Poll<Outcome> {
+    pub fn poll_work(&mut self, cx: &mut Context<'_>, limit: ResultLimit<'_>) -> Poll<Outcome> {
         let polled = self.poll_tool(cx, limit);
         if polled.is_ready() {
             self.stop();
@@ -66,20 +66,23 @@ impl Guard {
         self.again
     }
 
-    fn poll_tool(&mut self, cx: &mut Context<'_>, limit: ResultLimit) -> Poll<Outcome> {
-        if let Some(outcome) = self.stillborn.take() {
-            return Poll::Ready(*outcome);
+    fn poll_tool(&mut self, cx: &mut Context<'_>, limit: ResultLimit<'_>) -> Poll<Outcome> {
+        if let Some(panic) = self.stillborn.take() {
+            return Poll::Ready(panicked(&limit.error(panic.into()), self.effects));
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(cut(text, limit.result))),
+            Ok(Poll::Ready(Ok(text))) => Poll::Ready(Outcome::ok(limit.result(text))),
             Ok(Poll::Ready(Err(error))) => {
                 self.again = error.again();
-                let message = cut(error.message().to_owned(), limit.error);
+                let message = limit.error(error.message().to_owned());
                 Poll::Ready(error.outcome(message, self.effects))
             }
-            Err(panic) => Poll::Ready(panicked(panic, self.effects)),
+            Err(panic) => {
+                let message = limit.error(message_of(panic));
+                Poll::Ready(panicked(&message, self.effects))
+            }
         }
     }
 
@@ -105,8 +108,8 @@ impl Drop for Guard {
     }
 }
 
-fn panicked(panic: Box<dyn Any + Send>, effects: Effects) -> Outcome {
-    let message = format!("tool panicked: {}", message_of(panic));
+fn panicked(cause: &str, effects: Effects) -> Outcome {
+    let message = format!("tool panicked: {cause}");
     Outcome::broken_off(OutcomeKind::Panicked, &message, effects, true)
 }
 

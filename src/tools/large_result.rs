@@ -41,10 +41,10 @@ pub(super) fn page_bytes(max_bytes: usize) -> usize {
 
 impl Terms {
     /// What a tool may say before it is cut: all, if a result that is too large is kept.
-    pub(super) fn result_limit(&self) -> ResultLimit {
+    pub(super) fn result_limit(&self) -> ResultLimit<'_> {
         let max_bytes = self.rules.max_result_bytes;
         let result = if self.large_results.is_some() { usize::MAX } else { max_bytes };
-        ResultLimit { result, error: max_bytes }
+        ResultLimit { result, error: max_bytes, secrets: &self.rules.secrets }
     }
 
     /// Keeps the result of `outcome` if it is too large for the model: by `deadline`, for nobody waits

@@ -1,12 +1,28 @@
-//! How much of a result the model is told.
+//! How much of a result the model is told, and what of it nobody is.
 
-/// How many bytes of what a tool says are taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ResultLimit {
+use super::Secrets;
+
+/// How many bytes of what a tool says are taken over, and what is taken out of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ResultLimit<'a> {
     /// Of its result.
     pub result: usize,
     /// Of the message of its failure.
     pub error: usize,
+    pub secrets: &'a Secrets,
+}
+
+impl ResultLimit<'_> {
+    /// What is taken over of a result. A secret is taken out before the rest is cut: nothing shows a
+    /// part of it.
+    pub fn result(&self, text: String) -> String {
+        cut(self.secrets.redacted(text), self.result)
+    }
+
+    /// What is taken over of the message of a failure.
+    pub fn error(&self, text: String) -> String {
+        cut(self.secrets.redacted(text), self.error)
+    }
 }
 
 /// The first `max_bytes` of `text` or a little less, and a mark that says how much was cut.

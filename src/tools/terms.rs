@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use super::LargeResults;
 use super::bound::Bound;
 use super::threads::Threads;
-use super::{Backoff, Breadcrumb, Tolerance};
+use super::{Backoff, Breadcrumb, Secrets, Tolerance};
 
 /// On which terms the calls of one session run.
 pub(crate) struct Terms {
@@ -30,6 +30,8 @@ pub(crate) struct Rules {
     pub tolerance: Tolerance,
     /// A result that has more is too large for the model.
     pub max_result_bytes: usize,
+    /// What no result may tell.
+    pub secrets: Secrets,
 }
 
 /// What the sessions of one runtime share.

@@ -50,6 +50,7 @@ mod reports;
 mod request_settings;
 mod resuming;
 mod retries;
+mod secrets;
 mod sessions;
 mod shutdown;
 #[cfg(all(feature = "cli", unix))]

@@ -469,6 +469,33 @@ effects = "none"
     }
 
     #[test]
+    fn a_secret_that_a_program_lets_out_is_not_told() {
+        let settings = "[store]\nurl = \"sqlite:s.db\"\n[[tools]]\nname = \"leak\"\nkind = \"command\"\n\
+            argv = [\"sh\", \"-c\", \"echo token $TOKEN $MODEL_KEY; echo $TOKEN | base64\"]\n\
+            env = { TOKEN = \"${env:FIRST_SECRET}\", MODEL_KEY = \"sk-model-key\" }\n";
+        let script = "[[reply]]\ncalls = [{ name = \"leak\", arguments = {} }]\n[[reply]]\ntext = \"done\"\n";
+        let place = Place::new()
+            .file("config.toml", settings)
+            .file("script.toml", script)
+            .variable("FIRST_SECRET", "first-secret")
+            .variable("OPENROUTER_API_KEY", "sk-model-key");
+        let model = MockModel::start(&place, Some("script.toml"));
+        let key = "model.api_key_env=OPENROUTER_API_KEY";
+        let asked =
+            place.run(&["ask", "go", "--json", "--set", &model.setting(), "--set", key]).with(0);
+        let result = asked.json()["rounds"][0]["calls"][0]["result"].clone();
+        assert_eq!(result, "token [secret] [secret]\n[secret]Cg==");
+        let called = place.run(&["tools", "call", "leak", "{}"]).with(0);
+        assert_eq!(called.stdout, "token [secret] [secret]\n[secret]Cg==\n");
+        for (name, bytes) in place.files() {
+            let tells =
+                |secret: &str| bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            let is_ours = name.contains("config.toml");
+            assert!(is_ours || !tells("first-secret") && !tells("sk-model-key"), "{name}");
+        }
+    }
+
+    #[test]
     fn doctor_looks_for_each_program() {
         let missing =
             "[[tools]]\nname = \"gone\"\nkind = \"command\"\nargv = [\"callsheet-none\"]\n";

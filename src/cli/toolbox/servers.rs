@@ -4,24 +4,28 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::{LeftOut, Wait};
 use crate::cli::setup;
-use crate::config::{Config, Filled, McpProtocol, McpServer, McpTerms, Text, Variables};
+use crate::config::{
+    Config, Filled, McpProtocol, McpServer, McpTerms, Text, Variables, looks_secret,
+};
 use crate::mcp::{
     Choice, Condition, Left, Program, Protocol, Reach, ServerSettings, ServerStatus, Servers,
     ToolTerms,
 };
-use crate::model::Header;
+use crate::model::{ApiKey, Header, secrets_in};
 use crate::tools::ToolType;
 
 /// Starts the servers of the settings, those of them that `only` names tools of. A line for each that
-/// cannot be had is added to `left_out`.
+/// cannot be had is added to `left_out`, what they are told in confidence to `secrets`.
 pub(super) fn start(
     config: &Config,
     fixed: Vec<ToolType>,
     (only, most): (Option<&[String]>, Option<usize>),
     wait: Wait,
-    left_out: &mut Vec<LeftOut>,
+    (left_out, secrets): (&mut Vec<LeftOut>, &mut Vec<ApiKey>),
 ) -> anyhow::Result<Option<Servers>> {
     let (mut settings, mut waits) = (Vec::new(), Vec::new());
     for server in servers(config, left_out) {
@@ -30,7 +34,7 @@ pub(super) fn start(
         if !is_wanted {
             continue;
         }
-        match resolved(config, &server) {
+        match resolved(config, &server, secrets) {
             Ok(resolved) => {
                 settings.push(resolved);
                 waits.push((server.name, server.start_wait));
@@ -122,9 +126,20 @@ fn in_file(config: &Config, left_out: &mut Vec<LeftOut>) -> Vec<McpServer> {
     }
 }
 
-fn resolved(config: &Config, server: &McpServer) -> Result<ServerSettings, String> {
+fn resolved(
+    config: &Config,
+    server: &McpServer,
+    secrets: &mut Vec<ApiKey>,
+) -> Result<ServerSettings, String> {
     let variables = config.variables();
     let text = |text: &Text| text.resolve(variables).map(|filled| filled.expose().to_owned());
+    for (name, text) in server.env.iter().chain(&server.headers) {
+        let filled = text.resolve(variables)?;
+        secrets.extend(filled.secrets.iter().flat_map(|value| secrets_in(value.expose_secret())));
+        if looks_secret(name) {
+            secrets.extend(secrets_in(filled.expose()));
+        }
+    }
     let reach = match (&server.command, &server.url) {
         (Some(_), Some(_)) => return Err("it has both `command` and `url`".to_owned()),
         (None, None) => return Err("it has neither `command` nor `url`".to_owned()),

@@ -60,6 +60,23 @@ impl Place {
         fs::read_to_string(self.directory.join(name)).expect("the file is there")
     }
 
+    /// Every file of the working directory and below, with what is in it.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        let (mut files, mut directories) = (Vec::new(), vec![self.directory.clone()]);
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("it is there").path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    let bytes = fs::read(&path).expect("a file");
+                    files.push((path.display().to_string(), bytes));
+                }
+            }
+        }
+        files
+    }
+
     /// A command that has not been started; it reads nothing.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_callsheet"));
