@@ -73,12 +73,13 @@ pub mod tools;
 pub mod wire;
 
 pub use conversation::{
-    Approval, CallKey, Effects, Event, Limits, Mode, Outcome, OutcomeKind, Record, SessionId,
+    Approval, CallKey, Decision, Effects, Event, Limits, Mode, Outcome, OutcomeKind, Record,
+    SessionId,
 };
 pub use model::{ApiKey, Endpoint, HttpModel, Model};
 pub use session::{
-    Answer, Error, EventStream, ModelRetries, Question, Runtime, Session, SessionEvent,
-    SessionOptions,
+    Answer, DecideError, Error, EventStream, ModelRetries, Question, Runtime, Session,
+    SessionEvent, SessionOptions,
 };
 pub use supervision::{CallReport, RoundReport};
 pub use tools::{CallContext, Tool, ToolSet, ToolType};

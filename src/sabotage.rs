@@ -54,6 +54,12 @@ pub enum Sabotage {
     ResultsForgotten,
     /// A session that is opened again does not know which calls have begun.
     StartsForgotten,
+    /// A call that a person has to approve begins before they have.
+    Unapproved,
+    /// A session that is opened again does not know what a person has decided.
+    ApprovalsForgotten,
+    /// The time limits of a turn and its round run on while a person is awaited.
+    ClockRunsOn,
     /// A session that was idle when it was asked to sleep goes, whatever was sent since.
     SleepsInOnePhase,
     /// A session that sleeps tells the store some time later.

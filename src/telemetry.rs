@@ -47,6 +47,13 @@ pub(crate) fn step(span: &Span, event: &Event) {
         Event::Replied { calls, finish, .. } => {
             debug!(parent: span, calls = calls.len(), finish = &**finish, "replied");
         }
+        Event::ApprovalAsked { id, tool, .. } => {
+            info!(parent: span, %id, %tool, "approval asked for");
+        }
+        Event::ApprovalDecided { id, tool, decision, for_session, .. } => {
+            let decision = decision.as_str();
+            info!(parent: span, %id, %tool, decision, for_session, "approval decided");
+        }
         Event::CallStarted { id, tool, .. } => debug!(parent: span, %id, %tool, "call started"),
         Event::CallEnded { id, tool, outcome, times, .. } => {
             let (outcome, ran_us) = (outcome.kind.as_str(), times.ran_us);

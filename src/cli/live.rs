@@ -142,6 +142,8 @@ impl<'a> Live<'a> {
                 self.end(at(*reply_attempt, *ordinal))?;
             }
             Event::SessionOpened { .. }
+            | Event::ApprovalAsked { .. } // Whoever asks a person shows it.
+            | Event::ApprovalDecided { .. }
             | Event::TurnStarted { .. }
             | Event::SummaryAsked { .. }
             | Event::ModelAsked { model: None, .. }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::wrapper::is_wrapper;
-use super::{AskedCall, Catalogue, Effects, Limits, Mode, Outcome, OutcomeKind, Place};
+use super::{
+    Approval, Approved, AskedCall, Catalogue, Effects, Limits, Mode, Outcome, OutcomeKind, Place,
+};
 use crate::sabotage::{self, Sabotage};
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -111,7 +113,7 @@ impl EarlyCall {
 
 /// Says whether two texts are the same JSON, the order of fields and blanks left aside. Numbers that
 /// a double does not tell apart are the same only if they are written alike.
-fn are_same(left: &str, right: &str) -> bool {
+pub(super) fn are_same(left: &str, right: &str) -> bool {
     let read = |text| serde_json::from_str::<Value>(text).ok();
     let are_equal =
         || matches!((read(left), read(right)), (Some(left), Some(right)) if left == right);
@@ -162,14 +164,15 @@ pub enum Readiness {
 /// A call waits for the end of its reply unless it is sure to be run then, whatever follows: one at
 /// a time, one too many, of an unknown tool, with arguments that do not fit, or of a tool that does
 /// not begin early ([`Catalogue::begins`]) waits. So does one whose arguments are an empty object
-/// that merely closed: it may be a placeholder.
+/// that merely closed: it may be a placeholder. And so does one that a person has to approve, unless
+/// they have for the session, as `approved` says.
 #[must_use]
 pub fn readiness(
     call: &Call,
     place: Place,
     certainty: Certainty,
     (catalogue, limits, rounds_left): (&dyn Catalogue, &Limits, u32),
-    (early, claims): (&EarlyCalls, &[Claim]),
+    (early, claims, approved): (&EarlyCalls, &[Claim], &Approved),
 ) -> Readiness {
     if is_wrapper(&call.name, catalogue) {
         return Readiness::WaitsWithTheRest;
@@ -189,6 +192,14 @@ pub fn readiness(
     let is_claimed = |twin| claims.iter().any(|claim| claim.of == twin);
     if let Some(twin) = early.twin(&tool, arguments, place.reply_attempt, catalogue, is_claimed) {
         return Readiness::HasBegun(Claim { by: place, of: twin.place });
+    }
+    let is_approved = match catalogue.approval(&tool) {
+        Approval::Never => true,
+        Approval::OncePerSession => approved.has(&tool),
+        Approval::Always => false,
+    };
+    if !is_approved && !sabotage::is(Sabotage::Unapproved) {
+        return Readiness::Waits;
     }
     match catalogue.begins(&tool) {
         None if sabotage::is(Sabotage::EffectsBeginEarly) => {
@@ -269,16 +280,26 @@ mod tests {
                 "strict" if arguments == "{}" => {
                     Err(Refusal::BadArguments { message: "`a` is missing".into() })
                 }
-                "closed" | "sealed" | "end" | "strict" => Ok(name.into()),
+                "closed" | "sealed" | "end" | "strict" | "asked" | "always asked" => {
+                    Ok(name.into())
+                }
                 _ => Err(Refusal::UnknownTool { known: Vec::new() }),
             }
         }
 
         fn begins(&self, tool: &str) -> Option<Certainty> {
             match tool {
-                "closed" | "strict" => Some(Certainty::Closed),
+                "closed" | "strict" | "asked" | "always asked" => Some(Certainty::Closed),
                 "sealed" => Some(Certainty::Sealed),
                 _ => None,
+            }
+        }
+
+        fn approval(&self, tool: &str) -> Approval {
+            match tool {
+                "asked" => Approval::OncePerSession,
+                "always asked" => Approval::Always,
+                _ => Approval::Never,
             }
         }
 
@@ -333,7 +354,8 @@ mod tests {
         early: &EarlyCalls,
     ) -> Readiness {
         let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, limits, 16);
-        readiness(&call(name, arguments), at(2, 0), certainty, terms, (early, &[]))
+        let known = (early, &[][..], &Approved::default());
+        readiness(&call(name, arguments), at(2, 0), certainty, terms, known)
     }
 
     fn begins(name: &str, arguments: &str, certainty: Certainty) -> bool {
@@ -396,8 +418,24 @@ mod tests {
         assert!(!begins(Limits { max_calls_per_round: 0, ..Limits::default() }));
         let last: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 0);
         let args = call("closed", r#"{"a":1}"#);
-        let none = (&early(&[]), &[][..]);
+        let none = (&early(&[]), &[][..], &Approved::default());
         assert_eq!(readiness(&args, at(1, 0), Certainty::Sealed, last, none), Readiness::Waits);
+    }
+
+    #[test]
+    fn what_a_person_has_to_approve_waits_unless_they_have_for_the_session() {
+        let begins = |tool, approved: &Approved| {
+            let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 16);
+            let (call, none) = (call(tool, r#"{"a":1}"#), early(&[]));
+            let decided =
+                readiness(&call, at(1, 0), Certainty::Sealed, terms, (&none, &[], approved));
+            matches!(decided, Readiness::Begins { .. })
+        };
+        let mut approved = Approved::default();
+        assert!(!begins("asked", &approved) && !begins("always asked", &approved));
+        approved.add(&"asked".into());
+        approved.add(&"always asked".into());
+        assert!(begins("asked", &approved) && !begins("always asked", &approved));
     }
 
     #[test]
@@ -414,7 +452,8 @@ mod tests {
         let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 16);
         let call = call("closed", r#"{"a":2}"#);
         let claims = [Claim { by: at(2, 0), of: at(1, 4) }];
-        let ready = |place| readiness(&call, place, Certainty::Sealed, terms, (&begun, &claims));
+        let known = (&begun, &claims[..], &Approved::default());
+        let ready = |place| readiness(&call, place, Certainty::Sealed, terms, known);
         assert!(matches!(ready(at(2, 1)), Readiness::Begins { .. }), "one call is one call");
         assert_eq!(ready(at(2, 0)), Readiness::Waits, "it is claimed already");
     }

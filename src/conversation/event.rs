@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, Orphan, Outcome, Place, Problem, Span, Unknown};
+use super::{
+    Approval, CallKey, Decision, Mode, Orphan, Outcome, Place, Problem, SessionId, Span, Unknown,
+};
 use crate::wire::Usage;
 
 /// Something that happened in a session, in the past tense. There will be more kinds.
@@ -124,6 +126,39 @@ pub enum Event {
         /// in the history before `message`.
         #[serde(default, skip_serializing_if = "are_none")]
         orphans: Arc<[Orphan]>,
+    },
+    /// A call waits for a person's approval. Until [`Event::ApprovalDecided`] it does not begin, and
+    /// the time limits of its round and its turn stand still. Its siblings go on.
+    ApprovalAsked {
+        /// The round.
+        round: u64,
+        /// Which try of the reply asked for the call.
+        reply_attempt: u32,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// The call's id on the wire.
+        id: Arc<str>,
+        /// The tool's name.
+        tool: Arc<str>,
+    },
+    /// Somebody has decided about a call that waited for approval. In the journal before it begins.
+    ApprovalDecided {
+        /// The round.
+        round: u64,
+        /// As in [`Event::ApprovalAsked`].
+        reply_attempt: u32,
+        /// The call's place in the reply.
+        ordinal: u32,
+        /// The call's id on the wire.
+        id: Arc<str>,
+        /// The tool's name.
+        tool: Arc<str>,
+        /// What.
+        #[serde(flatten)]
+        decision: Decision,
+        /// It stands for all later calls of the tool in the session.
+        #[serde(default)]
+        for_session: bool,
     },
     /// A call is about to be handed to its worker. In the journal before it begins.
     ///
@@ -280,6 +315,8 @@ impl Event {
             | Self::ModelAsked { .. }
             | Self::ModelFailed { .. }
             | Self::Replied { .. }
+            | Self::ApprovalAsked { .. }
+            | Self::ApprovalDecided { .. }
             | Self::CallStarted { .. }
             | Self::CallEnded { .. }
             | Self::WorkerRestarted { .. }
@@ -289,6 +326,14 @@ impl Event {
             | Self::TurnEnded { .. }
             | Self::Unknown(_) => true,
         }
+    }
+
+    /// The key of the call of `session` that waits for approval, if the event says that one does: what
+    /// a decision about it is told with ([`Session::decide`](crate::Session::decide)).
+    #[must_use]
+    pub fn waiting_call(&self, session: &SessionId) -> Option<CallKey> {
+        let Self::ApprovalAsked { round, reply_attempt, ordinal, .. } = *self else { return None };
+        Some(CallKey { session: session.clone(), round, attempt: reply_attempt, ordinal })
     }
 }
 
@@ -309,10 +354,17 @@ pub struct AskedCall {
     /// keeps. They may be those of an earlier try of the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Place>,
+    /// Whether a person has to approve it before it begins. Kept for the same reason.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub approval: Approval,
     /// The wire id of the wrapper (`multi_tool_use.parallel`) that the model wrote the call into.
     /// All its calls follow each other, and are answered together under this id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of: Option<Arc<str>>,
+}
+
+fn is_never(approval: &Approval) -> bool {
+    *approval == Approval::Never
 }
 
 fn are_none(orphans: &Arc<[Orphan]>) -> bool {
@@ -327,7 +379,8 @@ fn first() -> u32 {
 /// Where the time of one call went. The parts follow each other without a gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallTimes {
-    /// When the call was handed to its worker's mailbox.
+    /// When the call was handed to its worker's mailbox; of one that waited for a person, when that
+    /// began: it came before everything else.
     pub dispatched_at_us: u64,
     /// Waiting behind other work.
     pub queued_us: u64,

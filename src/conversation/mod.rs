@@ -6,6 +6,7 @@
 
 mod approval;
 mod compaction;
+mod consent;
 mod early;
 mod event;
 mod key;
@@ -23,8 +24,9 @@ mod state;
 mod transcript;
 mod wrapper;
 
-pub use approval::Approval;
+pub use approval::{Approval, Decision, NOT_APPROVED, NotDecided};
 pub use compaction::{Compaction, ContextBudget, Cut, Span, TooLong};
+pub use consent::Approved;
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
 pub use event::{AskedCall, CallTimes, Event, TurnEnd};
 pub use key::{CallKey, Place, SessionId};
@@ -35,5 +37,5 @@ pub use record::{Batch, Record, Unknown, VERSION};
 pub use result_id::ResultId;
 pub use result_part::ResultPart;
 pub use resume::{Fate, PlannedCall, ResumePlan, TimeUsed};
-pub use state::{Action, Expired, SessionState, timed_out};
+pub use state::{Action, Due, Expired, SessionState, timed_out};
 pub use transcript::Transcript;

@@ -88,7 +88,7 @@ fn free_id(
 mod tests {
     use std::borrow::Cow;
 
-    use super::super::Refusal;
+    use super::super::{Approval, Refusal};
     use super::*;
     use crate::wire::Certainty;
 
@@ -132,7 +132,15 @@ mod tests {
 
     fn asked(id: &str, begun: Option<Place>) -> AskedCall {
         let (id, tool, arguments) = (id.into(), "pay".into(), "{}".into());
-        AskedCall { id, tool, arguments, refused: None, begun, part_of: None }
+        AskedCall {
+            id,
+            tool,
+            arguments,
+            refused: None,
+            begun,
+            approval: Approval::Never,
+            part_of: None,
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::wrapper::{Unwrapped, unwrapped};
-use super::{AskedCall, Effects, Outcome, OutcomeKind};
+use super::{Approval, AskedCall, Effects, Outcome, OutcomeKind};
 use crate::sabotage;
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -99,6 +99,11 @@ pub trait Catalogue {
     /// What running `tool` twice would do.
     fn effects(&self, tool: &str) -> Effects;
 
+    /// Whether a person has to approve the calls of `tool`; nobody, if it is not said.
+    fn approval(&self, _tool: &str) -> Approval {
+        Approval::Never
+    }
+
     /// The own name of the tool that a model means by `written`, if there is one.
     fn own_name(&self, written: &str) -> Option<Arc<str>>;
 
@@ -145,7 +150,13 @@ pub fn plan(
                 (own_name.unwrap_or_else(|| call.name.into()), Some(outcome))
             }
         };
-        AskedCall { id: call.id, tool, arguments: text.into(), refused, part_of, begun: None }
+        // Nobody is asked about what is not run anyway.
+        let approval = match refused {
+            None => catalogue.approval(&tool),
+            Some(_) => Approval::Never,
+        };
+        let (id, arguments, begun) = (call.id, text.into(), None);
+        AskedCall { id, tool, arguments, refused, begun, approval, part_of }
     };
     unwrapped(calls, catalogue).into_iter().enumerate().map(judge).collect()
 }

@@ -35,7 +35,7 @@ pub struct Record {
 }
 
 /// The kinds of events that are known here, as in their `type`.
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 21] = [
     "session_opened",
     "turn_started",
     "summary_asked",
@@ -45,6 +45,8 @@ const KINDS: [&str; 19] = [
     "text_streamed",
     "reasoning_streamed",
     "replied",
+    "approval_asked",
+    "approval_decided",
     "call_started",
     "call_progressed",
     "call_queued",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Action, CallTimes, EarlyCalls, Effects, Event, Outcome, OutcomeKind, Place, Record,
+    Action, CallTimes, Due, EarlyCalls, Effects, Event, Outcome, OutcomeKind, Place, Record,
     SessionState,
 };
 use crate::sabotage::{self, Sabotage};
@@ -54,6 +54,9 @@ pub enum Fate {
     Reuse,
     /// It never began: it runs now, or when its turn comes.
     Run,
+    /// It waits for a person's approval: they are asked, now or when its turn comes, also if they were
+    /// asked before.
+    Ask,
     /// It had begun, nobody knows how it ended, and its effects allow it to run again under the same
     /// key.
     RunAgain,
@@ -166,7 +169,7 @@ fn unanswered(state: &SessionState, place: Place, effects: Option<Effects>) -> F
         Fate::Answer(Outcome::broken_off(OutcomeKind::UnknownOutcome, message, known, true))
     };
     match (starts, effects) {
-        (0, Some(_)) => Fate::Run,
+        (0, Some(_)) => not_begun(state, place),
         (0, None) => {
             let message = "the tool is not there any more; not run";
             Fate::Answer(Outcome::failed(OutcomeKind::Unavailable, message))
@@ -181,11 +184,22 @@ fn unanswered(state: &SessionState, place: Place, effects: Option<Effects>) -> F
     }
 }
 
+/// What becomes of a call that never began.
+fn not_begun(state: &SessionState, place: Place) -> Fate {
+    let ordinal = state.ordinal_at(place);
+    match ordinal.and_then(|ordinal| state.due(ordinal)) {
+        Some(Due::Answer(outcome)) => Fate::Answer(outcome),
+        _ if ordinal.is_some_and(|ordinal| state.needs_approval(ordinal)) => Fate::Ask,
+        _ => Fate::Run,
+    }
+}
+
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reuse => f.write_str("has ended: its result is used"),
             Self::Run => f.write_str("never began: runs"),
+            Self::Ask => f.write_str("waits for approval: is asked about"),
             Self::RunAgain => f.write_str("had begun: runs again under the same key"),
             Self::Answer(outcome) => {
                 let message = outcome.problem.as_ref().map_or("", |problem| &problem.message);
@@ -196,13 +210,15 @@ impl fmt::Display for Fate {
 }
 
 /// How much of their time limits a turn that was cut has used: the process being down does not
-/// count.
+/// count, nor does a wait for a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeUsed {
     /// Of the turn's.
     pub turn: Duration,
     /// Of that of the round under way, if its time has begun.
     pub round: Option<Duration>,
+    /// How long the turn has taken, waits for a person included.
+    pub elapsed: Duration,
 }
 
 impl TimeUsed {
@@ -210,15 +226,20 @@ impl TimeUsed {
     #[must_use]
     pub fn of(records: &[Record]) -> Self {
         let (mut used, mut last_at_us) = (Self::default(), 0);
+        let mut waiting: Vec<Place> = Vec::new();
         for Record { at_us, event, .. } in records {
             let passed = Duration::from_micros(at_us.saturating_sub(last_at_us));
             last_at_us = *at_us;
             if !matches!(event, Event::TurnResumed { .. }) {
-                used.turn += passed;
-                used.round = used.round.map(|round| round + passed);
+                used.elapsed += passed;
+                if waiting.is_empty() {
+                    used.turn += passed;
+                    used.round = used.round.map(|round| round + passed);
+                }
             }
             match event {
-                Event::TurnStarted { .. } => used = Self::default(),
+                Event::TurnStarted { .. } => (used, waiting) = Default::default(),
+                Event::TurnResumed { .. } => waiting.clear(),
                 Event::ModelAsked { attempt: 1, .. } => used.round = None,
                 // As long as the reply is awaited, its early calls have the time of the turn.
                 Event::Replied { calls, .. } if calls.iter().any(|call| call.begun.is_some()) => {
@@ -226,6 +247,14 @@ impl TimeUsed {
                 }
                 Event::CallStarted { arguments: None, .. } => {
                     used.round = used.round.or(Some(Duration::ZERO));
+                }
+                Event::ApprovalAsked { reply_attempt, ordinal, .. } => {
+                    waiting.push(Place { reply_attempt: *reply_attempt, ordinal: *ordinal });
+                }
+                Event::ApprovalDecided { reply_attempt, ordinal, .. }
+                | Event::CallEnded { reply_attempt, ordinal, .. } => {
+                    let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
+                    waiting.retain(|waiting| *waiting != place);
                 }
                 _ => {}
             }

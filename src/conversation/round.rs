@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Action, AskedCall, EarlyCalls, Mode, Outcome, Place};
+use super::consent::{Consent, Consents};
+use super::{Action, AskedCall, Decision, EarlyCalls, Mode, Outcome, Place};
 
 /// The round whose calls are being answered.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Round {
     started: Vec<bool>,
     /// How often each has begun.
     starts: Vec<u32>,
+    /// What a person has said of those that they have to approve.
+    consents: Consents,
     unanswered: usize,
 }
 
@@ -42,6 +45,7 @@ impl Round {
             outcomes,
             started: calls.iter().map(|call| call.begun.is_some()).collect(),
             starts: calls.iter().map(starts).collect(),
+            consents: Consents::new(calls),
             calls: Arc::clone(calls),
         }
     }
@@ -117,8 +121,37 @@ impl Round {
         }
     }
 
-    /// Nothing runs any more: what has not been answered is to begin anew.
+    /// Says whether the call `ordinal` has neither begun in this process nor ended.
+    pub fn is_to_begin(&self, ordinal: usize) -> bool {
+        let has_ended = self.outcomes.get(ordinal).is_none_or(Option::is_some);
+        !has_ended && !self.started[ordinal]
+    }
+
+    /// What a person has said of the call `ordinal`.
+    pub fn consent_to(&self, ordinal: usize) -> &Consent {
+        self.consents.of(ordinal)
+    }
+
+    /// A person is asked about the call at `place`.
+    pub fn ask(&mut self, place: Place) {
+        if let Some(ordinal) = self.ordinal_of(place) {
+            self.consents.ask(ordinal);
+        }
+    }
+
+    /// A person has decided about the call at `place`. Says whether that makes a difference.
+    pub fn decide(&mut self, place: Place, decision: &Decision) -> bool {
+        let Some(ordinal) = self.ordinal_of(place).filter(|it| self.is_to_begin(*it)) else {
+            return false;
+        };
+        self.consents.decide(ordinal, decision);
+        true
+    }
+
+    /// Nothing runs any more, and nobody who was asked is there: what has not been answered is to begin
+    /// anew.
     pub fn stand_still(&mut self) {
+        self.consents.ask_anew();
         for (started, outcome) in self.started.iter_mut().zip(&self.outcomes) {
             *started &= outcome.is_some();
         }

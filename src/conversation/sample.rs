@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AskedCall, CallTimes, Event, Mode, Outcome};
+use super::{Approval, AskedCall, CallTimes, Decision, Event, Mode, Outcome};
 
 /// The user asks.
 pub fn started() -> Event {
@@ -17,6 +17,7 @@ pub fn replied(tools: &[&str], mode: Mode) -> Event {
         arguments: "{}".into(),
         refused: None,
         begun: None,
+        approval: Approval::Never,
         part_of: None,
     };
     Event::Replied {
@@ -48,4 +49,17 @@ pub fn ended(ordinal: u32, tool: &str, content: &str) -> Event {
     let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
     let (outcome, times) = (Outcome::ok(content), CallTimes::default());
     Event::CallEnded { round: 1, reply_attempt: 1, ordinal, id, tool, outcome, times }
+}
+
+/// A person is asked about a call of `tool`.
+pub fn approval_asked(ordinal: u32, tool: &str) -> Event {
+    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
+    Event::ApprovalAsked { round: 1, reply_attempt: 1, ordinal, id, tool }
+}
+
+/// A person has decided about a call of `tool`.
+pub fn approval_decided(ordinal: u32, tool: &str, decision: Decision, for_session: bool) -> Event {
+    let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
+    let (round, reply_attempt) = (1, 1);
+    Event::ApprovalDecided { round, reply_attempt, ordinal, id, tool, decision, for_session }
 }

@@ -1,13 +1,16 @@
 //! A session as a fold over its events, and what each event asks to be done next.
 
+mod approval;
+
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use self::approval::Due;
 use super::compaction::{Scale, cut};
 use super::round::Round;
 use super::wrapper::combined;
 use super::{
-    AskedCall, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome,
+    Approved, AskedCall, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome,
     OutcomeKind, Place, Problem, TooLong, Transcript, TurnEnd,
 };
 use crate::sabotage::{self, Sabotage};
@@ -24,8 +27,9 @@ pub enum Action {
         /// Which try of the reply.
         attempt: u32,
     },
-    /// Run the calls with these ordinals that are not answered yet, at the same time; record
-    /// [`Event::CallStarted`] for each first.
+    /// Run the calls with these ordinals that are not answered yet, at the same time. What is to be
+    /// recorded for each of them first, [`SessionState::due`] says: [`Event::CallStarted`], or that a
+    /// person is asked, or that it does not run.
     RunCalls(Range<u32>),
     /// Record [`Event::TurnEnded`] with this end.
     EndTurn(TurnEnd),
@@ -68,6 +72,8 @@ pub struct SessionState {
     asked_bytes: usize,
     /// Such a size, and the tokens of the request as its provider counted them; the last there is.
     counted: Option<(usize, u64)>,
+    /// By a person, for the rest of the session.
+    approved: Approved,
     turn: Option<Turn>,
 }
 
@@ -298,6 +304,26 @@ impl SessionState {
                     None => self.on_call_started(place),
                 }
                 Action::Wait
+            }
+            Event::ApprovalAsked { round, reply_attempt, ordinal, .. } => {
+                let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
+                self.on_approval_asked(*round, Place { reply_attempt, ordinal });
+                Action::Wait
+            }
+            Event::ApprovalDecided {
+                round,
+                reply_attempt,
+                ordinal,
+                tool,
+                decision,
+                for_session,
+                ..
+            } => {
+                if *for_session {
+                    self.approved.add(tool);
+                }
+                let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
+                self.on_approval_decided(*round, Place { reply_attempt, ordinal }, decision)
             }
             Event::ContextCompacted { dropped, summary, usage, .. } => {
                 self.usage += usage.unwrap_or_default();

@@ -16,19 +16,13 @@ use crate::tools::later;
 use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent};
 
 impl Coordinator {
-    /// The beginnings of those among `calls` that are unanswered and have not begun.
-    pub(super) fn beginnings(&self, calls: std::ops::Range<u32>) -> impl Iterator<Item = Event> {
-        let round = self.state.rounds();
-        calls.filter_map(move |ordinal| {
-            let place = self.state.place_of(ordinal)?;
-            if !self.state.is_unanswered(place) || self.state.has_started(place) {
-                return None; // One that began early runs already.
-            }
-            let (id, tool) = self.state.call_at(place)?;
-            let Place { reply_attempt, ordinal } = place;
-            let (id, tool, arguments) = (Arc::clone(id), Arc::clone(tool), None);
-            Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments })
-        })
+    /// The beginning of the call `ordinal` of the round under way.
+    pub(super) fn beginning(&self, ordinal: u32) -> Option<Event> {
+        let (place, round) = (self.state.place_of(ordinal)?, self.state.rounds());
+        let (id, tool) = self.state.call_at(place)?;
+        let Place { reply_attempt, ordinal } = place;
+        let (id, tool, arguments) = (Arc::clone(id), Arc::clone(tool), None);
+        Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments })
     }
 
     /// Hands the calls, whose beginnings `records` tell of and the journal has, to their workers.
@@ -58,6 +52,9 @@ impl Coordinator {
                 continue;
             };
             let asked = || {
+                if let Some(edited) = self.state.edited(place) {
+                    return Some(edited);
+                }
                 let ordinal = self.state.ordinal_at(place)?;
                 calls.get(ordinal as usize).map(|call| &call.arguments)
             };
@@ -70,7 +67,8 @@ impl Coordinator {
                 None => turn.round_end(now, limits.round_time_limit),
             };
             let deadline = later(now, tool.declared_time_limit().unwrap_or(call_time_limit));
-            let (deadline, expires) = match deadline < last {
+            // While a person is awaited nobody knows when the round's time is over: it is seen to then.
+            let (deadline, expires) = match deadline < last || turn.stands_still() {
                 true => (deadline, Expired::Call),
                 false => (last, last_expires),
             };
@@ -104,7 +102,9 @@ impl Coordinator {
             };
             let (place, effects, dispatched) = (call.place(), call.effects, call.dispatched);
             let (outcome, times) = match ended {
-                Some(Ended { outcome, spent }) => (outcome, self.call_times(dispatched, spent)),
+                Some(Ended { outcome, spent }) => {
+                    (outcome, self.call_times(place, dispatched, spent))
+                }
                 None => {
                     let message = "the worker was lost with the call";
                     let (kind, began) = (OutcomeKind::Panicked, call.context.began());
@@ -126,17 +126,19 @@ impl Coordinator {
     /// The times of a call that was given up.
     pub(super) fn times_until_now(&self, call: &InFlight) -> CallTimes {
         let spent = call.context.spent(call.dispatched, Instant::now());
-        self.call_times(call.dispatched, spent)
+        self.call_times(call.place(), call.dispatched, spent)
     }
 
-    fn call_times(&self, dispatched: Instant, spent: Spent) -> CallTimes {
+    fn call_times(&self, place: Place, dispatched: Instant, spent: Spent) -> CallTimes {
         let Spent { waits, ran, attempts, generation } = spent;
+        let asked = self.turn.as_ref().and_then(|turn| turn.approvals.as_ref()?.since(place));
+        let since = asked.unwrap_or(dispatched);
         CallTimes {
-            dispatched_at_us: self.clock.micros_at(dispatched),
+            dispatched_at_us: self.clock.micros_at(since),
             queued_us: micros(waits.queued),
             startup_us: micros(waits.startup),
             backoff_us: micros(waits.backoff),
-            waited_us: 0,
+            waited_us: micros(dispatched.saturating_duration_since(since)),
             ran_us: micros(ran),
             attempts,
             worker_generation: generation,
@@ -147,6 +149,7 @@ impl Coordinator {
         let call = self.state.call_at(place);
         let (id, tool) =
             call.map(|(id, tool)| (Arc::clone(id), Arc::clone(tool))).unwrap_or_default();
+        let outcome = self.state.with_edit(place, outcome);
         let (round, Place { reply_attempt, ordinal }) = (self.state.round_number(), place);
         Event::CallEnded { round, reply_attempt, ordinal, id, tool, outcome, times }
     }

@@ -13,7 +13,6 @@ use actix::{ActorContext, Context};
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
-use super::Cause;
 use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::turn::Append;
@@ -140,10 +139,12 @@ impl Coordinator {
         if !landed.is_empty() {
             self.on_landed(landed);
         } else if std::mem::take(&mut turn.cancelled) {
-            let cause = if turn.shut_down { Cause::ShutDown } else { Cause::Cancelled };
-            self.break_off(cause);
+            let shut_down = turn.shut_down;
+            self.cut_off(shut_down);
         } else if cancels {
             self.end_cancelled_calls();
+        } else if !turn.to_decide.is_empty() {
+            self.take_decision();
         } else if rang {
             self.expire();
         } else if turn.next_try.is_some_and(|next| next.at <= Instant::now()) {
@@ -242,7 +243,8 @@ impl Coordinator {
         if !rang {
             return Step::Wait;
         }
-        let (last, now) = (later(turn.deadline, PATIENCE), Instant::now());
+        let since = turn.append.as_ref().and_then(|append| append.since);
+        let (last, now) = (later(turn.end_for_store(since), PATIENCE), Instant::now());
         if last <= now {
             let reason = "it did not answer within the turn's time limit".to_owned();
             self.lose(store::Error::Unavailable { reason });
@@ -297,6 +299,7 @@ impl Coordinator {
             self.told = record.seq;
             self.subscribers.tell_once(record);
         }
+        self.follow_approvals(&records);
         let Some(turn) = &mut self.turn else { return };
         turn.records.push(Arc::clone(&records));
         if turn.end.is_some() || turn.cancelled {
@@ -311,6 +314,7 @@ impl Coordinator {
             if attempt == 1 {
                 (turn.round_deadline, turn.failures) = (None, 0);
                 turn.was_too_long = false;
+                turn.approvals = None;
                 turn.flight.clear(); // Nobody waits for what was given up.
             }
             turn.asks = self.crew.is_undecided();

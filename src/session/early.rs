@@ -18,7 +18,8 @@ impl Coordinator {
         let place = Place { reply_attempt: turn.attempt, ordinal };
         let catalogue: &dyn Catalogue = &**self.options.with_reader(&self.tools, &self.state);
         let terms = (catalogue, &self.options.limits, self.state.rounds_left());
-        match readiness(call, place, certainty, terms, (early, &turn.claims)) {
+        let known = (early, &turn.claims[..], self.state.approved());
+        match readiness(call, place, certainty, terms, known) {
             Readiness::Begins { tool, arguments } => {
                 let (round, id) = (self.state.round_number(), Arc::clone(&call.id));
                 let Place { reply_attempt, ordinal } = place;

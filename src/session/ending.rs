@@ -10,7 +10,7 @@ use super::coordinator::Coordinator;
 use super::flight::{Flight, InFlight};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
-    CallTimes, Effects, Event, Expired, Outcome, OutcomeKind, Place, TurnEnd, timed_out,
+    Effects, Event, Expired, NotDecided, Outcome, OutcomeKind, Place, TurnEnd, timed_out,
 };
 use crate::store;
 use crate::supervision::{RoundReport, RoundReported, RoundReports};
@@ -22,10 +22,13 @@ impl Coordinator {
     pub(super) fn expire(&mut self) {
         let Some(turn) = &mut self.turn else { return };
         let now = Instant::now();
-        if turn.deadline <= now {
+        // While a person is awaited, only calls have deadlines.
+        let goes_on = !turn.stands_still();
+        if turn.deadline <= now && goes_on {
             return self.break_off(Cause::TimedOut);
         }
-        let round_is_over = turn.round_deadline.is_some_and(|deadline| deadline <= now);
+        let is_late = |deadline: Instant| deadline <= now && goes_on;
+        let round_is_over = turn.round_deadline.is_some_and(is_late);
         match round_is_over {
             true => turn.flight.stop(), // Some may have more time of their own.
             false => turn.flight.give_up_late(now),
@@ -39,10 +42,12 @@ impl Coordinator {
         self.record(events);
         if let Some(turn) = &mut self.turn {
             let next_try = turn.next_try.as_ref().map(|next| next.at);
-            let dues = [turn.flight.next_deadline(), turn.round_deadline, next_try];
+            let [turn_ends, round_ends] =
+                [Some(turn.deadline), turn.round_deadline].map(|end| end.filter(|_| goes_on));
+            let dues = [turn.flight.next_deadline(), turn_ends, round_ends, next_try];
             // What was due has been seen to, or is by the next step; what has become due since rings at once.
             let dues = dues.into_iter().flatten().filter(|due| *due > now);
-            let next = dues.fold(turn.deadline.min(later(now, self.heartbeat)), Instant::min);
+            let next = dues.fold(later(now, self.heartbeat), Instant::min);
             turn.set_timer(next);
         }
     }
@@ -77,7 +82,7 @@ impl Coordinator {
         let Some(call) = call else {
             // Not handed to its worker yet.
             let outcome = Outcome::broken_off(kind, message, Effects::None, false);
-            return self.call_ended(place, outcome, CallTimes::default());
+            return self.call_ended(place, outcome, self.times_of_wait(place));
         };
         let began = call.context.began().is_some();
         let outcome = Outcome::broken_off(kind, message, call.effects, began);
@@ -152,9 +157,13 @@ impl Coordinator {
         if self.is_displaced() {
             return; // Whoever has taken its place tells them.
         }
-        let cause = Cause::Store(error.clone());
+        self.lost = Some(error.clone());
+        self.end_unkept(Cause::Store(error));
+    }
+
+    /// Ends the turn here, and not on record.
+    pub(super) fn end_unkept(&mut self, cause: Cause) {
         let end = TurnEnd::Failed { problem: cause.problem() };
-        self.lost = Some(error);
         self.report();
         let usage = self.count_reply();
         // Not kept, so that it tells the model nothing.
@@ -204,6 +213,9 @@ impl Coordinator {
         };
         for news in std::mem::take(&mut turn.news) {
             self.tell(news); // There is no turn left to record it in.
+        }
+        for decide in std::mem::take(&mut turn.to_decide) {
+            let _ = decide.reply.send(Err(NotDecided::NotWaiting)); // Too late.
         }
         let over = self.turn_over(&mut turn);
         let report = TurnReport {

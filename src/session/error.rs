@@ -1,6 +1,6 @@
 //! Why a question has no answer.
 
-use crate::conversation::Problem;
+use crate::conversation::{NotDecided, Problem};
 use crate::session::TurnReport;
 use crate::{model, store};
 
@@ -29,6 +29,17 @@ pub enum Error {
     /// The turn began and did not end with an answer. The conversation is whole and can go on.
     #[error("{}", .0.cause)]
     Turn(Box<FailedTurn>),
+}
+
+/// Why [`super::Session::decide`] was of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// The decision counts for nothing.
+    #[error(transparent)]
+    NotDecided(#[from] NotDecided),
+    /// The session, or its runtime, has ended, or the store does not take the decision.
+    #[error("the session has ended")]
+    Closed,
 }
 
 /// A turn that ended without an answer.

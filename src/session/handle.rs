@@ -6,12 +6,13 @@ use std::sync::Arc;
 use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
+use super::approving::Decide;
 use super::coordinator::{Cancel, CancelCall, GetStatus, What};
 use super::slot::Slot;
 use super::subscribers::Subscriber;
 use super::ticket::Ticket;
-use super::{Answer, Error, EventStream, SessionEvent};
-use crate::conversation::SessionId;
+use super::{Answer, DecideError, Error, EventStream, SessionEvent};
+use crate::conversation::{CallKey, Decision, SessionId};
 use crate::supervision::RoundReported;
 use crate::tools::TypedContext;
 use crate::wire::Usage;
@@ -196,6 +197,28 @@ impl Session {
             async { stopped.await.ok() }
         });
         stopped.await.unwrap_or(false)
+    }
+
+    /// Decides about a call that waits for a person's approval ([`crate::Event::ApprovalAsked`], whose
+    /// [`waiting_call`](crate::Event::waiting_call) is its key): it begins, with the model's arguments or
+    /// with others, or it is answered `denied`. It is on record when this returns.
+    ///
+    /// An approved call of a tool with [`crate::Approval::OncePerSession`] stands for all calls of the
+    /// tool that wait, and for all later ones of the session, also after a restart; one with other
+    /// arguments does not. A turn that was cut asks again once it is [resumed](Session::resume).
+    ///
+    /// # Errors
+    /// [`NotDecided`](crate::conversation::NotDecided) if no such call waits, if somebody has decided
+    /// already, or if the arguments do not fit: then it still waits. [`DecideError::Closed`] once the
+    /// session has ended.
+    pub async fn decide(&self, call: &CallKey, decision: Decision) -> Result<(), DecideError> {
+        let decided = self.slot.answer(|coordinator| {
+            let (reply, decided) = oneshot::channel();
+            let (call, decision) = (call.clone(), decision.clone());
+            coordinator.do_send(Decide { call, decision, reply });
+            async { decided.await.ok() }
+        });
+        Ok(decided.await.ok_or(DecideError::Closed)??)
     }
 
     /// What the session is doing. Answers at once, also in the middle of a round.

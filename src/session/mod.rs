@@ -4,6 +4,7 @@
 //! folder holds an address.
 
 mod answer;
+mod approving;
 mod asking;
 mod cancelling;
 mod clock;
@@ -45,7 +46,7 @@ mod watchdog;
 
 pub use answer::{Answer, TurnReport};
 pub use clock::Clock;
-pub use error::{Cause, Error, FailedTurn};
+pub use error::{Cause, DecideError, Error, FailedTurn};
 pub use handle::{Question, Session, Status};
 pub use options::SessionOptions;
 pub use pulse::StuckArbiter;

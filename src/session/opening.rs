@@ -35,6 +35,7 @@ fn is_forgotten(event: &Event) -> bool {
     match event {
         Event::CallStarted { .. } => sabotage::is(Sabotage::StartsForgotten),
         Event::CallEnded { .. } => sabotage::is(Sabotage::ResultsForgotten),
+        Event::ApprovalDecided { .. } => sabotage::is(Sabotage::ApprovalsForgotten),
         _ => false,
     }
 }

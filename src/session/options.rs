@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ModelRetries;
-use crate::conversation::{ContextBudget, Limits, SessionId, SessionState};
+use crate::conversation::{ContextBudget, Decision, Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
@@ -31,6 +31,9 @@ pub struct SessionOptions {
     pub(super) rules: Arc<Rules>,
     pub(super) max_concurrency: Option<usize>,
     pub(super) typed: Option<TypedContext>,
+    /// The tools that need no person, whatever they say themselves.
+    approved: Arc<[String]>,
+    denies_unasked: bool,
 }
 
 impl SessionOptions {
@@ -52,6 +55,8 @@ impl SessionOptions {
             rules,
             max_concurrency: None,
             typed: None,
+            approved: Arc::default(),
+            denies_unasked: false,
         }
     }
 
@@ -159,6 +164,33 @@ impl SessionOptions {
         let secrets = self.rules.secrets.clone();
         self.rules = Arc::new(Rules { secrets, ..self.supervision.rules(bytes) });
         self
+    }
+
+    /// Approves every call of these tools that would wait for a person. It is on record as asked and
+    /// approved; of a tool that is approved [once per session](crate::Approval::OncePerSession), the
+    /// session keeps that.
+    #[must_use]
+    pub fn approve_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
+        self.approved = tools.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Denies every call that would wait for a person, but for those of
+    /// [approved tools](SessionOptions::approve_tools): nobody is there to decide. If it is not said, such
+    /// a call waits until somebody does ([`Session::decide`](super::Session::decide)).
+    #[must_use]
+    pub fn deny_unasked(mut self) -> Self {
+        self.denies_unasked = true;
+        self
+    }
+
+    /// What is decided beforehand about each call of `tool` that needs approval.
+    pub(super) fn standing_decision(&self, tool: &str) -> Option<Decision> {
+        if self.approved.iter().any(|approved| approved == tool) {
+            return Some(Decision::Approved);
+        }
+        let reason = Some("nobody is there to approve it".into());
+        self.denies_unasked.then_some(Decision::Denied { reason })
     }
 
     /// Says whether results that are too large are kept for the model to read on in them.

@@ -72,7 +72,7 @@ impl Coordinator {
                     let asking = self.asking(round, attempt);
                     draft.push(asking);
                 }
-                Action::RunCalls(calls) => draft.extend(self.beginnings(calls)),
+                Action::RunCalls(calls) => self.push_beginnings(calls, &mut draft),
                 Action::EndTurn(end) => {
                     let end = self.end_of_turn(end);
                     draft.push(end);
@@ -81,7 +81,8 @@ impl Coordinator {
         }
         let (pending, records) = self.write(draft);
         if let Some(turn) = &mut self.turn {
-            turn.append = Some(Append { pending, records });
+            let since = turn.stands_still().then(Instant::now);
+            turn.append = Some(Append { pending, records, since });
         }
     }
 

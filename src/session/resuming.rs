@@ -62,7 +62,7 @@ impl Coordinator {
         let limits = &self.options.limits;
         let mut turn =
             self.new_turn(plan.turn, typed, left(limits.turn_time_limit, time_used.turn));
-        turn.began = now.checked_sub(time_used.turn).unwrap_or(now);
+        turn.began = now.checked_sub(time_used.elapsed).unwrap_or(now);
         if let Some(used) = time_used.round {
             turn.round_end(now, left(limits.round_time_limit, used));
         }
@@ -167,7 +167,7 @@ fn came_to(session: SessionId, model: Arc<str>, records: &[Record]) -> Result<An
     let report = TurnReport {
         session,
         model: past.model.unwrap_or(model),
-        elapsed: past.time_used.turn,
+        elapsed: past.time_used.elapsed,
         usage: past.usage,
         rounds: RoundReports::new(vec![Arc::new(records.to_vec())], None),
     };

@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::Span;
 
 use super::Cause;
+use super::approving::{Approvals, Decide};
 use super::compacting::Summing;
 use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
@@ -18,6 +19,7 @@ use super::flight::Flight;
 use super::retrying::NextTry;
 use crate::conversation::{Batch, Claim, Event, Expired, Place, TurnEnd};
 use crate::model::{Events, History};
+use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Pending};
 use crate::supervision::Rounds;
 use crate::tools::later;
@@ -73,6 +75,12 @@ pub(super) struct Turn {
     pub to_cancel: Vec<CancelCall>,
     /// Calls that were cancelled, and are answered as soon as that can be recorded.
     pub cancelled_calls: Vec<Place>,
+    /// The calls of the round that a person was asked about; absent where there are none.
+    pub approvals: Option<Box<Approvals>>,
+    /// What people have decided since this was last looked at.
+    pub to_decide: Vec<Decide>,
+    /// Since when its time and that of its round stand still, if they do: a person is awaited.
+    still_since: Option<Instant>,
     /// It was cancelled because the runtime shuts down.
     pub shut_down: bool,
     /// The calls that the shutdown cut, once it has: their ids and tools.
@@ -106,6 +114,8 @@ pub(super) struct Turn {
 pub(super) struct Append {
     pub pending: Pending<Result<(), store::Error>>,
     pub records: Batch,
+    /// Its beginning, where the turn's time stands still.
+    pub since: Option<Instant>,
 }
 
 impl Turn {
@@ -146,6 +156,9 @@ impl Turn {
             cancelled: false,
             to_cancel: Vec::new(),
             cancelled_calls: Vec::new(),
+            approvals: None,
+            to_decide: Vec::new(),
+            still_since: None,
             shut_down: false,
             cut: None,
             postponed: false,
@@ -179,9 +192,40 @@ impl Turn {
     /// When the time of the round is over: `limit` after this was first asked, or with the turn. Also
     /// says whose time that is.
     pub fn round_end(&mut self, now: Instant, limit: Duration) -> (Instant, Expired) {
+        let now = self.still_since.unwrap_or(now);
         let end = self.round_deadline.unwrap_or_else(|| later(now, limit).min(self.deadline));
         self.round_deadline = Some(end);
         (end, if end == self.deadline { Expired::Turn } else { Expired::Round })
+    }
+
+    /// A person is awaited: from `now` on its time and that of its round stand still.
+    pub fn stand_still(&mut self, now: Instant) {
+        if !sabotage::is(Sabotage::ClockRunsOn) {
+            self.still_since.get_or_insert(now);
+        }
+    }
+
+    /// Says whether its time stands still.
+    pub fn stands_still(&self) -> bool {
+        self.still_since.is_some()
+    }
+
+    /// Nobody is awaited any more: from `now` on its time and that of its round go on.
+    pub fn go_on(&mut self, now: Instant) {
+        let Some(since) = self.still_since.take() else { return };
+        let stood_still = now.saturating_duration_since(since);
+        self.deadline = later(self.deadline, stood_still);
+        self.round_deadline = self.round_deadline.map(|end| later(end, stood_still));
+        let first = self.round_deadline.map_or(self.deadline, |end| end.min(self.deadline));
+        self.ring_at(first);
+    }
+
+    /// When a store that was given events has used up the turn's time: `since` is when it was, if that time
+    /// stands still.
+    pub fn end_for_store(&self, since: Option<Instant>) -> Instant {
+        let left = |still| self.deadline.saturating_duration_since(still);
+        let end = self.still_since.zip(since).map(|(still, since)| later(since, left(still)));
+        end.unwrap_or(self.deadline)
     }
 
     /// Where a call says how far it is.

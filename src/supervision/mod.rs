@@ -3,6 +3,7 @@
 //! The policy and the report are pure; [`Supervisor`] carries out the one and tells the other.
 //! `rebuild` catches a worker's panic; the coordinator's is its keeper's, in `session`.
 
+mod asked_about;
 mod crew;
 mod policy;
 mod rebuild;

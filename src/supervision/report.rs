@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conversation::{AskedCall, CallTimes, Event, Mode, OutcomeKind, Place, Problem};
+use super::asked_about::{Asked, AskedAbout};
+use crate::conversation::{
+    Approval, AskedCall, CallTimes, Event, Mode, OutcomeKind, Place, Problem,
+};
 
 /// Where the time of one round went. `clock` = `model` + `wall` − `overlap` + `overhead`.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,7 +69,8 @@ pub struct CallReport {
     pub id: Arc<str>,
     /// The tool's own name; if there is none that the model could mean, the name in the message.
     pub tool: Arc<str>,
-    /// The text of a JSON object; absent when what arrived is none.
+    /// The text of a JSON object: the model's, or what a person made of it; absent when what arrived is
+    /// none.
     pub arguments: Option<Arc<str>>,
     /// How it ended; absent while it has not.
     pub outcome: Option<OutcomeKind>,
@@ -78,7 +82,8 @@ pub struct CallReport {
     pub worker_generation: u32,
     /// Waiting behind other work.
     pub queued: Duration,
-    /// From the round's first dispatch to this call's.
+    /// From the round's first dispatch to this call's. Of a call that waited for a person, here and
+    /// there, to the beginning of that.
     pub started: Duration,
     /// It began before the reply had ended.
     pub early: bool,
@@ -86,8 +91,10 @@ pub struct CallReport {
     pub startup: Duration,
     /// Waiting for a failed worker to come back.
     pub backoff: Duration,
-    /// Waiting for a person.
+    /// Waiting for a person; comes before everything else.
     pub waited: Duration,
+    /// It still does.
+    pub awaits_approval: bool,
     /// Running.
     pub ran: Duration,
     /// Absent when the call ended well.
@@ -124,6 +131,8 @@ struct Open {
     early: Vec<Begun>,
     /// When calls were handed to their workers, by the record.
     started: HashMap<Place, u64>,
+    /// Those that a person was asked about.
+    asked: AskedAbout,
     ends: HashMap<Place, End>,
     restarts: u32,
     retries: Vec<ModelRetry>,
@@ -144,6 +153,7 @@ struct End {
     kind: Option<OutcomeKind>,
     content: Option<Arc<str>>,
     problem: Option<Box<Problem>>,
+    awaits_approval: bool,
     times: CallTimes,
 }
 
@@ -208,8 +218,14 @@ impl Rounds {
                         kind: Some(outcome.kind),
                         content: Some(Arc::clone(&outcome.content)),
                         problem: outcome.problem.clone(),
+                        awaits_approval: false,
                         times: CallTimes { dispatched_at_us, ..*times },
                     });
+                }
+            }
+            Event::ApprovalAsked { .. } | Event::ApprovalDecided { .. } => {
+                if let Some(open) = &mut self.open {
+                    open.asked.on(at_us, event);
                 }
             }
             Event::ModelFailed { model, error, retry_in_us, .. } => {
@@ -258,12 +274,25 @@ impl Rounds {
         let mut open = self.open.clone()?;
         let now = self.last_at_us.saturating_sub(self.stood_still_us);
         for (place, started) in std::mem::take(&mut open.started) {
+            let dispatched_at_us = open.asked.since(place).unwrap_or(started);
             open.ends.entry(place).or_insert_with(|| {
                 let ran_us = now.saturating_sub(started);
-                let (dispatched_at_us, attempts) = (started, 1);
-                let times =
-                    CallTimes { dispatched_at_us, ran_us, attempts, ..CallTimes::default() };
+                let (waited_us, attempts) = (started.saturating_sub(dispatched_at_us), 1);
+                let times = CallTimes {
+                    dispatched_at_us,
+                    waited_us,
+                    ran_us,
+                    attempts,
+                    ..CallTimes::default()
+                };
                 End { times, ..End::default() }
+            });
+        }
+        for &Asked { place, since, is_decided, .. } in open.asked.iter() {
+            open.ends.entry(place).or_insert_with(|| {
+                let (dispatched_at_us, waited_us) = (since, now.saturating_sub(since));
+                let times = CallTimes { dispatched_at_us, waited_us, ..CallTimes::default() };
+                End { awaits_approval: !is_decided, times, ..End::default() }
             });
         }
         let calls = open.calls.clone().unwrap_or_default();
@@ -349,6 +378,16 @@ impl Open {
             let recognized = |call: &AskedCall| call.begun == Some(begun.place);
             !calls.iter().any(recognized)
         };
+        let mut reports: Vec<_> =
+            asked().map(|(call, end)| call_report(call, end, first)).collect();
+        for (place, arguments) in self.asked.edits() {
+            let is_it = |call: &AskedCall| call.begun.is_none();
+            let ordinal = place.ordinal as usize;
+            let is_own = place.reply_attempt == self.reply_attempt;
+            if is_own && calls.get(ordinal).is_some_and(is_it) {
+                reports[ordinal].arguments = Some(Arc::clone(arguments));
+            }
+        }
         let discarded = |begun: &Begun| begun.report(self.ends.get(&begun.place), first);
         RoundReport {
             round: self.round,
@@ -365,7 +404,7 @@ impl Open {
             overhead: micros((clock + overlap).saturating_sub(model + wall)),
             critical_call: critical.map(|(call, _)| Arc::clone(&call.id)),
             restarts: self.restarts,
-            calls: asked().map(|(call, end)| call_report(call, end, first)).collect(),
+            calls: reports,
             discarded: self.early.iter().filter(is_discarded).map(discarded).collect(),
             retries: self.retries.clone(),
         }
@@ -380,6 +419,7 @@ impl Begun {
             arguments: Arc::clone(&self.arguments),
             refused: None,
             begun: Some(self.place),
+            approval: Approval::Never,
             part_of: None,
         };
         call_report(&call, end, first)
@@ -405,6 +445,7 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
         startup: micros(times.startup_us),
         backoff: micros(times.backoff_us),
         waited: micros(times.waited_us),
+        awaits_approval: end.is_some_and(|end| end.awaits_approval),
         ran: micros(times.ran_us),
         error: end
             .and_then(|end| end.problem.as_deref().cloned())

@@ -11,7 +11,7 @@ use super::ToolType;
 use super::names::{Names, wire_form};
 use super::quick_check::QuickCheck;
 use super::read_result::{self, READ_RESULT};
-use crate::conversation::{Catalogue, Effects, Refusal};
+use crate::conversation::{Approval, Catalogue, Effects, Refusal};
 use crate::model::ToolName;
 use crate::wire::{Certainty, chat};
 
@@ -272,6 +272,10 @@ impl Catalogue for ToolSet {
 
     fn effects(&self, tool: &str) -> Effects {
         self.get(tool).map_or(Effects::Once, |tool| tool.declared_effects())
+    }
+
+    fn approval(&self, tool: &str) -> Approval {
+        self.get(tool).map_or(Approval::Never, |tool| tool.declared_approval())
     }
 
     fn own_name(&self, written: &str) -> Option<Arc<str>> {

@@ -141,6 +141,11 @@ impl ToolType {
     }
 
     /// Says whether a person has to approve calls before they begin: never, if it is not said.
+    ///
+    /// A call that waits holds nothing up and takes no place in a line; the time limits of its round and
+    /// its turn stand still, and its own begins when it does. Who decides tells the session so
+    /// ([`crate::Session::decide`]). It does not begin while the model still writes, unless its tool is
+    /// approved for the session.
     #[must_use]
     pub fn approval(mut self, approval: Approval) -> Self {
         self.approval = approval;

@@ -552,6 +552,7 @@ fn event_replied(round: u64) -> Event {
             arguments: "{}".into(),
             refused: None,
             begun: None,
+            approval: callsheet::Approval::Never,
             part_of: None,
         }]
         .into(),

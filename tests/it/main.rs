@@ -2,6 +2,7 @@
 
 mod actix_facts;
 mod admission;
+mod approvals;
 mod bad_results;
 #[cfg(feature = "cli")]
 mod bench_command;

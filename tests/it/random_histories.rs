@@ -267,6 +267,7 @@ fn asked(round: u64, ordinal: u32) -> AskedCall {
         arguments: "{}".into(),
         refused: None,
         begun: None,
+        approval: callsheet::Approval::Never,
         part_of: None,
     }
 }

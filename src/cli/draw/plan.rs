@@ -21,6 +21,10 @@ pub fn plan(session: &SessionId, plan: &ResumePlan) -> String {
 fn next(next: &Action, plan: &ResumePlan) -> String {
     match next {
         Action::AskModel { .. } => "the model is asked to go on".to_owned(),
+        Action::RunCalls(_) if plan.calls.iter().any(|call| call.fate == Fate::Ask) => {
+            "what has no result runs as far as it is approved, and the model is asked to go on"
+                .to_owned()
+        }
         Action::RunCalls(_) => {
             "what has no result runs, and the model is asked to go on".to_owned()
         }
@@ -53,6 +57,7 @@ pub fn document(session: &SessionId, plan: Option<&ResumePlan>) -> Value {
         let (fate, outcome) = match &call.fate {
             Fate::Reuse => ("reuse", None),
             Fate::Run => ("run", None),
+            Fate::Ask => ("ask", None),
             Fate::RunAgain => ("run_again", None),
             Fate::Answer(outcome) => ("answer", Some(outcome)),
         };

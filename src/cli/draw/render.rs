@@ -126,7 +126,8 @@ pub fn arguments(call: &CallReport) -> String {
 
 /// Names how the call ended, after how many tries if there was more than one, and whether for nothing.
 pub(super) fn outcome(Asked { call, is_discarded }: Asked<'_>) -> String {
-    let mut outcome = call.outcome.map_or("unfinished", OutcomeKind::as_str).to_owned();
+    let open = if call.awaits_approval { "waits for approval" } else { "unfinished" };
+    let mut outcome = call.outcome.map_or(open, OutcomeKind::as_str).to_owned();
     if call.attempts > 1 {
         let _ = write!(outcome, ", {} tries", call.attempts);
     }
@@ -180,6 +181,7 @@ pub(in crate::cli) mod tests {
             startup: Duration::ZERO,
             backoff: Duration::ZERO,
             waited: Duration::ZERO,
+            awaits_approval: false,
             ran: tenths(ran),
             error: None,
         }

@@ -181,9 +181,9 @@ fn tries(report: &RoundReport) -> Vec<(Phase, Duration)> {
 /// Returns how a call spent its time, from its dispatch on.
 fn phases(call: &CallReport) -> [(Phase, Duration); 4] {
     [
+        (Phase::Waited, call.waited),
         (Phase::Queued, call.queued + call.startup),
         (Phase::BackOff, call.backoff),
-        (Phase::Waited, call.waited),
         (Phase::Running, call.ran),
     ]
 }

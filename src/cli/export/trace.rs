@@ -238,6 +238,13 @@ impl Drawing {
                 self.mark(&format!("{tool} withdrawn"), at_us, json!({"cause": cause}));
             }
             Event::CircuitClosed { tool } => self.mark(&format!("{tool} back"), at_us, json!({})),
+            Event::ApprovalAsked { id, tool, .. } => {
+                self.mark(&format!("{tool} waits for approval"), at_us, json!({"id": id}));
+            }
+            Event::ApprovalDecided { id, tool, decision, for_session, .. } => {
+                let args = json!({"id": id, "for_session": for_session});
+                self.mark(&format!("{tool} {}", decision.as_str()), at_us, args);
+            }
             Event::SummaryAsked { round, .. } => {
                 self.mark("summary asked for", at_us, json!({"round": round}));
             }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::conversation::sample::{self, replied};
-use crate::conversation::{Mode, SessionId, TurnEnd, VERSION};
+use crate::conversation::{Approval, Decision, Mode, SessionId, TurnEnd, VERSION};
 
 const MS: u64 = 1000;
 
@@ -185,20 +185,79 @@ fn records(events: &[(u64, Event)]) -> Vec<Record> {
     events.iter().enumerate().map(record).collect()
 }
 
+fn used(events: &[(u64, Event)]) -> TimeUsed {
+    TimeUsed::of(&records(events))
+}
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 #[test]
 fn the_time_of_a_turn_stands_still_while_the_process_is_down() {
     let [start, asked] = started();
-    let ms = Duration::from_millis;
     let mut events = vec![(1000, start), (1000, asked)];
-    let used = |events: &[(u64, Event)]| TimeUsed::of(&records(events));
-    assert_eq!(used(&events), TimeUsed { turn: ms(0), round: None });
+    assert_eq!(used(&events), TimeUsed { turn: ms(0), round: None, elapsed: ms(0) });
     events.push((1300, replied(&["read", "read"], Mode::Parallel)));
     events.extend([(1300, began(0, "read")), (1700, ended(0, "read"))]);
-    assert_eq!(used(&events), TimeUsed { turn: ms(700), round: Some(ms(400)) });
+    assert_eq!(used(&events), TimeUsed { turn: ms(700), round: Some(ms(400)), elapsed: ms(700) });
     events.push((900_000, Event::TurnResumed { turn: 1 }));
     events.push((900_000, began(1, "read")));
-    assert_eq!(used(&events), TimeUsed { turn: ms(700), round: Some(ms(400)) });
+    assert_eq!(used(&events), TimeUsed { turn: ms(700), round: Some(ms(400)), elapsed: ms(700) });
     events.push((900_050, ended(1, "read")));
     events.push((900_050, Event::ModelAsked { round: 2, attempt: 1, model: None }));
-    assert_eq!(used(&events), TimeUsed { turn: ms(750), round: None });
+    assert_eq!(used(&events), TimeUsed { turn: ms(750), round: None, elapsed: ms(750) });
+}
+
+#[test]
+fn a_call_that_waits_for_approval_is_asked_about_unless_it_was_decided() {
+    let mut events = started().to_vec();
+    let mut reply = replied(&["pay", "pay", "pay", "gone"], Mode::Parallel);
+    if let Event::Replied { calls, .. } = &mut reply {
+        Arc::make_mut(calls).iter_mut().for_each(|call| call.approval = Approval::Always);
+    }
+    events.push(reply);
+    events.extend((0..3).map(|ordinal| sample::approval_asked(ordinal, "pay")));
+    let denied = Decision::Denied { reason: None };
+    events.push(sample::approval_decided(1, "pay", Decision::Approved, false));
+    events.push(sample::approval_decided(2, "pay", denied, false));
+    let plan = plan(&events);
+    assert_eq!(
+        fates(&plan),
+        [
+            "pay waits for approval: is asked about",
+            "pay never began: runs",
+            "pay is answered denied: the call was not approved and was not run",
+            "gone is answered unavailable: the tool is not there any more; not run",
+        ]
+    );
+    assert_eq!(plan.next, Action::RunCalls(0..4));
+}
+
+#[test]
+fn a_wait_for_a_person_is_no_time_used() {
+    let [start, asked] = started();
+    let approved = |ordinal| sample::approval_decided(ordinal, "pay", Decision::Approved, false);
+    let events = [
+        (0, start),
+        (100, asked),
+        (300, replied(&["pay", "pay", "read"], Mode::Parallel)),
+        (300, sample::approval_asked(0, "pay")),
+        (300, sample::approval_asked(1, "pay")),
+        (300, began(2, "read")),
+        (5_000, ended(2, "read")),
+        (6_000, approved(0)),
+        (6_000, began(0, "pay")),
+        (7_000, approved(1)), // From here on nobody is awaited.
+        (7_000, began(1, "pay")),
+        (7_040, ended(0, "pay")),
+    ];
+    let expected = TimeUsed { turn: ms(340), round: Some(ms(40)), elapsed: ms(7_040) };
+    assert_eq!(used(&events), expected);
+    let mut again = events[..8].to_vec();
+    again.push((9_000, Event::TurnResumed { turn: 1 }));
+    again.push((9_050, sample::approval_asked(1, "pay")));
+    again.push((9_999, approved(1)));
+    let expected = TimeUsed { turn: ms(350), round: Some(ms(50)), elapsed: ms(6_000 + 999) };
+    assert_eq!(used(&again), expected, "whoever was asked before is gone");
 }

@@ -193,6 +193,7 @@ impl Ledger {
                         arguments: Arc::clone(arguments),
                         refused: None,
                         begun: Some(place),
+                        approval: callsheet::Approval::Never,
                         part_of: None,
                     };
                     let open = self.open_round().filter(|open| open.replied_at.is_none())?;
