@@ -49,6 +49,49 @@
 //! of its calls is a [plan](conversation::ResumePlan) that can be looked at before. A session to
 //! which nothing is sent sleeps, and wakes with the next question
 //! ([`session::RuntimeBuilder::sleep_after`]).
+//!
+//! # Calls that a person approves
+//!
+//! A call of a tool with [`ToolType::approval`] does not begin before somebody has decided about it with
+//! [`Session::decide`]. Which calls are asked about the state machine says; the question and the decision
+//! are events, so that they outlive the process. While one waits, nothing else does, and the time limits of
+//! its round and its turn stand still. Without anybody who decides a session simply waits;
+//! [`SessionOptions::approve_tools`] and [`SessionOptions::deny_unasked`] decide beforehand.
+//!
+//! ```
+//! # #[cfg(feature = "testing")] {
+//! use callsheet::testing::{self, ScriptedModel, reply};
+//! use callsheet::{Approval, CallContext, Decision, SessionOptions, ToolSet, ToolType};
+//! use std::sync::Arc;
+//!
+//! #[derive(serde::Deserialize, schemars::JsonSchema)]
+//! struct Payment { amount: u64 }
+//!
+//! async fn pay(payment: Payment, _: CallContext) -> Result<String, String> {
+//!     Ok(format!("paid {}", payment.amount))
+//! }
+//!
+//! testing::run(async {
+//!     let model = ScriptedModel::new([reply().call("pay", r#"{"amount": 3}"#), reply().text("done")]);
+//!     let tool = ToolType::typed("pay", "Pays", pay).approval(Approval::Always);
+//!     let options = SessionOptions::new(model, Arc::new(ToolSet::new([tool])?));
+//!     let session = testing::runtime().session(options);
+//!     let mut events = session.events();
+//!     let person = async {
+//!         while let Some(record) = events.next().await {
+//!             if let Some(call) = record.event.waiting_call(session.id()) {
+//!                 return session.decide(&call, Decision::Approved).await;
+//!             }
+//!         }
+//!         Ok(())
+//!     };
+//!     let (answer, decided) = tokio::join!(session.ask("Pay them 3"), person);
+//!     decided?;
+//!     assert_eq!(answer?.report.rounds[0].calls[0].result.as_deref(), Some("paid 3"));
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! }).unwrap();
+//! # }
+//! ```
 
 #[cfg(feature = "cli")]
 pub mod cli;

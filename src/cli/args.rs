@@ -143,6 +143,10 @@ pub(super) struct Choice {
     /// The system prompt
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
+    /// Tools whose calls need no approval, separated by commas; without a terminal to ask at, calls of
+    /// others that need it are denied
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub approve: Option<Vec<String>>,
 }
 
 #[derive(Debug, Args)]

@@ -49,7 +49,10 @@ impl FixedModel {
     ) -> Result<(Arc<RoundReport>, Option<Cause>), Error> {
         let max_calls_per_round = u32::MAX; // Of a model's round; this one was asked for by a person.
         let limits = Limits { mode, max_calls_per_round, ..limits };
+        // Whoever types the call approves of it.
+        let approved: Vec<_> = tools.iter().map(|tool| tool.name().to_string()).collect();
         let options = setup::plain_options(config, self, tools).limits(limits);
+        let options = options.approve_tools(approved);
         let session = runtime.session(options);
         let asked = {
             let mut asked = std::pin::pin!(session.ask("run the calls"));

@@ -13,7 +13,7 @@ use super::draw::width::{fit_end, one_line};
 use super::running_text::RunningText;
 use super::screen::Screen;
 use super::status::Closed;
-use crate::conversation::{AskedCall, Event, Place, Record};
+use crate::conversation::{AskedCall, Decision, Event, Place, Record};
 use crate::supervision::{ModelRetry, RoundReport, Rounds};
 
 /// How often a line of a call in flight is drawn anew.
@@ -121,6 +121,13 @@ impl<'a> Live<'a> {
                     self.screen.note(&format!("asking {} instead", one_line(model)));
                 }
             }
+            Event::ApprovalDecided { ordinal, decision, .. } => {
+                if let (Some(call), Decision::Edited { arguments }) =
+                    (self.calls.get_mut(*ordinal as usize), decision)
+                {
+                    call.arguments = Arc::clone(arguments);
+                }
+            }
             Event::CallStarted { reply_attempt, ordinal, tool, arguments, .. } => {
                 let asked = self.calls.get(*ordinal as usize).map(|call| &call.arguments);
                 let arguments = arguments.as_ref().or(asked).map(|text| one_line(text));
@@ -143,7 +150,6 @@ impl<'a> Live<'a> {
             }
             Event::SessionOpened { .. }
             | Event::ApprovalAsked { .. } // Whoever asks a person shows it.
-            | Event::ApprovalDecided { .. }
             | Event::TurnStarted { .. }
             | Event::SummaryAsked { .. }
             | Event::ModelAsked { model: None, .. }

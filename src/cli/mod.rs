@@ -1,6 +1,7 @@
 //! The command line: what the user typed, in; an answer on standard output, all else on standard
 //! error, and an exit code.
 
+mod approver;
 mod args;
 mod bench;
 mod chat;
@@ -22,6 +23,7 @@ mod status;
 mod store;
 mod toolbox;
 mod turn;
+mod typed_line;
 mod when;
 
 use std::process::ExitCode;

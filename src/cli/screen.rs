@@ -27,6 +27,7 @@ pub(super) struct Screen {
     errors_to_terminal: bool,
     color: bool,
     data_color: bool,
+    draws_lines: bool,
     /// Draws the lines of calls in flight, on standard error.
     pub lines: MultiProgress,
     /// On the terminal the cursor stands after text that has no line end yet.
@@ -62,12 +63,8 @@ impl Screen {
         let (no_color, forced) = (variable("NO_COLOR"), variable("CLICOLOR_FORCE"));
         let color = |is_terminal| use_color(no_color.as_deref(), forced.as_deref(), is_terminal);
         let (color, data_color) = (color(errors_to_terminal), color(to_terminal));
-        let target = if quiet || !errors_to_terminal || output != Output::Text {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::term_like(Box::new(Margin::new()))
-        };
-        let lines = MultiProgress::with_draw_target(target);
+        let draws_lines = !quiet && errors_to_terminal && output == Output::Text;
+        let lines = MultiProgress::with_draw_target(draw_target(draws_lines));
         let line_is_open = Arc::default();
         Self {
             output,
@@ -76,9 +73,27 @@ impl Screen {
             errors_to_terminal,
             color,
             data_color,
+            draws_lines,
             lines,
             line_is_open,
         }
+    }
+
+    /// Takes the lines of calls in flight off the terminal until [`Screen::release_lines`]: a person is
+    /// asked something there.
+    pub fn hold_lines(&self) {
+        let _ = self.lines.clear();
+        self.lines.set_draw_target(draw_target(false));
+    }
+
+    /// Draws the lines of calls in flight again.
+    pub fn release_lines(&self) {
+        self.lines.set_draw_target(draw_target(self.draws_lines));
+    }
+
+    /// Prints a question to standard error, also if it is to be quiet: the answer is typed behind it.
+    pub fn ask(&self, question: &str) {
+        let _ = self.error_lines().write(question.as_bytes()); // Then nobody answers.
     }
 
     /// Says whether standard output is a terminal.
@@ -205,6 +220,14 @@ impl Screen {
     pub fn error_lines(&self) -> ErrorLines {
         let line_is_open = self.errors_to_terminal.then(|| Arc::clone(&self.line_is_open));
         ErrorLines { lines: self.lines.clone(), line_is_open }
+    }
+}
+
+/// Where lines of calls in flight are drawn, if they are.
+fn draw_target(draws: bool) -> ProgressDrawTarget {
+    match draws {
+        true => ProgressDrawTarget::term_like(Box::new(Margin::new())),
+        false => ProgressDrawTarget::hidden(),
     }
 }
 

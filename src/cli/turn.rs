@@ -5,11 +5,13 @@ use std::pin::pin;
 
 use futures_util::FutureExt;
 
+use super::approver::{Approver, Wants};
 use super::args::Output;
 use super::document::Document;
 use super::live::Live;
 use super::screen::Screen;
 use super::status::{Closed, Status};
+use super::toolbox::Toolbox;
 use crate::conversation::{Event, Record};
 use crate::session::{Answer, Cause, Error, EventStream, Session};
 
@@ -41,6 +43,7 @@ pub(super) async fn follow(
         }
         Wish::Rest(records) => {
             show.live.catch_up(&records);
+            records.iter().for_each(|record| show.approver.catch_up(record));
             None
         }
     };
@@ -58,6 +61,7 @@ pub(super) async fn follow(
             biased;
             () = &mut interrupted, if !cancelling => {
                 cancelling = true;
+                closed = show.stop_asking().err();
                 session.cancel().await;
             }
             Some(record) = events.next() => {
@@ -67,6 +71,23 @@ pub(super) async fn follow(
                 }
             }
             answer = &mut asked => break answer,
+            // Last: whatever has happened is known before somebody is asked.
+            wants = show.approver.wants(), if show.approver.has_question() => {
+                match wants {
+                    Wants::Decision(call, decision) => {
+                        show.approver.decide(session, call, decision).await;
+                    }
+                    Wants::ToCancel => {
+                        cancelling = true;
+                        closed = show.stop_asking().err();
+                        session.cancel().await;
+                    }
+                }
+                if let Err(error) = show.catch_up() {
+                    closed = Some(error);
+                    session.cancel().await;
+                }
+            }
         }
     };
     if !show.begun {
@@ -103,6 +124,9 @@ async fn rest(events: &mut EventStream, show: &mut Show<'_>, answer: &Asked) -> 
 pub(super) struct Show<'a> {
     screen: &'a Screen,
     live: Live<'a>,
+    approver: Approver<'a>,
+    /// What has happened while a person was asked, and is shown afterwards.
+    held: Vec<Record>,
     /// The turn has begun, or goes on: a session that has nothing to resume says nothing.
     begun: bool,
     /// The end of the turn was shown.
@@ -110,13 +134,41 @@ pub(super) struct Show<'a> {
 }
 
 impl<'a> Show<'a> {
-    pub fn new(screen: &'a Screen) -> Self {
-        Self { screen, live: Live::new(screen), begun: false, over: false }
+    /// For a session with the tools of `toolbox`.
+    pub fn new(screen: &'a Screen, toolbox: &'a Toolbox) -> Self {
+        let (live, approver) = (Live::new(screen), Approver::new(screen, toolbox));
+        Self { screen, live, approver, held: Vec::new(), begun: false, over: false }
     }
 
     fn record(&mut self, record: &Record) -> Result<(), Closed> {
         self.begun = true;
         self.over |= matches!(record.event, Event::TurnEnded { .. });
+        self.approver.hear(record);
+        let is_in_the_way = self.screen.output == Output::Text || self.screen.is_terminal();
+        if self.approver.is_asking() && is_in_the_way {
+            self.held.push(record.clone());
+            return Ok(());
+        }
+        self.catch_up()?;
+        self.show(record)
+    }
+
+    /// Asks nobody any more.
+    fn stop_asking(&mut self) -> Result<(), Closed> {
+        self.approver.stop();
+        self.catch_up()
+    }
+
+    /// Shows what has happened while a person was asked, unless they still are.
+    fn catch_up(&mut self) -> Result<(), Closed> {
+        if self.approver.is_asking() {
+            return Ok(());
+        }
+        let held = std::mem::take(&mut self.held);
+        held.iter().try_for_each(|record| self.show(record))
+    }
+
+    fn show(&mut self, record: &Record) -> Result<(), Closed> {
         match self.screen.output {
             Output::Text => self.live.show(record),
             Output::Json => Ok(()),
@@ -132,6 +184,7 @@ impl<'a> Show<'a> {
     /// # Errors
     /// Why there is no answer, but for a turn that was interrupted.
     pub fn end(mut self, asked: Asked) -> anyhow::Result<Status> {
+        self.stop_asking()?;
         match (self.screen.output, asked) {
             (Output::Text, Ok(answer)) => self.live.finish(&answer.text)?,
             (Output::Json, Ok(answer)) => print(self.screen, &Document::of_answer(&answer))?,

@@ -3,6 +3,8 @@
 mod actix_facts;
 mod admission;
 mod approvals;
+#[cfg(all(feature = "cli", unix))]
+mod approving_at_a_terminal;
 mod bad_results;
 #[cfg(feature = "cli")]
 mod bench_command;
@@ -46,6 +48,7 @@ mod orphans;
 mod panics;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod programs;
+mod random_approvals;
 mod random_histories;
 mod reports;
 mod request_settings;

@@ -10,13 +10,13 @@ use callsheet::session::Clock;
 use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::testing::{self, Sabotage, Scripted, ScriptedModel, reply};
 use callsheet::{
-    Answer, Effects, Error, Event, Limits, Mode, ModelRetries, OutcomeKind, Runtime, Session,
-    SessionId, SessionOptions, ToolSet, ToolType,
+    Answer, Approval, Decision, Effects, Error, Event, Limits, Mode, ModelRetries, OutcomeKind,
+    Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::journal::{Asked, Does, Rigged, faults_of_cut, rigged};
+use crate::support::journal::{Asked, Does, Rigged, faults_of_approvals, faults_of_cut, rigged};
 use crate::support::{dynamic, limits, seconds};
 
 /// How often each call ran, by its key.
@@ -54,11 +54,13 @@ struct Course {
     limits: Limits,
     /// Calls with effects begin early, too.
     early: bool,
+    /// Calls with effects need approval: `put` once per session, `pay` always.
+    asks: bool,
     /// What every process reads.
     clock: Clock,
 }
 
-fn courses() -> [Course; 5] {
+fn courses() -> [Course; 7] {
     let rounds = || {
         let first = reply()
             .call("read", r#"{"s": 3}"#)
@@ -86,13 +88,20 @@ fn courses() -> [Course; 5] {
     };
     let one_by_one = Limits { mode: Mode::Sequential, ..limits() };
     let clock = Clock::at(seconds(1_000_000));
-    let course = |name, script, limits, early| Course { name, script, limits, early, clock };
+    let course = |name, script, limits, early| {
+        let asks = false;
+        Course { name, script, limits, early, asks, clock }
+    };
+    let asking =
+        |name, script, limits| Course { asks: true, ..course(name, script, limits, false) };
     [
         course("parallel", rounds, limits(), false),
-        course("sequential", rounds, one_by_one, false),
+        course("sequential", rounds, one_by_one.clone(), false),
         course("early", paced, limits(), false),
         course("early with effects", paced, limits(), true),
         course("wrapped", wrapped, limits(), false),
+        asking("approved", rounds, limits()),
+        asking("approved one by one", rounds, one_by_one),
     ]
 }
 
@@ -100,7 +109,11 @@ impl Course {
     fn tools(&self, ran: &Ran) -> Arc<ToolSet> {
         let all = [("read", Effects::None), ("put", Effects::Idempotent), ("pay", Effects::Once)];
         let all = all.map(|(name, effects)| {
-            let tool = tool(name, effects, ran);
+            let tool = tool(name, effects, ran).approval(match name {
+                "put" if self.asks => Approval::OncePerSession,
+                "pay" if self.asks => Approval::Always,
+                _ => Approval::Never,
+            });
             if self.early { tool.early(true) } else { tool }
         });
         Arc::new(ToolSet::new(all).expect("well formed"))
@@ -121,7 +134,11 @@ impl Course {
             .limits(self.limits.clone())
             .model_retries(ModelRetries::none());
         let runtime = Runtime::builder().journal(journal).clock(self.clock).in_current_system();
-        (runtime.expect("within `testing::run`").session(options), model)
+        let session = runtime.expect("within `testing::run`").session(options);
+        if self.asks {
+            person(&session);
+        }
+        (session, model)
     }
 
     /// Runs it to its end without trouble.
@@ -167,7 +184,10 @@ impl Course {
         if let Some((key, times)) = times.iter().find(|(_, times)| **times > 1) {
             return Err(format!("{at}: {key} ran {times} times"));
         }
-        let faults = faults_of_cut(&records);
+        let mut faults = faults_of_cut(&records);
+        if self.asks {
+            faults.extend(faults_of_approvals(&records, &["put", "pay"]));
+        }
         if !faults.is_empty() {
             return Err(format!("{at}: {faults:?}"));
         }
@@ -177,6 +197,29 @@ impl Course {
             false => Err(format!("{at}:\n{expected:#?}\nwas to be, and is\n{found:#?}")),
         }
     }
+}
+
+/// Decides about each call five seconds after it was asked about, always in the same way.
+fn person(session: &Session) {
+    let (session, mut events) = (session.clone(), session.events());
+    actix_rt::spawn(async move {
+        while let Some(record) = events.next().await {
+            if matches!(record.event, Event::TurnEnded { .. }) {
+                break;
+            }
+            let Some(call) = record.event.waiting_call(session.id()) else { continue };
+            let decision = match (call.round, call.ordinal) {
+                (1, 3) => Decision::Denied { reason: Some("too much".into()) },
+                (2, _) => Decision::Edited { arguments: r#"{"s": 2}"#.into() },
+                _ => Decision::Approved,
+            };
+            let session = session.clone();
+            actix_rt::spawn(async move {
+                sleep(seconds(5)).await;
+                drop(session.decide(&call, decision).await); // The turn may have ended.
+            });
+        }
+    });
 }
 
 async fn all(journal: &dyn Journal) -> Vec<Record> {
@@ -252,7 +295,7 @@ fn a_turn_goes_on_from_every_prefix_of_its_journal() {
                 prefixes += 1;
             }
         }
-        println!("{prefixes} prefixes of 5 journals, each gone on from");
+        println!("{prefixes} prefixes of 7 journals, each gone on from");
     });
 }
 
@@ -278,9 +321,15 @@ fn a_turn_goes_on_also_where_the_process_ends_again_while_it_resumes() {
 /// Each broken variant is found by one of the prefixes.
 #[test]
 fn a_resume_that_is_broken_is_found() {
-    for broken in [Sabotage::OnceRunsAgain, Sabotage::ResultsForgotten, Sabotage::StartsForgotten] {
+    for (course, broken) in [
+        (0, Sabotage::OnceRunsAgain),
+        (0, Sabotage::ResultsForgotten),
+        (0, Sabotage::StartsForgotten),
+        (5, Sabotage::Unapproved),
+        (5, Sabotage::ApprovalsForgotten),
+    ] {
         let found = testing::run(async {
-            let course = &courses()[0];
+            let course = &courses()[course];
             let whole = course.whole().await;
             for length in 0..=whole.len() {
                 testing::sabotage(Some(broken));
@@ -392,7 +441,7 @@ fn a_report_of_a_turn_that_was_cut_leaves_out_the_time_that_the_process_was_down
 #[test]
 fn time_does_not_run_backwards_where_the_clock_of_the_next_process_is_behind() {
     testing::run(async {
-        let mut course = courses().into_iter().next().expect("five");
+        let mut course = courses().into_iter().next().expect("seven");
         let whole = course.whole().await;
         course.clock = Clock::at(seconds(500_000));
         let (answer, records) = course.go_on(cut_after_ends(&whole, 2), &Ran::default()).await;
@@ -404,7 +453,7 @@ fn time_does_not_run_backwards_where_the_clock_of_the_next_process_is_behind() {
 #[test]
 fn time_limits_stand_still_while_the_process_is_down() {
     testing::run(async {
-        let mut course = courses().into_iter().next().expect("five");
+        let mut course = courses().into_iter().next().expect("seven");
         course.limits.turn_time_limit = seconds(4); // Of the 5 that it takes, and 2 s have passed.
         let whole = courses()[0].whole().await;
         let journal = Arc::new(kept(cut_after_ends(&whole, 2)).await);

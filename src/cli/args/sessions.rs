@@ -72,6 +72,10 @@ pub(in crate::cli) struct Resume {
     /// The tools the model may call, separated by commas; all others are left out
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub tools: Option<Vec<String>>,
+    /// Tools whose calls need no approval, separated by commas; without a terminal to ask at, calls of
+    /// others that need it are denied
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub approve: Option<Vec<String>>,
 }
 
 #[derive(Debug, Args)]

@@ -42,13 +42,7 @@ impl Input {
         if !io::stdin().is_terminal() {
             return Ok(Self::Piped);
         }
-        // The answer may go elsewhere; what is typed does not.
-        let behavior = match io::stdout().is_terminal() {
-            true => Behavior::Stdio,
-            false => Behavior::PreferTerm,
-        };
-        let config = Config::builder().max_history_size(HISTORY)?.behavior(behavior).build();
-        let mut editor = Editor::with_config(config).context("cannot read the terminal")?;
+        let mut editor = editor().context("cannot read the terminal")?;
         let history = history.filter(|path| match make_room(path) {
             Ok(()) => true,
             Err(error) => {
@@ -91,6 +85,17 @@ impl Input {
             }
         }
     }
+}
+
+/// A line editor on the terminal, with no history yet.
+pub fn editor() -> Result<Editor<(), FileHistory>, ReadlineError> {
+    // The answer may go elsewhere; what is typed does not.
+    let behavior = match io::stdout().is_terminal() {
+        true => Behavior::Stdio,
+        false => Behavior::PreferTerm,
+    };
+    let config = Config::builder().max_history_size(HISTORY)?.behavior(behavior).build();
+    Editor::with_config(config)
 }
 
 /// Makes the directory for the file at `path`, for its user's eyes only.

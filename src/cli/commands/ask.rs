@@ -1,6 +1,7 @@
 //! `ask`: one question, one answer.
 
 use std::io::{IsTerminal, Read};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -10,7 +11,7 @@ use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError, store_error};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Show, Wish, follow};
-use crate::cli::{going_on, logging, setup, store};
+use crate::cli::{approver, going_on, logging, setup, store};
 
 pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
@@ -22,7 +23,8 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let store = executor.block_on(store::open(&config))?;
     let place = executor.block_on(store::which(&*store, &ask.place))?;
     let answerer = setup::answerer(&config, &ask.choice, screen)?;
-    let mut options = toolbox.equip(answerer.options(&config, &ask.choice, tools));
+    let mut options = toolbox.equip(answerer.options(&config, &ask.choice, Arc::clone(&tools)));
+    options = approver::settle(options, &ask.choice, &tools, screen);
     if let Some((id, known)) = place {
         if known.is_some() && ask.choice.system.is_some() {
             screen.note("the session keeps the system prompt that it began with");
@@ -34,7 +36,7 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     }
     let runtime = setup::runtime_with(&config, store.share())?;
     let session = runtime.session(options);
-    let mut show = Show::new(screen);
+    let mut show = Show::new(screen, &toolbox);
     let signals = Signals::listen();
     let wish = Wish::Answer(prompt);
     let asked = executor.block_on(follow(&session, wish, &mut show, signals.interrupted()))?;

@@ -17,7 +17,7 @@ use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
 use crate::cli::toolbox::Toolbox;
-use crate::cli::{logging, setup};
+use crate::cli::{approver, logging, setup};
 use crate::config::{Config, ResolvedProvider};
 use crate::session::Runtime;
 
@@ -71,11 +71,13 @@ async fn measure(
     check_open_files(*sessions, stand_in)?;
     let toolbox = Toolbox::open(config, choice.tools.as_deref(), screen)?;
     let tools = toolbox.tools();
+    approver::check(choice, &tools, screen);
     let answerer = setup::answerer(config, choice, screen)?;
     let asker = |_| {
         let witness = Arc::new(Witness::new(answerer.model.clone()));
         let options = setup::options(config, choice, witness.clone(), tools.clone());
         let options = toolbox.equip(options);
+        let options = approver::settle_alone(options, choice);
         Asker { session: runtime.session(options), witness }
     };
     let askers: Vec<_> = (0..*sessions).map(asker).collect();

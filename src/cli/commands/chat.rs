@@ -16,13 +16,12 @@ use crate::cli::screen::Screen;
 use crate::cli::status::{Closed, Status};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Asked, Show, Wish, follow};
-use crate::cli::{going_on, live, logging, setup, store};
+use crate::cli::{approver, going_on, live, logging, setup, store};
 use crate::config::Config;
 use crate::conversation::Record;
 use crate::session::{Error, Session};
 use crate::store::{self as stores, Summary};
 use crate::supervision::{ModelRetry, RoundReport};
-use crate::tools::ToolSet;
 
 pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyhow::Result<Status> {
     let config = setup::load(common)?;
@@ -42,6 +41,7 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
     let answerer = setup::answerer(&config, &chat.choice, screen)?;
     let options = answerer.options(&config, &chat.choice, Arc::clone(&tools));
     let mut options = toolbox.equip(options);
+    options = approver::settle(options, &chat.choice, &tools, screen);
     if let Some((id, known)) = &place {
         options = options.id(id.clone());
         if let Some(known) = known {
@@ -56,7 +56,8 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
     let history = data_dir(config.variables()).map(|directory| directory.join("history"));
     let input = Input::open(history)?;
     let interrupts = Interrupts::listen(input.is_typed());
-    let mut talk = Talk { config: &config, screen, executor, tools, session, interrupts, last };
+    let (config, toolbox) = (&config, &toolbox);
+    let mut talk = Talk { config, screen, executor, toolbox, session, interrupts, last };
     let ended = talk.run(input);
     let has_past = talk.last.prompt.is_some();
     if has_past && store::outlives_process(&config) {
@@ -112,7 +113,7 @@ struct Talk<'a> {
     config: &'a Config,
     screen: &'a Screen,
     executor: Executor,
-    tools: Arc<ToolSet>,
+    toolbox: &'a Toolbox,
     session: Session,
     interrupts: Interrupts,
     last: LastTurn,
@@ -157,7 +158,9 @@ impl Talk<'_> {
     /// Answers a command that asks nobody.
     fn tell(&self, meaning: &Meaning) {
         match meaning {
-            Meaning::Tools => self.screen.tell(&tools::table(self.config, &self.tools).join("\n")),
+            Meaning::Tools => {
+                self.screen.tell(&tools::table(self.config, &self.toolbox.tools()).join("\n"))
+            }
             Meaning::Timing if self.last.rounds.is_empty() && self.last.retries.is_empty() => {
                 self.screen.tell("the last turn had no rounds");
             }
@@ -196,7 +199,7 @@ impl Talk<'_> {
         if let Wish::Answer(prompt) = &wish {
             self.last = LastTurn { prompt: Some(prompt.clone()), ..LastTurn::default() };
         }
-        let mut show = Show::new(self.screen);
+        let mut show = Show::new(self.screen, self.toolbox);
         let (executor, session) = (&self.executor, &self.session);
         let asked = self.interrupts.turn(|interrupted| {
             executor.block_on(follow(session, wish, &mut show, interrupted.wait()))

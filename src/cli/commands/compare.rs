@@ -14,7 +14,7 @@ use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
 use crate::cli::toolbox::Toolbox;
-use crate::cli::{live, logging, setup};
+use crate::cli::{approver, live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Effects, Limits, Mode};
 use crate::session::{Answer, Error, Runtime, SessionOptions};
@@ -114,7 +114,9 @@ async fn question(
     let toolbox = Toolbox::open(config, arguments.choice.tools.as_deref(), screen)?;
     let tools = toolbox.tools();
     let answerer = setup::answerer(config, &arguments.choice, screen)?;
-    let options = toolbox.equip(answerer.options(config, &arguments.choice, tools));
+    let options = toolbox.equip(answerer.options(config, &arguments.choice, Arc::clone(&tools)));
+    approver::check(&arguments.choice, &tools, screen);
+    let options = approver::settle_alone(options, &arguments.choice);
     let mut answers = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
         let limits = Limits { mode, ..setup::limits(config) };

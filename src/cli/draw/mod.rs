@@ -6,6 +6,7 @@ pub mod color;
 mod columns;
 pub mod compare;
 pub mod health;
+pub mod json;
 mod lane;
 pub mod list;
 pub mod plan;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use callsheet::conversation::{Batch, Record, ResultId};
 use callsheet::session::RuntimeBuilder;
 use callsheet::store::{Access, Error, Journal, MemoryStore, Pending, ResultPart};
-use callsheet::{Event, Runtime, SessionId};
+use callsheet::{Decision, Event, Runtime, SessionId};
 use tokio::time::sleep;
 
 /// What the journal is asked for.
@@ -194,6 +194,11 @@ pub fn faults_of_cut(records: &[Record]) -> Vec<String> {
     faults_but(records, |(_, ends)| ends == 1)
 }
 
+/// The same of one in which calls may have ended that never began.
+pub fn faults_but_unbegun(records: &[Record]) -> Vec<String> {
+    faults_but(records, |(starts, ends)| starts <= 1 && ends == 1)
+}
+
 /// The faults of a record whose calls are sound if their beginnings and ends are counted so.
 fn faults_but(records: &[Record], is_sound: fn((u32, u32)) -> bool) -> Vec<String> {
     let mut faults = Vec::new();
@@ -219,5 +224,50 @@ fn faults_but(records: &[Record], is_sound: fn((u32, u32)) -> bool) -> Vec<Strin
     faults.extend(odd.map(|(call, counts)| format!("call {call:?}: {counts:?}")));
     let odd = turns.iter().filter(|(_, counts)| **counts != (1, 1));
     faults.extend(odd.map(|(turn, counts)| format!("turn {turn}: {counts:?}")));
+    faults
+}
+
+/// Says what is wrong with a record in the matter of approvals, where the tools `asking` need it: a call
+/// that began without, one that ran although it was denied, and a question that was answered before.
+pub fn faults_of_approvals(records: &[Record], asking: &[&str]) -> Vec<String> {
+    let (mut faults, mut decided, mut for_session_tools) =
+        (Vec::new(), HashMap::new(), Vec::<Arc<str>>::new());
+    for record in records {
+        match &record.event {
+            Event::ApprovalAsked { round, reply_attempt, ordinal, tool, .. } => {
+                let key = (*round, *reply_attempt, *ordinal);
+                if decided.contains_key(&key) || for_session_tools.contains(tool) {
+                    faults.push(format!("{tool} {key:?} is asked about again"));
+                }
+            }
+            Event::ApprovalDecided {
+                round,
+                reply_attempt,
+                ordinal,
+                tool,
+                decision,
+                for_session,
+                ..
+            } => {
+                let may_run = !matches!(decision, Decision::Denied { .. });
+                let key = (*round, *reply_attempt, *ordinal);
+                if decided.insert(key, may_run).is_some() {
+                    faults.push(format!("{tool} {key:?} is decided twice"));
+                }
+                if *for_session {
+                    for_session_tools.push(Arc::clone(tool));
+                }
+            }
+            Event::CallStarted { round, reply_attempt, ordinal, tool, .. } => {
+                let key = (*round, *reply_attempt, *ordinal);
+                let is_approved = decided.get(&key).copied();
+                let may_run = is_approved.unwrap_or_else(|| for_session_tools.contains(tool));
+                if asking.contains(&&**tool) && !may_run {
+                    faults.push(format!("{tool} {key:?} began unapproved"));
+                }
+            }
+            _ => {}
+        }
+    }
     faults
 }

@@ -15,6 +15,8 @@ pub mod processes;
 pub mod seeds;
 #[cfg(feature = "sqlite")]
 pub mod sql;
+#[cfg(all(feature = "cli", unix))]
+pub mod terminal;
 
 use std::sync::Arc;
 use std::time::Duration;

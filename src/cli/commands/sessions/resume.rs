@@ -1,14 +1,16 @@
 //! `sessions resume`: goes on with a turn that was cut, after saying how.
 
+use std::sync::Arc;
+
 use crate::cli::args::{Choice, Output, Resume};
 use crate::cli::draw::plan;
 use crate::cli::screen::Screen;
-use crate::cli::setup;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
 use crate::cli::store::{self, Opened};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::turn::{Show, Wish, follow};
+use crate::cli::{approver, setup};
 use crate::config::Config;
 use crate::conversation::{Event, Record, ResumePlan, SessionState};
 use crate::store::Error;
@@ -51,10 +53,11 @@ pub(super) fn run(
         }
         return Ok(Status::Done);
     }
-    let choice = Choice { model: resume.model, tools: resume.tools, system: None };
+    let Resume { model, tools: only, approve, .. } = resume;
+    let choice = Choice { model, tools: only, system: None, approve };
     let answerer = setup::answerer(config, &choice, screen)?;
-    let options = answerer.options(config, &choice, tools).id(summary.session.clone());
-    let options = toolbox.equip(options);
+    let options = toolbox.equip(answerer.options(config, &choice, Arc::clone(&tools)));
+    let options = approver::settle(options, &choice, &tools, screen).id(summary.session.clone());
     let options = if resume.take_over { options.take_over() } else { options };
     // What runs elsewhere was not cut: opening it is refused, or takes it over.
     match &plan {
@@ -66,7 +69,7 @@ pub(super) fn run(
     }
     let runtime = setup::runtime_with(config, store.share())?;
     let session = runtime.session(options);
-    let mut show = Show::new(screen);
+    let mut show = Show::new(screen, &toolbox);
     let signals = Signals::listen();
     let wish = Wish::Rest(last_turn(records));
     let asked = executor.block_on(follow(&session, wish, &mut show, signals.interrupted()))?;
