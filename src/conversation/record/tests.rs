@@ -115,3 +115,19 @@ fn news_of_the_first_version_is_read() {
         assert_eq!(reply_attempt, 1);
     }
 }
+
+#[test]
+fn approvals_are_written_in_words() {
+    for line in [
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"approval_asked","round":1,"reply_attempt":1,"ordinal":2,"id":"a","tool":"t"}"#,
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"approval_decided","round":1,"reply_attempt":1,"ordinal":2,"id":"a","tool":"t","decision":"approved","for_session":true}"#,
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"approval_decided","round":1,"reply_attempt":1,"ordinal":2,"id":"a","tool":"t","decision":"edited","arguments":"{}","for_session":false}"#,
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"approval_decided","round":1,"reply_attempt":1,"ordinal":2,"id":"a","tool":"t","decision":"denied","reason":"no","for_session":false}"#,
+        r#"{"v":1,"seq":5,"at_us":1,"session":"s","type":"approval_decided","round":1,"reply_attempt":1,"ordinal":2,"id":"a","tool":"t","decision":"denied","for_session":false}"#,
+    ] {
+        assert_eq!(serde_json::to_string(&read(line)).unwrap(), line);
+    }
+    let needs = r#"{"id":"a","tool":"t","arguments":"{}","approval":"once_per_session"}"#;
+    let call: crate::conversation::AskedCall = serde_json::from_str(needs).unwrap();
+    assert_eq!(serde_json::to_string(&call).unwrap(), needs);
+}
