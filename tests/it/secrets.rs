@@ -22,7 +22,7 @@ fn leak() -> ToolType {
         context.report_progress(format!("with {SECRET}"));
         match arguments["how"].as_str() {
             Some("error") => Err(format!("403 for {SECRET}")),
-            Some("cut") => Err(format!("{}{SECRET}", "x".repeat(195))),
+            Some("cut") => Err(format!("{}{SECRET}", "x".repeat(190))),
             Some("panic") => panic!("no use for {SECRET}"),
             Some("long") => Ok(format!("{SECRET} {}", "x".repeat(5_000)) + SECRET),
             _ => Ok(format!("token={SECRET}; encoded c2stdmVyeS9zZWNyZXQ= and sk-very%2Fsecret")),
