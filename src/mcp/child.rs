@@ -6,12 +6,12 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::ExposeSecret;
 use tokio::process::{Child as Process, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::Program;
+use crate::tools::Group;
 
 /// How long a process may take to end once its input has, and once it has been asked to.
 const GRACE: Duration = Duration::from_millis(1000);
@@ -22,7 +22,7 @@ const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 /// A process that runs. Dropping it kills its group.
 pub(super) struct Child {
     process: Process,
-    group: Option<Pid>,
+    group: Group,
 }
 
 /// Its ends that are ours.
@@ -48,7 +48,8 @@ impl Child {
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.process_group(0).kill_on_drop(true).spawn()?;
-        let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let group = Group::led_by(process.id());
+        let group = group.ok_or_else(|| io::Error::other("this process is ending"))?;
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process has no pipes"));
@@ -70,20 +71,8 @@ impl Child {
     /// and killed after another. What it started and left behind is killed.
     pub async fn end(mut self) {
         if timeout(GRACE, self.process.wait()).await.is_err() {
-            self.signal(Signal::TERM);
+            self.group.ask_to_end();
             let _ = timeout(GRACE, self.process.wait()).await;
         }
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
-            let _ = kill_process_group(group, signal); // There may be nobody left.
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }

@@ -4,5 +4,5 @@
 /// it.
 pub(crate) fn end_processes() {
     #[cfg(unix)]
-    super::command::kill_all();
+    super::group::kill_all();
 }

@@ -25,6 +25,8 @@ mod ending;
 mod error;
 mod failure;
 mod failure_rate;
+#[cfg(unix)]
+mod group;
 mod guard;
 mod health;
 pub mod http;
@@ -73,6 +75,8 @@ pub(crate) use deadline::later;
 #[cfg(feature = "cli")]
 pub(crate) use ending::end_processes;
 pub(crate) use failure_rate::MaxFailureRate;
+#[cfg(all(feature = "mcp", unix))]
+pub(crate) use group::Group;
 pub(crate) use guard::message_of;
 pub(crate) use health::{Health, Tolerance};
 pub(crate) use large_result::LargeResults;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::process::Child;
 
-use super::group::Group;
+use crate::tools::group::Group;
 use crate::tools::{CallContext, Error};
 
 /// The variables of our own environment that a program gets.

@@ -3,7 +3,6 @@
 mod arguments;
 mod argv;
 mod error;
-mod group;
 mod launch;
 mod output;
 mod run;
@@ -23,9 +22,6 @@ use launch::{Surroundings, launch};
 use template::Template;
 
 pub use error::ProgramError;
-
-#[cfg(feature = "cli")]
-pub(crate) use group::kill_all;
 
 /// How many bytes a program may write, unless it is told otherwise.
 const MAX_OUTPUT_BYTES: usize = 1_000_000;

@@ -3,6 +3,7 @@
 mod faults;
 mod lists;
 mod plain;
+mod real;
 
 use std::path::PathBuf;
 use std::sync::Arc;

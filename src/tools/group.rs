@@ -1,4 +1,4 @@
-//! The processes of one call: a group of their own, which does not outlive the call.
+//! Processes that belong together: a group of their own, which does not outlive what it is for.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ struct Live {
 /// call has been answered, and nobody might be left to end it. What a program moves to another group
 /// (`setsid`) is not found.
 #[derive(Debug)]
-pub(super) struct Group(Pid);
+pub(crate) struct Group(Pid);
 
 impl Group {
     /// The group of the process `leader`, which was made its leader; `None` if it is reaped already.
@@ -35,6 +35,14 @@ impl Group {
             return None; // And with it the group.
         }
         Some(group)
+    }
+}
+
+#[cfg(feature = "mcp")]
+impl Group {
+    /// Asks all of it to end.
+    pub fn ask_to_end(&self) {
+        let _ = killpg(self.0, Signal::SIGTERM); // There may be nobody left.
     }
 }
 
