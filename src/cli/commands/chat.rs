@@ -60,7 +60,7 @@ pub(in crate::cli) fn run(common: &Common, chat: Chat, screen: &Screen) -> anyho
     let mut talk = Talk { config, screen, executor, toolbox, session, interrupts, last };
     let ended = talk.run(input);
     let has_past = talk.last.prompt.is_some();
-    if has_past && store::outlives_process(&config) {
+    if has_past && store::outlives_process(config) {
         going_on::say(screen, "chat", talk.session.id());
     }
     ended
