@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::child::{Child, Pipes};
+use super::http::Posting;
 use super::lines::BoundedLines;
 use super::stderr::LastWords;
 use super::trouble::{chain, not_opened};
@@ -167,7 +168,7 @@ fn http(
     url: &str,
     headers: &[Header],
     max_bytes: usize,
-) -> Result<StreamableHttpClientTransport<reqwest::Client>, String> {
+) -> Result<StreamableHttpClientTransport<Posting>, String> {
     let wrong = |what: &str| format!("{what} cannot be sent");
     let mut all = HashMap::new();
     for Header { name, value, .. } in headers {
@@ -194,7 +195,7 @@ fn http(
         .max_concurrent_requests(MAX_REQUESTS)
         .reinit_on_expired_session(true);
     config.channel_buffer_capacity = MAX_REQUESTS;
-    Ok(StreamableHttpClientTransport::with_client(client, config))
+    Ok(StreamableHttpClientTransport::with_client(Posting(client), config))
 }
 
 /// What is heard from a server besides answers. Cheap to clone.

@@ -15,6 +15,7 @@ mod child;
 mod connection;
 mod content;
 mod hints;
+mod http;
 mod lines;
 mod listing;
 mod merge;

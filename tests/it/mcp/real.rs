@@ -239,7 +239,7 @@ async fn page() -> String {
 fn fetch(place: &Path, url: &str) -> Real {
     Real {
         name: "fetch",
-        reach: python(place, "mcp-server-fetch", &[]),
+        reach: python(place, "mcp-server-fetch", &["--allow-private-ips"]),
         protocol: Protocol::Auto,
         calls: vec![("fetch", json!({"url": url}))],
     }

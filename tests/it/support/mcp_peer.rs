@@ -1,7 +1,6 @@
 //! A server of the Model Context Protocol for the tests: this very test binary, started again, with
 //! a `serve` in its arguments. What it does is in the names of its tools; what it was told, in a file.
 
-use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
@@ -86,7 +85,6 @@ fn serve() {
         modern: plan["modern"] == true,
         babbles: plan["babbles"] == true,
         directory: plan["directory"].as_str().unwrap_or_default().into(),
-        cancelled: Mutex::default(),
     };
     served.note("started");
     if plan["never_starts"] == true {
@@ -102,7 +100,6 @@ struct Served {
     modern: bool,
     babbles: bool,
     directory: PathBuf,
-    cancelled: Mutex<HashSet<String>>,
 }
 
 impl Served {
@@ -118,8 +115,6 @@ impl Served {
             match message["method"].as_str() {
                 Some("tools/call") => drop(thread::spawn(move || served.call(&message))),
                 Some("notifications/cancelled") => {
-                    let id = message["params"]["requestId"].to_string();
-                    self.cancelled.lock().unwrap().insert(id);
                     self.note("cancelled");
                 }
                 Some(method) if !message["id"].is_null() => self.answer(method, &message),
@@ -139,7 +134,9 @@ impl Served {
                     "capabilities": capabilities, "serverInfo": info, "ttlMs": 0,
                     "cacheScope": "private"})
             }
-            "tools/list" => json!({"resultType": "complete", "tools": *self.tools.lock().unwrap()}),
+            "tools/list" => {
+                json!({"resultType": "complete", "tools": *self.tools.lock().expect("nobody panics with it")})
+            }
             _ => {
                 let error = json!({"code": -32601, "message": "no such method"});
                 return self.say(&json!({"jsonrpc": "2.0", "id": message["id"], "error": error}));
@@ -169,7 +166,7 @@ impl Served {
             "die_once" => {
                 let mark = self.directory.join(format!("died {arguments}").replace('/', "_"));
                 if OpenOptions::new().create_new(true).write(true).open(mark).is_ok() {
-                    eprintln!("out of memory");
+                    let _ = std::io::stderr().write_all(b"out of memory\n");
                     exit(4);
                 }
                 "alive".to_owned()
@@ -195,12 +192,13 @@ impl Served {
                 names.join(" ")
             }
             "fork" => {
-                let child = Command::new("sleep").arg("1000").spawn().expect("there is `sleep`");
-                child.id().to_string()
+                let shell =
+                    Command::new("sh").args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]).output();
+                String::from_utf8_lossy(&shell.expect("there is `sh`").stdout).trim().to_owned()
             }
             "change" => {
                 let added = json!({"name": "added", "inputSchema": {"type": "object"}});
-                *self.tools.lock().unwrap() = vec![added];
+                *self.tools.lock().expect("nobody panics with it") = vec![added];
                 self.say(&json!({"jsonrpc": "2.0",
                     "method": "notifications/tools/list_changed"}));
                 "changed".to_owned()
