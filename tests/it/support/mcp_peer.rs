@@ -192,8 +192,9 @@ impl Served {
                 names.join(" ")
             }
             "fork" => {
-                let shell =
-                    Command::new("sh").args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]).output();
+                let shell = Command::new("sh")
+                    .args(["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"])
+                    .output();
                 String::from_utf8_lossy(&shell.expect("there is `sh`").stdout).trim().to_owned()
             }
             "change" => {
