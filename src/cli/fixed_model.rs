@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::setup;
 use super::signals::Signals;
 use crate::config::Config;
-use crate::conversation::{Limits, Mode};
+use crate::conversation::{Budgets, Limits, Mode};
 use crate::model::{Event, Events, Model, Request};
 use crate::session::{Cause, Error, FailedTurn, Runtime};
 use crate::supervision::RoundReport;
@@ -47,12 +47,13 @@ impl FixedModel {
         mode: Mode,
         signals: &Signals,
     ) -> Result<(Arc<RoundReport>, Option<Cause>), Error> {
-        let max_calls_per_round = u32::MAX; // Of a model's round; this one was asked for by a person.
-        let limits = Limits { mode, max_calls_per_round, ..limits };
+        // Of a model's round and turn; this one was asked for by a person.
+        let (max_calls_per_round, max_calls) = (u32::MAX, u32::MAX);
+        let limits = Limits { mode, max_calls_per_round, max_calls, ..limits };
         // Whoever types the call approves of it.
         let approved: Vec<_> = tools.iter().map(|tool| tool.name().to_string()).collect();
         let options = setup::plain_options(config, self, tools).limits(limits);
-        let options = options.approve_tools(approved);
+        let options = options.approve_tools(approved).budgets(Budgets::default());
         let session = runtime.session(options);
         let asked = {
             let mut asked = std::pin::pin!(session.ask("run the calls"));

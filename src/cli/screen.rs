@@ -265,10 +265,12 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
             | Cause::ShutDown
             | Cause::TimedOut
             | Cause::MaxRounds { .. }
+            | Cause::Budget(_)
             | Cause::Store(_)
             | Cause::Crashed => None,
         },
         Error::Busy
+        | Error::Budget(_)
         | Error::EmptyPrompt
         | Error::Closed
         | Error::ShuttingDown

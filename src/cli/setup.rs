@@ -6,7 +6,7 @@ use super::args::{Choice, Common};
 use super::screen::Screen;
 use super::status::UsageError;
 use crate::config::{self, Config, ResolvedProvider, Sources};
-use crate::conversation::{ContextBudget, Limits, SessionId};
+use crate::conversation::{Budgets, ContextBudget, Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
 use crate::session::{ModelRetries, Runtime, SessionOptions};
@@ -36,7 +36,9 @@ pub(super) fn answerer(
     screen: &Screen,
 ) -> anyhow::Result<Answerer> {
     let model = &config.model;
-    match config.resolved_provider()? {
+    let provider = config.resolved_provider()?;
+    config.check_cost_budget(choice.model.as_deref())?;
+    match provider {
         ResolvedProvider::OpenAi => {
             let key = config.api_key()?;
             let name = choice.model.as_ref().unwrap_or(&model.name);
@@ -60,7 +62,11 @@ pub(super) fn answerer(
                 "offline: a rule-based stand-in answers; for a model set {} or model.base_url",
                 config.key_place()
             ));
-            let model = HttpModel::new(stand_in(config, &server.base_url()), "offline-stand-in")?;
+            let mut endpoint = stand_in(config, &server.base_url());
+            if config.has_cost_budget() {
+                endpoint.price = model.price; // The budget is rehearsed.
+            }
+            let model = HttpModel::new(endpoint, "offline-stand-in")?;
             let fallbacks = Vec::new();
             Ok(Answerer { model: Arc::new(model), fallbacks, _stand_in: Some(server) })
         }
@@ -124,6 +130,7 @@ pub(super) fn plain_options(
     let session = &config.session;
     let options = SessionOptions::new(model, tools)
         .limits(limits(config))
+        .budgets(budgets(config))
         .supervision(supervision(config))
         .model_retries(model_retries(config))
         .max_result_bytes(session.max_result_bytes)
@@ -164,10 +171,15 @@ pub(super) fn limits(config: &Config) -> Limits {
         early_dispatch: turn.early_dispatch,
         max_rounds: turn.max_rounds,
         max_calls_per_round: turn.max_calls_per_round,
+        max_calls: turn.max_calls.unwrap_or(u32::MAX),
         call_time_limit: turn.call_time_limit,
         round_time_limit: turn.round_time_limit,
         turn_time_limit: turn.turn_time_limit,
     }
+}
+
+pub(super) fn budgets(config: &Config) -> Budgets {
+    Budgets { turn: config.turn.budget, session: config.session.budget }
 }
 
 /// The id that was typed.

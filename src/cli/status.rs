@@ -47,7 +47,7 @@ impl Status {
         }
         match error.downcast_ref::<Error>() {
             Some(Error::EmptyPrompt) => Self::Usage,
-            Some(Error::Turn(failed)) => Self::of_cause(&failed.cause),
+            Some(Error::Turn(failed) | Error::Budget(failed)) => Self::of_cause(&failed.cause),
             Some(
                 Error::Busy
                 | Error::Closed
@@ -79,9 +79,11 @@ impl Status {
             Cause::Model(model::Error::KeyRefused { .. }) => Self::KeyRefused,
             Cause::Cancelled | Cause::ShutDown => Self::Interrupted,
             Cause::TimedOut => Self::Deadline,
-            Cause::Model(_) | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
-                Self::Failed
-            }
+            Cause::Model(_)
+            | Cause::MaxRounds { .. }
+            | Cause::Budget(_)
+            | Cause::Store(_)
+            | Cause::Crashed => Self::Failed,
         }
     }
 

@@ -191,7 +191,9 @@ impl<'a> Show<'a> {
             (Output::Jsonl, Ok(_)) => {}
             (output, Err(error)) => {
                 self.live.clear();
-                if let (Output::Json, Error::Turn(failed)) = (output, &error) {
+                if let (Output::Json, Error::Turn(failed) | Error::Budget(failed)) =
+                    (output, &error)
+                {
                     print(self.screen, &Document::of_failure(failed))?;
                 }
                 if let Error::Turn(failed) = &error

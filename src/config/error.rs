@@ -115,6 +115,19 @@ pub enum Error {
         /// Where that limit comes from.
         whose: String,
     },
+    /// Nobody would say what a reply has cost.
+    #[error(
+        "{budget} needs to know what replies cost, and {who} does not say: set {missing}, or \
+         `model.quirks.reports_cost` if it does say"
+    )]
+    NoCost {
+        /// The key of the budget, and its place.
+        budget: String,
+        /// Who answers.
+        who: String,
+        /// What would help.
+        missing: &'static str,
+    },
     /// A value refers to a variable that is missing or empty.
     #[error("`{key}` needs the environment variable `{variable}`, which is not set")]
     NoVariable {

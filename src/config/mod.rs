@@ -203,6 +203,47 @@ impl Config {
         }
     }
 
+    /// Checks that it will be known what replies cost, where there is a budget for it. `name` is that of
+    /// the model that answers, where it is not [`Model::name`].
+    ///
+    /// # Errors
+    /// [`Error::NoCost`] if neither the endpoint nor `model.price` says, for one of the models at least.
+    pub fn check_cost_budget(&self, name: Option<&str>) -> Result<(), Error> {
+        let Some(key) = self.cost_budget_key() else { return Ok(()) };
+        let Model { base_url, price, fallbacks, .. } = &self.model;
+        let is_offline = matches!(self.resolved_provider(), Ok(ResolvedProvider::Offline));
+        let (reports, who) = match is_offline {
+            true => (false, "the offline stand-in".to_owned()),
+            false => (self.model.resolved_dialect().reports_cost, format!("{base_url}")),
+        };
+        let is_priced_model = is_offline || name.is_none_or(|name| name == self.model.name);
+        let missing = match price {
+            _ if reports => return Ok(()),
+            None => "`model.price`",
+            // A price is that of one model.
+            Some(_) if !is_priced_model => "`model.name` to the model that `model.price` is of",
+            Some(_) if !is_offline && !fallbacks.is_empty() => {
+                "`model.fallbacks` to none, as `model.price` is of another model"
+            }
+            Some(_) => return Ok(()),
+        };
+        let budget = format!("`{key}` in {}", self.source(key));
+        Err(Error::NoCost { budget, who, missing })
+    }
+
+    /// Says whether there is a budget of money.
+    pub fn has_cost_budget(&self) -> bool {
+        self.cost_budget_key().is_some()
+    }
+
+    fn cost_budget_key(&self) -> Option<&'static str> {
+        let budgets = [
+            ("turn.cost_budget", self.turn.budget.cost),
+            ("session.cost_budget", self.session.budget.cost),
+        ];
+        budgets.into_iter().find(|(_, cost)| cost.is_some()).map(|(key, _)| key)
+    }
+
     /// Says whether one of the further headers is a key, such as `api-key`.
     pub fn has_key_header(&self) -> bool {
         self.model.extra_headers.iter().any(|header| header.is_credential(&self.variables))

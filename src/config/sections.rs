@@ -11,9 +11,12 @@ use super::kind;
 use super::reader::{Section, nearest};
 use super::store_url::StoreUrl;
 use super::tool::Tool;
-use crate::conversation::{Compaction, Mode};
+use crate::conversation::{Budget, Compaction, Mode};
 use crate::model::{Dialect, Price, Quirks, RequestSettings, ToolChoice};
 use crate::store::SyncMode;
+
+/// The largest budget of tokens.
+const MAX_TOKENS: u64 = 1_000_000_000_000;
 
 /// Who answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +78,10 @@ pub struct Turn {
     pub max_rounds: u32,
     /// Calls of one round, the rest is answered `denied`; at least 1.
     pub max_calls_per_round: u32,
+    /// Calls of one turn, the rest is answered `denied`; `None` = any number.
+    pub max_calls: Option<u32>,
+    /// What one turn may spend.
+    pub budget: Budget,
     /// For one call of a tool without a limit of its own.
     pub call_time_limit: Duration,
     /// For all calls of one round.
@@ -94,6 +101,8 @@ pub struct Session {
     pub context_tokens: u64,
     /// What is done about a history that has become too long.
     pub compaction: Compaction,
+    /// What all its turns together may spend.
+    pub budget: Budget,
     /// How long it is kept awake while nothing is asked of it; `None` = as long as somebody has it.
     pub sleep_after: Option<Duration>,
 }
@@ -247,6 +256,17 @@ fn read_quirks(section: &mut Section<'_>) -> Result<Quirks, Error> {
         reasoning_on_replies: section.optional("reasoning_on_replies", kind::flag)?,
         max_tools: section.optional("max_tools", kind::count(0..=1_000_000))?,
         token_limit_field: section.optional("token_limit_field", kind::choice)?,
+        reports_cost: section.optional("reports_cost", kind::flag)?,
+    })
+}
+
+/// 0 stands for no budget.
+fn read_budget(section: &mut Section<'_>) -> Result<Budget, Error> {
+    let tokens = section.required("token_budget", kind::whole(0..=MAX_TOKENS))?;
+    let cost = section.required("cost_budget", kind::amount)?;
+    Ok(Budget {
+        tokens: Some(tokens).filter(|tokens| *tokens > 0),
+        cost: Some(cost).filter(|cost| *cost > 0.0),
     })
 }
 
@@ -258,6 +278,9 @@ impl Turn {
             max_rounds: section.required("max_rounds", kind::count(1..=1_000_000))?,
             max_calls_per_round: section
                 .required("max_calls_per_round", kind::count(1..=1_000_000))?,
+            max_calls: Some(section.required("max_calls", kind::count(0..=1_000_000))?)
+                .filter(|calls| *calls > 0),
+            budget: read_budget(section)?,
             call_time_limit: section.required("call_time_limit_ms", kind::time_limit)?,
             round_time_limit: section.required("round_time_limit_ms", kind::time_limit)?,
             turn_time_limit: section.required("turn_time_limit_ms", kind::time_limit)?,
@@ -274,6 +297,7 @@ impl Session {
             max_result_bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             context_tokens: section.required("context_tokens", kind::count(0..=u32::MAX))?.into(),
             compaction: section.required("compaction", kind::choice)?,
+            budget: read_budget(section)?,
             sleep_after: Some(section.required("sleep_after_ms", kind::millis)?)
                 .filter(|quiet| !quiet.is_zero()),
         })

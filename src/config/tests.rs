@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::conversation::{Approval, Compaction, Effects, Mode};
+use crate::conversation::{Approval, Budget, Compaction, Effects, Mode};
 use crate::model::{
     Dialect, EmptyContent, IdRule, Price, Quirks, RequestSettings, TokenLimitField, ToolChoice,
 };
@@ -97,6 +97,8 @@ fn the_defaults_are_those_of_the_design() {
             early_dispatch: true,
             max_rounds: 16,
             max_calls_per_round: 128,
+            max_calls: None,
+            budget: Budget::default(),
             call_time_limit: seconds(30),
             round_time_limit: 2 * MINUTE,
             turn_time_limit: 10 * MINUTE,
@@ -107,6 +109,7 @@ fn the_defaults_are_those_of_the_design() {
         max_result_bytes: 100_000,
         context_tokens: 0,
         compaction: Compaction::DropOldest,
+        budget: Budget::default(),
         sleep_after: Some(Duration::from_secs(300)),
     };
     assert_eq!(config.session, session);

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::canonical::are_same;
 use super::wrapper::is_wrapper;
 use super::{
     Approval, Approved, AskedCall, Catalogue, Effects, Limits, Mode, Outcome, OutcomeKind, Place,
+    Room,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::wire::{Arguments, Call, Certainty};
@@ -111,25 +111,6 @@ impl EarlyCall {
     }
 }
 
-/// Says whether two texts are the same JSON, the order of fields and blanks left aside. Numbers that
-/// a double does not tell apart are the same only if they are written alike.
-pub(super) fn are_same(left: &str, right: &str) -> bool {
-    let read = |text| serde_json::from_str::<Value>(text).ok();
-    let are_equal =
-        || matches!((read(left), read(right)), (Some(left), Some(right)) if left == right);
-    left == right || (are_equal() && long_numbers(left) == long_numbers(right))
-}
-
-/// The numbers in a JSON text that have more digits than a double holds, sorted.
-fn long_numbers(text: &str) -> Vec<&str> {
-    const DIGITS: usize = 15;
-    let is_part = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
-    let mut long: Vec<&str> =
-        text.split(|c| !is_part(c)).filter(|number| number.len() > DIGITS).collect();
-    long.sort_unstable();
-    long
-}
-
 /// A try of the reply asks for a call that an earlier one has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -171,13 +152,14 @@ pub fn readiness(
     call: &Call,
     place: Place,
     certainty: Certainty,
-    (catalogue, limits, rounds_left): (&dyn Catalogue, &Limits, u32),
+    (catalogue, limits, room): (&dyn Catalogue, &Limits, &Room),
     (early, claims, approved): (&EarlyCalls, &[Claim], &Approved),
 ) -> Readiness {
     if is_wrapper(&call.name, catalogue) {
         return Readiness::WaitsWithTheRest;
     }
-    let is_over_a_limit = rounds_left == 0 || place.ordinal >= limits.max_calls_per_round;
+    let most = limits.max_calls_per_round.min(room.calls); // Whatever of it will be refused.
+    let is_over_a_limit = room.rounds == 0 || place.ordinal >= most;
     if !limits.early_dispatch || limits.mode == Mode::Sequential || is_over_a_limit {
         return Readiness::Waits;
     }
@@ -353,7 +335,7 @@ mod tests {
         limits: &Limits,
         early: &EarlyCalls,
     ) -> Readiness {
-        let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, limits, 16);
+        let terms: (&dyn Catalogue, &Limits, &Room) = (&Tools, limits, &Room::of_rounds(16));
         let known = (early, &[][..], &Approved::default());
         readiness(&call(name, arguments), at(2, 0), certainty, terms, known)
     }
@@ -400,13 +382,6 @@ mod tests {
     }
 
     #[test]
-    fn numbers_beyond_a_double_are_told_apart() {
-        assert!(are_same(r#"{"a":1, "b":1.50}"#, r#"{"b":1.5,"a":1}"#));
-        assert!(!are_same(r#"{"id":123456789012345678901}"#, r#"{"id":123456789012345678902}"#));
-        assert!(are_same(r#"{"id":123456789012345678901}"#, r#"{ "id": 123456789012345678901 }"#));
-    }
-
-    #[test]
     fn a_session_may_forbid_it_and_a_limit_does() {
         let begins = |limits: Limits| {
             let args = r#"{"a":1}"#;
@@ -416,16 +391,23 @@ mod tests {
         assert!(!begins(Limits { early_dispatch: false, ..Limits::default() }));
         assert!(!begins(Limits { mode: Mode::Sequential, ..Limits::default() }));
         assert!(!begins(Limits { max_calls_per_round: 0, ..Limits::default() }));
-        let last: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 0);
+        let last: (&dyn Catalogue, &Limits, &Room) =
+            (&Tools, &Limits::default(), &Room::of_rounds(0));
         let args = call("closed", r#"{"a":1}"#);
         let none = (&early(&[]), &[][..], &Approved::default());
         assert_eq!(readiness(&args, at(1, 0), Certainty::Sealed, last, none), Readiness::Waits);
+        let room = Room { calls: 1, ..Room::of_rounds(16) };
+        let terms: (&dyn Catalogue, &Limits, &Room) = (&Tools, &Limits::default(), &room);
+        let ready = |place| readiness(&args, place, Certainty::Sealed, terms, none);
+        assert!(matches!(ready(at(1, 0)), Readiness::Begins { .. }));
+        assert_eq!(ready(at(1, 1)), Readiness::Waits, "it may be one call too many");
     }
 
     #[test]
     fn what_a_person_has_to_approve_waits_unless_they_have_for_the_session() {
         let begins = |tool, approved: &Approved| {
-            let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 16);
+            let terms: (&dyn Catalogue, &Limits, &Room) =
+                (&Tools, &Limits::default(), &Room::of_rounds(16));
             let (call, none) = (call(tool, r#"{"a":1}"#), early(&[]));
             let decided =
                 readiness(&call, at(1, 0), Certainty::Sealed, terms, (&none, &[], approved));
@@ -449,7 +431,8 @@ mod tests {
             Readiness::HasBegun(Claim { by: at(2, 0), of: at(1, 3) })
         );
         assert!(matches!(decide(r#"{"a":3}"#), Readiness::Begins { .. }));
-        let terms: (&dyn Catalogue, &Limits, u32) = (&Tools, &Limits::default(), 16);
+        let terms: (&dyn Catalogue, &Limits, &Room) =
+            (&Tools, &Limits::default(), &Room::of_rounds(16));
         let call = call("closed", r#"{"a":2}"#);
         let claims = [Claim { by: at(2, 0), of: at(1, 4) }];
         let known = (&begun, &claims[..], &Approved::default());
@@ -487,7 +470,7 @@ mod tests {
 
     fn recognized(calls: &[(&str, &str)], early: &EarlyCalls, filter: bool) -> Vec<AskedCall> {
         let calls = calls.iter().map(|(name, arguments)| call(name, arguments)).collect();
-        let planned = plan(calls, &Tools, &Limits::default(), 16);
+        let planned = plan(calls, &Tools, &Limits::default(), &Room::of_rounds(16));
         recognize(planned, 2, early, &Tools, filter).to_vec()
     }
 

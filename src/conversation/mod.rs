@@ -5,6 +5,8 @@
 //! replayed from a journal and gives the same answer.
 
 mod approval;
+mod budget;
+mod canonical;
 mod compaction;
 mod consent;
 mod early;
@@ -25,6 +27,7 @@ mod transcript;
 mod wrapper;
 
 pub use approval::{Approval, Decision, NOT_APPROVED, NotDecided};
+pub use budget::{BUDGET, Budget, Budgets};
 pub use compaction::{Compaction, ContextBudget, Cut, Span, TooLong};
 pub use consent::Approved;
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
@@ -32,10 +35,12 @@ pub use event::{AskedCall, CallTimes, Event, TurnEnd};
 pub use key::{CallKey, Place, SessionId};
 pub use orphan::{Finished, Orphan, orphans};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem, StoredResult};
-pub use plan::{Catalogue, Limits, Mode, Refusal, plan};
+pub use plan::{Catalogue, Limits, Mode, Refusal, Room, plan, refuse_all};
 pub use record::{Batch, Record, Unknown, VERSION};
 pub use result_id::ResultId;
 pub use result_part::ResultPart;
 pub use resume::{Fate, PlannedCall, ResumePlan, TimeUsed};
 pub use state::{Action, Due, Expired, SessionState, timed_out};
 pub use transcript::Transcript;
+
+pub(crate) use canonical::fingerprint;

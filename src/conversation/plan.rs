@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::wrapper::{Unwrapped, unwrapped};
-use super::{Approval, AskedCall, Effects, Outcome, OutcomeKind};
+use super::{Approval, AskedCall, BUDGET, Effects, Outcome, OutcomeKind, Problem};
 use crate::sabotage;
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -45,6 +45,9 @@ pub struct Limits {
     pub max_rounds: u32,
     /// Calls of one reply; the rest is answered `denied`.
     pub max_calls_per_round: u32,
+    /// Calls of one turn, those that are refused for other reasons left aside; the rest is answered
+    /// `denied`.
+    pub max_calls: u32,
     /// For a call whose tool sets no limit of its own.
     pub call_time_limit: Duration,
     /// From the first dispatch, or from the end of the reply where calls began before it, to the last
@@ -61,10 +64,28 @@ impl Default for Limits {
             early_dispatch: true,
             max_rounds: 16,
             max_calls_per_round: 128,
+            max_calls: u32::MAX,
             call_time_limit: Duration::from_secs(30),
             round_time_limit: Duration::from_secs(120),
             turn_time_limit: Duration::from_secs(600),
         }
+    }
+}
+
+/// What is left to a turn when a reply's calls are judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Of [`Limits::max_rounds`].
+    pub rounds: u32,
+    /// Of [`Limits::max_calls`].
+    pub calls: u32,
+}
+
+impl Room {
+    /// So many rounds, and any number of calls.
+    #[must_use]
+    pub fn of_rounds(rounds: u32) -> Self {
+        Self { rounds, calls: u32::MAX }
     }
 }
 
@@ -112,8 +133,7 @@ pub trait Catalogue {
     fn wire_name<'a>(&'a self, written: &'a str) -> Cow<'a, str>;
 }
 
-/// Judges the `calls` of a reply, in order. `rounds_left` is what remains of
-/// [`Limits::max_rounds`] before this round.
+/// Judges the `calls` of a reply, in order. `room` is what the turn has left before this round.
 ///
 /// In place of a `multi_tool_use.parallel`, if no tool is called so, come the calls within it. Where
 /// several reasons fit, the first of these is given: truncated, not an object, unknown tool, schema;
@@ -122,8 +142,9 @@ pub fn plan(
     calls: Vec<Call>,
     catalogue: &dyn Catalogue,
     limits: &Limits,
-    rounds_left: u32,
+    room: &Room,
 ) -> Arc<[AskedCall]> {
+    let mut allowed = 0;
     let judge = |(ordinal, unwrapped): (usize, Unwrapped)| {
         let Unwrapped { call, part_of, refused } = unwrapped;
         let verdict = |text: &str| match refused {
@@ -144,7 +165,11 @@ pub fn plan(
             Arguments::Truncated { raw } => (raw, Err(truncated())),
         };
         let (tool, refused) = match verdict {
-            Ok(name) => (name, over_a_limit(ordinal, limits, rounds_left)),
+            Ok(name) => {
+                let refused = over_a_limit(ordinal, allowed, limits, room);
+                allowed += u32::from(refused.is_none());
+                (name, refused)
+            }
             Err(outcome) => {
                 let own_name = catalogue.own_name(&call.name);
                 (own_name.unwrap_or_else(|| call.name.into()), Some(outcome))
@@ -172,16 +197,38 @@ fn truncated() -> Outcome {
     )
 }
 
-fn over_a_limit(ordinal: usize, limits: &Limits, rounds_left: u32) -> Option<Outcome> {
-    if rounds_left == 0 {
+fn over_a_limit(ordinal: usize, allowed: u32, limits: &Limits, room: &Room) -> Option<Outcome> {
+    if room.rounds == 0 {
         let message = format!("the turn has used its {} rounds; not run", limits.max_rounds);
         return Some(Outcome::failed(OutcomeKind::Denied, message));
     }
-    (ordinal >= limits.max_calls_per_round as usize).then(|| {
+    if ordinal >= limits.max_calls_per_round as usize {
         let most = limits.max_calls_per_round;
         let message = format!("a reply may ask for {most} calls at most; not run, ask again");
-        Outcome::failed(OutcomeKind::Denied, message)
+        return Some(Outcome::failed(OutcomeKind::Denied, message));
+    }
+    (allowed >= room.calls).then(|| {
+        let most = limits.max_calls;
+        beyond_budget(&format!("the turn has used its {most} calls (`turn.max_calls`)"))
     })
+}
+
+fn beyond_budget(message: &str) -> Outcome {
+    let mut outcome = Outcome::failed(OutcomeKind::Denied, format!("{message}; not run"));
+    outcome.set_code(BUDGET);
+    outcome
+}
+
+/// Refuses those of the `calls` that have not begun: with the reply that asks for them a budget is used
+/// up, so that the model would never hear what comes of them.
+#[must_use]
+pub fn refuse_all(mut calls: Arc<[AskedCall]>, used_up: &Problem) -> Arc<[AskedCall]> {
+    for call in Arc::make_mut(&mut calls) {
+        if call.refused.is_none() && call.begun.is_none() {
+            call.refused = Some(beyond_budget(&used_up.message));
+        }
+    }
+    calls
 }
 
 impl Refusal {

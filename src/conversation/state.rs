@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use self::approval::Due;
+use super::budget::{Spending, Whose};
 use super::compaction::{Scale, cut};
 use super::round::Round;
 use super::wrapper::combined;
 use super::{
-    Approved, AskedCall, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Mode, Orphan, Outcome,
-    OutcomeKind, Place, Problem, TooLong, Transcript, TurnEnd,
+    Approved, AskedCall, Budgets, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Limits, Mode,
+    Orphan, Outcome, OutcomeKind, Place, Problem, Room, TooLong, Transcript, TurnEnd,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::wire::Usage;
@@ -65,7 +66,8 @@ pub struct SessionState {
     turns: u64,
     rounds: u64,
     max_rounds: u32,
-    usage: Usage,
+    budgets: Budgets,
+    spent: Spending,
     /// The store has results that were too large for the model.
     stored_results: bool,
     /// The size of the history when the model was asked last.
@@ -81,6 +83,9 @@ pub struct SessionState {
 #[derive(Clone, Debug, Default)]
 struct Turn {
     rounds: u32,
+    /// Calls of its replies that were not refused.
+    calls: u32,
+    spent: Spending,
     /// Which try of the reply that is awaited was asked for last; 0 if none was.
     attempt: u32,
     /// The history was compacted for the next request.
@@ -97,6 +102,12 @@ impl SessionState {
     #[must_use]
     pub fn new(max_rounds: u32) -> Self {
         Self { max_rounds, ..Self::default() }
+    }
+
+    /// A session without a past, with these limits and budgets.
+    #[must_use]
+    pub fn within(limits: &Limits, budgets: &Budgets) -> Self {
+        Self { budgets: *budgets, ..Self::new(limits.max_rounds) }
     }
 
     /// The conversation. Between the events of a round it holds no answer of that round yet; all of
@@ -128,7 +139,51 @@ impl SessionState {
     /// The tokens of all replies, also of those that came to nothing, as far as they were counted.
     #[must_use]
     pub fn usage(&self) -> Usage {
-        self.usage
+        self.spent.usage()
+    }
+
+    /// Why the model is not asked any more: the budget of the turn under way, or that of the session,
+    /// is used up. `None` as long as it may be asked.
+    #[must_use]
+    pub fn used_up(&self) -> Option<Problem> {
+        self.used_up_with(|_| {})
+    }
+
+    /// The same once a reply has come that was counted so.
+    #[must_use]
+    pub fn used_up_by_reply(&self, usage: Option<Usage>) -> Option<Problem> {
+        self.used_up_with(|spent| spent.add_reply(usage))
+    }
+
+    /// The same once a reply has come to nothing that was counted so.
+    #[must_use]
+    pub fn used_up_by_failure(&self, usage: Option<Usage>) -> Option<Problem> {
+        self.used_up_with(|spent| spent.add_failure(usage))
+    }
+
+    /// Why no turn may begin: the budget of the session is used up.
+    #[must_use]
+    pub fn session_used_up(&self) -> Option<Problem> {
+        self.spent.uses_up(&self.budgets.session, Whose::Session)
+    }
+
+    fn used_up_with(&self, more: impl Fn(&mut Spending)) -> Option<Problem> {
+        let with_more = |spent: &Spending| {
+            let mut spent = *spent;
+            more(&mut spent);
+            spent
+        };
+        let Budgets { turn, session } = &self.budgets;
+        let of_turn = self.turn.as_ref();
+        let of_turn = of_turn.and_then(|own| with_more(&own.spent).uses_up(turn, Whose::Turn));
+        of_turn.or_else(|| with_more(&self.spent).uses_up(session, Whose::Session))
+    }
+
+    fn spend(&mut self, add: impl Fn(&mut Spending)) {
+        add(&mut self.spent);
+        if let Some(turn) = &mut self.turn {
+            add(&mut turn.spent);
+        }
     }
 
     /// Says whether the store has results that were too large for the model.
@@ -170,6 +225,13 @@ impl SessionState {
     #[must_use]
     pub fn rounds_left(&self) -> u32 {
         self.max_rounds.saturating_sub(self.turn.as_ref().map_or(0, |turn| turn.rounds))
+    }
+
+    /// What the turn has left when the calls of its next reply are judged.
+    #[must_use]
+    pub fn room(&self, limits: &Limits) -> Room {
+        let calls = self.turn.as_ref().map_or(0, |turn| turn.calls);
+        Room { rounds: self.rounds_left(), calls: limits.max_calls.saturating_sub(calls) }
     }
 
     /// The calls of the round under way; none between rounds.
@@ -276,11 +338,11 @@ impl SessionState {
                 self.on_call_ended(*round, Place { reply_attempt, ordinal }, outcome)
             }
             Event::ModelFailed { usage, .. } => {
-                self.usage += usage.unwrap_or_default();
+                self.spend(|spent| spent.add_failure(*usage));
                 Action::Wait
             }
             Event::TurnEnded { usage, orphans, .. } => {
-                self.usage += usage.unwrap_or_default();
+                self.spend(|spent| spent.add_failure(*usage));
                 self.push_orphans(orphans);
                 self.spend_round();
                 self.turn = None;
@@ -326,7 +388,10 @@ impl SessionState {
                 self.on_approval_decided(*round, Place { reply_attempt, ordinal }, decision)
             }
             Event::ContextCompacted { dropped, summary, usage, .. } => {
-                self.usage += usage.unwrap_or_default();
+                match summary {
+                    Some(_) => self.spend(|spent| spent.add_reply(*usage)),
+                    None => self.spend(|spent| spent.add_failure(*usage)),
+                }
                 self.transcript.compact(dropped, summary.as_deref());
                 let Some(turn) = self.turn.as_mut().filter(|turn| turn.round.is_none()) else {
                     return Action::Wait;
@@ -373,7 +438,7 @@ impl SessionState {
         if let Some(usage) = usage.filter(|usage| usage.input_tokens > 0) {
             self.counted = Some((self.asked_bytes, usage.input_tokens));
         }
-        self.usage += usage.unwrap_or_default();
+        self.spend(|spent| spent.add_reply(usage));
         if calls.is_empty() {
             self.spend_round();
         }
@@ -387,6 +452,8 @@ impl SessionState {
         }
         self.rounds = number;
         turn.rounds += 1;
+        let allowed = calls.iter().filter(|call| call.refused.is_none()).count();
+        turn.calls = turn.calls.saturating_add(u32::try_from(allowed).unwrap_or(u32::MAX));
         let early = std::mem::take(&mut turn.early);
         let round = turn.round.insert(Round::new(mode, reply_attempt, calls, &early));
         if round.is_over() { self.end_round() } else { round.next() }
@@ -443,6 +510,9 @@ impl SessionState {
                 code: "max_rounds".into(),
                 message: format!("no answer after {} rounds", self.max_rounds),
             };
+            return Action::EndTurn(TurnEnd::Failed { problem });
+        }
+        if let Some(problem) = self.used_up() {
             return Action::EndTurn(TurnEnd::Failed { problem });
         }
         Action::AskModel { round: self.rounds + 1, attempt: turn.attempt + 1 }

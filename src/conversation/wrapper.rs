@@ -224,7 +224,7 @@ mod tests {
     use super::super::Effects;
     use super::super::{Refusal, plan};
     use super::*;
-    use crate::conversation::Limits;
+    use crate::conversation::{Limits, Room};
     use crate::wire::Certainty;
 
     const WRAPPERS: [&str; 2] = ["multi_tool_use.parallel", "functions.multi_tool_use/parallel"];
@@ -266,7 +266,7 @@ mod tests {
             let kind = call.refused.as_ref().map_or("runs", |refused| refused.kind.as_str());
             format!("{} {} {} {kind}", call.id, call.tool, call.arguments)
         };
-        plan(calls, tools, &Limits::default(), 1).iter().map(show).collect()
+        plan(calls, tools, &Limits::default(), &Room::of_rounds(1)).iter().map(show).collect()
     }
 
     const TWO: &str = r#"{"tool_uses": [{"recipient_name": "t", "parameters": {"a" : 1}, "x": 0},
@@ -316,7 +316,7 @@ mod tests {
             call("a", WRAPPERS[0], TWO),
             call("a.1", WRAPPERS[0], TWO),
         ];
-        let ids: Vec<_> = plan(calls, &Tools(&[]), &Limits::default(), 1)
+        let ids: Vec<_> = plan(calls, &Tools(&[]), &Limits::default(), &Room::of_rounds(1))
             .iter()
             .map(|call| call.id.to_string())
             .collect();
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn d30_a_wrapper_holds_no_more_calls_than_a_reply_may() {
-        let planned = |calls| plan(calls, &Tools(&[]), &Limits::default(), 1);
+        let planned = |calls| plan(calls, &Tools(&[]), &Limits::default(), &Room::of_rounds(1));
         assert_eq!(planned(vec![many("a", MAX_CALLS)]).len(), MAX_CALLS);
         let asked = planned(vec![many("a", MAX_CALLS + 1)]);
         let [one] = &asked[..] else { panic!("{} calls", asked.len()) };
@@ -376,7 +376,7 @@ mod tests {
             many("d", 3),
             call("e", "t", "{}"),
         ];
-        let asked = plan(calls, &Tools(&[]), &Limits::default(), 1);
+        let asked = plan(calls, &Tools(&[]), &Limits::default(), &Room::of_rounds(1));
         assert_eq!(asked.len(), MAX_CALLS);
         let last: Vec<_> = asked.iter().rev().take(5).map(|call| &*call.id).collect();
         assert_eq!(last, ["e", "d.3", "d.2", "d.1", "c"], "the second one is too many");
@@ -402,7 +402,7 @@ mod tests {
                 (prop_oneof!["t", "multi_tool_use.parallel"], some_arguments()), 0..6)
         ) {
             let calls = given.iter().map(|(id, (name, text))| call(id, name, text)).collect();
-            let asked = plan(calls, &Tools(&[]), &Limits::default(), 1);
+            let asked = plan(calls, &Tools(&[]), &Limits::default(), &Room::of_rounds(1));
             let ids: HashSet<&str> = asked.iter().map(|call| &*call.id).collect();
             prop_assert_eq!(ids.len(), asked.len());
             let mut answered: Vec<&str> =

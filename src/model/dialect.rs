@@ -112,6 +112,8 @@ pub struct Dialect {
     pub max_tools: Option<u32>,
     /// What the limit of a reply's tokens is called.
     pub token_limit_field: TokenLimitField,
+    /// Whether a reply says what it has cost, beside its tokens.
+    pub reports_cost: bool,
 }
 
 impl Dialect {
@@ -178,6 +180,8 @@ pub struct Quirks {
     pub max_tools: Option<u32>,
     /// [`Dialect::token_limit_field`].
     pub token_limit_field: Option<TokenLimitField>,
+    /// [`Dialect::reports_cost`].
+    pub reports_cost: Option<bool>,
 }
 
 impl Quirks {
@@ -206,6 +210,7 @@ impl Quirks {
                 None => row.max_tools,
             },
             token_limit_field: self.token_limit_field.unwrap_or(row.token_limit_field),
+            reports_cost: self.reports_cost.unwrap_or(row.reports_cost),
         }
     }
 }
@@ -289,6 +294,7 @@ mod tests {
             reasoning_on_replies: Some(true),
             max_tools: Some(7),
             token_limit_field: Some(TokenLimitField::MaxCompletionTokens),
+            reports_cost: Some(true),
         };
         let expected = Dialect {
             brace_close_trusted: true,
@@ -303,6 +309,7 @@ mod tests {
             reasoning_on_replies: true,
             max_tools: Some(7),
             token_limit_field: TokenLimitField::MaxCompletionTokens,
+            reports_cost: true,
             ..Dialect::generic()
         };
         assert_eq!(quirks.on(Dialect::generic()), expected);

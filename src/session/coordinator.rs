@@ -167,7 +167,7 @@ impl Coordinator {
             id,
             unrecorded: Vec::new(),
             heartbeat: shortest.min(options.limits.call_time_limit).max(MIN_HEARTBEAT),
-            state: SessionState::new(options.limits.max_rounds),
+            state: options.state(),
             access,
             reclaims,
             blocker,
@@ -308,6 +308,10 @@ impl Coordinator {
             (_, cut) if is_on_record => {
                 self.cut = cut;
                 self.tell_answer_of(begun, reply);
+            }
+            (What::Answer(_), cut) if self.state.session_used_up().is_some() => {
+                self.cut = cut;
+                self.refuse_turn(reply);
             }
             (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, typed, reply),
             (What::Rest, Some(cut)) => self.resume(*cut, typed, reply),

@@ -17,7 +17,8 @@ impl Coordinator {
         let Some(early) = self.state.early().filter(|_| !turn.rest_waits) else { return };
         let place = Place { reply_attempt: turn.attempt, ordinal };
         let catalogue: &dyn Catalogue = &**self.options.with_reader(&self.tools, &self.state);
-        let terms = (catalogue, &self.options.limits, self.state.rounds_left());
+        let limits = &self.options.limits;
+        let terms = (catalogue, limits, &self.state.room(limits));
         let known = (early, &turn.claims[..], self.state.approved());
         match readiness(call, place, certainty, terms, known) {
             Readiness::Begins { tool, arguments } => {

@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::coordinator::Coordinator;
 use super::flight::{Flight, InFlight};
+use super::ticket::Reply;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
     Effects, Event, Expired, NotDecided, Outcome, OutcomeKind, Place, TurnEnd, timed_out,
@@ -98,6 +100,7 @@ impl Coordinator {
             Cause::Model(_) => {
                 (OutcomeKind::Cancelled, "the model did not finish its reply".to_owned())
             }
+            Cause::Budget(problem) => (OutcomeKind::Cancelled, problem.message.clone()),
             Cause::Cancelled | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
                 (OutcomeKind::Cancelled, "the turn was cancelled".to_owned())
             }
@@ -108,6 +111,7 @@ impl Coordinator {
             Cause::TimedOut => TurnEnd::TimedOut,
             Cause::Model(_)
             | Cause::MaxRounds { .. }
+            | Cause::Budget(_)
             | Cause::Store(_)
             | Cause::Crashed
             | Cause::ShutDown => TurnEnd::Failed { problem: cause.problem() },
@@ -125,11 +129,13 @@ impl Coordinator {
         self.record(events);
     }
 
-    /// The end of a turn that the state asks for, as it is recorded.
-    pub(super) fn end_of_turn(&mut self, end: TurnEnd) -> Event {
+    /// What is recorded for a turn to end as the state asks: its end, and those of calls that had begun
+    /// early where the reply is not asked for any more.
+    pub(super) fn ends_of_turn(&mut self, end: TurnEnd) -> Vec<Event> {
         let end = match end {
-            TurnEnd::Failed { .. } => {
-                let cause = Cause::MaxRounds { max_rounds: self.options.limits.max_rounds };
+            TurnEnd::Failed { problem } => {
+                let max_rounds = self.options.limits.max_rounds;
+                let cause = Cause::of(&problem).unwrap_or(Cause::MaxRounds { max_rounds });
                 let problem = cause.problem();
                 if let Some(turn) = &mut self.turn {
                     turn.cause = Some(cause);
@@ -138,9 +144,28 @@ impl Coordinator {
             }
             TurnEnd::Answered | TurnEnd::Cancelled | TurnEnd::TimedOut => end,
         };
-        // Whatever began early belongs to a reply that has come.
-        let (turn, usage, orphans) = (self.state.turns(), None, Arc::default());
-        Event::TurnEnded { turn, end, usage, orphans }
+        let mut events = Vec::new();
+        if self.state.unanswered().next().is_some() {
+            let message = "the turn ended before its reply came";
+            events = self.ends_of_unanswered(OutcomeKind::Cancelled, message, &|_| true);
+        }
+        let (turn, usage, orphans) = (self.state.turns(), None, self.orphans(None));
+        events.push(Event::TurnEnded { turn, end, usage, orphans });
+        events
+    }
+
+    /// Lets whoever asks know that no turn begins: the session's budget is used up.
+    pub(super) fn refuse_turn(&self, reply: Reply) {
+        let Some(problem) = self.state.session_used_up() else { return };
+        let report = TurnReport {
+            session: self.id.clone(),
+            model: self.options.models[0].name().into(),
+            elapsed: Duration::ZERO,
+            usage: Usage::default(),
+            rounds: RoundReports::new(Vec::new(), None),
+        };
+        let failed = FailedTurn { cause: Cause::Budget(problem), report };
+        reply.send(Err(Error::Budget(Box::new(failed))));
     }
 
     /// Counts the reply under way, which comes to nothing, in the turn: what its provider has counted.

@@ -1,6 +1,6 @@
 //! Why a question has no answer.
 
-use crate::conversation::{NotDecided, Problem};
+use crate::conversation::{BUDGET, NotDecided, Problem};
 use crate::session::TurnReport;
 use crate::{model, store};
 
@@ -26,6 +26,10 @@ pub enum Error {
     /// The store does not let this session go on.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The session's budget is used up: no turn begins. The question has left no trace; the report is
+    /// that of no turn.
+    #[error("{}", .0.cause)]
+    Budget(Box<FailedTurn>),
     /// The turn began and did not end with an answer. The conversation is whole and can go on.
     #[error("{}", .0.cause)]
     Turn(Box<FailedTurn>),
@@ -72,6 +76,10 @@ pub enum Cause {
         /// The limit.
         max_rounds: u32,
     },
+    /// A budget is used up, or cannot be kept because nobody said what a reply took. With a larger one
+    /// the session goes on.
+    #[error("{}", .0.message)]
+    Budget(Problem),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -91,9 +99,15 @@ impl Cause {
             Self::ShutDown => "shut_down",
             Self::TimedOut => "turn_timed_out",
             Self::MaxRounds { .. } => "max_rounds",
+            Self::Budget(_) => BUDGET,
             Self::Store(_) => "store_failed",
             Self::Crashed => "coordinator_crashed",
         }
+    }
+
+    /// The cause that a turn on record has failed of, if it is one that is known by its problem.
+    pub(super) fn of(problem: &Problem) -> Option<Self> {
+        (problem.code == BUDGET).then(|| Self::Budget(problem.clone()))
     }
 
     pub(super) fn problem(&self) -> Problem {

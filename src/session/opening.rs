@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Error;
 use super::coordinator::{Ask, Coordinator};
 use super::resuming::CutOpen;
-use crate::conversation::{Action, Batch, Event, Record, SessionState};
+use crate::conversation::{Action, Batch, Event, Record};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Access, Pending};
 use crate::telemetry;
@@ -163,7 +163,7 @@ impl Coordinator {
     pub(super) fn open_again(&mut self, ask: Ask, ctx: &mut Context<Self>) {
         (self.access, self.reclaims) = self.slot.terms();
         (self.lost, self.opened, self.cut, self.seq) = (None, false, None, 0);
-        self.state = SessionState::new(self.options.limits.max_rounds);
+        self.state = self.options.state();
         self.unrecorded = Vec::new();
         if let Err(ask) = self.waiting.push(ask) {
             ask.reply.send(Err(Error::Busy));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ModelRetries;
-use crate::conversation::{ContextBudget, Decision, Limits, SessionId, SessionState};
+use crate::conversation::{Budgets, ContextBudget, Decision, Limits, SessionId, SessionState};
 use crate::model::Model;
 use crate::store::Access;
 use crate::supervision::RestartLimits;
@@ -26,6 +26,7 @@ pub struct SessionOptions {
     pub(super) source: Option<ToolSource>,
     pub(super) system: Option<Arc<str>>,
     pub(super) limits: Limits,
+    pub(super) budgets: Budgets,
     pub(super) context_budget: ContextBudget,
     pub(super) supervision: Arc<RestartLimits>,
     pub(super) rules: Arc<Rules>,
@@ -50,6 +51,7 @@ impl SessionOptions {
             source: None,
             system: None,
             limits: Limits::default(),
+            budgets: Budgets::default(),
             context_budget: ContextBudget::default(),
             supervision,
             rules,
@@ -95,6 +97,20 @@ impl SessionOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Sets how many tokens and how much money turns and the session may spend; as much as they like
+    /// if it is not said.
+    ///
+    /// With the request that would follow, a turn whose budget is used up fails
+    /// ([`Cause::Budget`](super::Cause::Budget)), and the calls of the reply that used it up are answered
+    /// `denied`; once that of the session is, no turn begins ([`Error::Budget`](super::Error::Budget)).
+    /// What was spent is read from the record, so that a restart does not forget it, and a larger budget
+    /// lets the session go on.
+    #[must_use]
+    pub fn budgets(mut self, budgets: Budgets) -> Self {
+        self.budgets = budgets;
         self
     }
 
@@ -173,6 +189,11 @@ impl SessionOptions {
     pub fn approve_tools<T: Into<String>>(mut self, tools: impl IntoIterator<Item = T>) -> Self {
         self.approved = tools.into_iter().map(Into::into).collect();
         self
+    }
+
+    /// The state of a session without a past.
+    pub(super) fn state(&self) -> SessionState {
+        SessionState::within(&self.limits, &self.budgets)
     }
 
     /// Denies every call that would wait for a person, but for those of

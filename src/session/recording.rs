@@ -73,10 +73,7 @@ impl Coordinator {
                     draft.push(asking);
                 }
                 Action::RunCalls(calls) => self.push_beginnings(calls, &mut draft),
-                Action::EndTurn(end) => {
-                    let end = self.end_of_turn(end);
-                    draft.push(end);
-                }
+                Action::EndTurn(end) => draft.extend(self.ends_of_turn(end)),
             }
         }
         let (pending, records) = self.write(draft);

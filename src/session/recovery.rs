@@ -15,7 +15,7 @@ use super::past_turn::PastTurn;
 use super::ticket::Reply;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
-use crate::conversation::{Event, Record, SessionState, TurnEnd};
+use crate::conversation::{Event, Record, TurnEnd};
 use crate::supervision::{Crew, RoundReported, RoundReports};
 
 /// Whoever waits for the end of the turn that is under way. Kept apart from the turn, which does
@@ -58,7 +58,7 @@ impl Supervised for Coordinator {
             rest_asked: self.rest_asked,
             waiting: std::mem::take(&mut self.waiting),
             patience: None,
-            state: SessionState::new(self.options.limits.max_rounds),
+            state: self.options.state(),
             seat: Rc::clone(&self.seat),
             subscribers: self.subscribers.clone(),
             asker: self.asker.take(),
@@ -109,7 +109,10 @@ impl Coordinator {
             (Some(error), _) => Cause::Store(error.clone()),
             (None, Some(TurnEnd::Cancelled)) => Cause::Cancelled,
             (None, Some(TurnEnd::TimedOut)) => Cause::TimedOut,
-            (None, Some(TurnEnd::Answered | TurnEnd::Failed { .. }) | None) => Cause::Crashed,
+            (None, Some(TurnEnd::Failed { problem })) => {
+                Cause::of(&problem).unwrap_or(Cause::Crashed)
+            }
+            (None, Some(TurnEnd::Answered) | None) => Cause::Crashed,
         };
         let unkept = self.lost.is_some().then(|| {
             let end = TurnEnd::Failed { problem: cause.problem() };

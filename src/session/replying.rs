@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::coordinator::Coordinator;
-use crate::conversation::{Catalogue, Event, Place, plan, recognize};
+use crate::conversation::{Catalogue, Event, Place, plan, recognize, refuse_all};
 use crate::model::{Dialect, IdRule};
 use crate::wire::{Finish, Reply};
 
@@ -46,13 +46,17 @@ impl Coordinator {
         let origin = turn.origin(model.origin());
         let message = String::from_utf8(message).expect("JSON is written as UTF-8");
         let limits = &self.options.limits;
-        let mut calls = plan(reply.calls, catalogue, limits, self.state.rounds_left());
+        let mut calls = plan(reply.calls, catalogue, limits, &self.state.room(limits));
         let mut gone = Vec::new();
         if let Some(early) = self.state.early() {
             let filter = reply.finish == Finish::ContentFilter;
             calls = recognize(calls, turn.attempt, early, catalogue, filter);
             let is_asked = |place: Place| calls.iter().any(|call| call.begun == Some(place));
             gone.extend(early.running().map(|call| call.place).filter(|place| !is_asked(*place)));
+        }
+        let usage = reply.usage.or(turn.counted.take());
+        if let Some(used_up) = self.state.used_up_by_reply(usage) {
+            calls = refuse_all(calls, &used_up);
         }
         for place in &gone {
             turn.flight.give_up(*place);
@@ -64,7 +68,6 @@ impl Coordinator {
         let text =
             if reply.text.is_empty() { Arc::default() } else { Arc::<str>::from(reply.text) };
         let finish = reply.finish.into_word();
-        let usage = reply.usage.or(turn.counted.take());
         turn.usage += usage.unwrap_or_default();
         turn.counted = None;
         turn.text_was_shown = false;

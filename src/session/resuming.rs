@@ -178,7 +178,8 @@ fn came_to(session: SessionId, model: Arc<str>, records: &[Record]) -> Result<An
         }
         Some(TurnEnd::Cancelled) => Cause::Cancelled,
         Some(TurnEnd::TimedOut) => Cause::TimedOut,
-        Some(TurnEnd::Failed { .. }) | None => Cause::Crashed,
+        Some(TurnEnd::Failed { problem }) => Cause::of(&problem).unwrap_or(Cause::Crashed),
+        None => Cause::Crashed,
     };
     Err(Error::Turn(Box::new(FailedTurn { cause, report })))
 }

@@ -104,6 +104,11 @@ impl Coordinator {
             true => Verdict::Again(Duration::ZERO), // Without its oldest messages.
             false => self.options.retries.after(&error, turn.failures, has_next, time_left, seed),
         };
+        if !matches!(verdict, Verdict::Fail)
+            && let Some(used_up) = self.state.used_up_by_failure(turn.counted)
+        {
+            return self.break_off(Cause::Budget(used_up)); // It may not be asked again.
+        }
         turn.is_too_long = is_shortened;
         turn.was_too_long |= is_shortened;
         let (rest, model) = match verdict {

@@ -49,8 +49,8 @@ use crate::model::{Dialect, Error, Event, Events, Model, Request};
 #[doc(hidden)]
 pub use crate::sabotage::Sabotage;
 use crate::session::{Clock, Runtime};
-use crate::wire;
 use crate::wire::chat::{self, Message, Role};
+use crate::wire::{self, Usage};
 use stream::Stream;
 
 /// Runs `test` in an actix System with one thread and a paused clock: when everything waits, time
@@ -107,6 +107,16 @@ struct Spoken {
     text: Vec<String>,
     calls: Vec<(String, String, String)>,
     finish: Option<String>,
+    usage: Counted,
+}
+
+/// What a reply says of its tokens.
+#[derive(Clone, Copy, Debug, Default)]
+enum Counted {
+    /// 10 of the request and 5 of the reply; of one that is streamed, nothing.
+    #[default]
+    AsUsual,
+    As(Option<Usage>),
 }
 
 /// A reply; say what it holds with [`Scripted::text`] and [`Scripted::call`].
@@ -181,12 +191,25 @@ impl Scripted {
         self
     }
 
+    /// Counts its tokens so, in place of 10 and 5; `None` = not at all.
+    #[must_use]
+    pub fn counted(mut self, usage: Option<Usage>) -> Self {
+        if let End::Reply(spoken) = &mut self.end {
+            spoken.usage = Counted::As(usage);
+        }
+        self
+    }
+
     /// Is streamed: a chunk for each text, two for each call (the second one closes its arguments),
     /// and one that ends the reply, each `pause` after the one before. Say last.
     #[must_use]
     pub fn paced(mut self, pause: Duration) -> Self {
-        if let End::Reply(Spoken { text, calls, finish }) = &self.end {
-            let chunks = stream::chunks(text, calls, finish.as_deref());
+        if let End::Reply(Spoken { text, calls, finish, usage }) = &self.end {
+            let usage = match usage {
+                Counted::As(Some(usage)) => Some(body_of(usage)),
+                Counted::AsUsual | Counted::As(None) => None,
+            };
+            let chunks = stream::chunks(text, calls, finish.as_deref(), usage);
             let pieces = chunks.into_iter().map(|chunk| (pause, chunk)).collect();
             self.end = End::Streamed(Stream { pieces, brace_close_trusted: true, lost: None });
         }
@@ -262,10 +285,19 @@ impl Spoken {
         if !calls.is_empty() {
             message["tool_calls"] = calls.into();
         }
-        serde_json::json!({"model": "scripted",
-            "choices": [{"index": 0, "message": message, "finish_reason": self.finish}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": 5}})
+        let usage = match self.usage {
+            Counted::AsUsual => serde_json::json!({"prompt_tokens": 10, "completion_tokens": 5}),
+            Counted::As(usage) => usage.as_ref().map(body_of).into(),
+        };
+        serde_json::json!({"model": "scripted", "usage": usage,
+            "choices": [{"index": 0, "message": message, "finish_reason": self.finish}]})
     }
+}
+
+fn body_of(usage: &Usage) -> serde_json::Value {
+    let Usage { input_tokens, output_tokens, cost, .. } = usage;
+    serde_json::json!({"prompt_tokens": input_tokens, "completion_tokens": output_tokens,
+        "cost": cost})
 }
 
 /// A model that says what its script says, reply after reply, and checks each history it is sent

@@ -95,6 +95,7 @@ pub(super) fn chunks(
     text: &[String],
     calls: &[(String, String, String)],
     finish: Option<&str>,
+    usage: Option<Value>,
 ) -> Vec<Vec<u8>> {
     let mut chunks: Vec<_> =
         text.iter().map(|text| chunk(json!({"content": text}), None)).collect();
@@ -109,6 +110,10 @@ pub(super) fn chunks(
     }
     let usual = if calls.is_empty() { "stop" } else { "tool_calls" };
     let mut last = chunk(json!({}), Some(finish.unwrap_or(usual)));
+    if let Some(usage) = usage {
+        let counted = json!({"model": "scripted", "choices": [], "usage": usage});
+        last.extend_from_slice(format!("data: {counted}\n\n").as_bytes());
+    }
     last.extend_from_slice(b"data: [DONE]\n\n");
     chunks.push(last);
     chunks

@@ -1,8 +1,6 @@
 //! What can be wrong with a worker.
 
-use serde_json::Value;
-
-use super::stable_hash::stable_hash;
+pub(super) use crate::conversation::fingerprint;
 
 /// Why a worker is to be rebuilt, or its tool to be withdrawn. That a tool answers with an error is
 /// no failure of its worker.
@@ -39,24 +37,5 @@ impl Failure {
         match self {
             Self::Crash { cause, .. } | Self::TimedOut { cause } | Self::TooMany { cause } => cause,
         }
-    }
-}
-
-/// A number that stands for `arguments`, however the object is written.
-pub(super) fn fingerprint(arguments: &str) -> u64 {
-    match serde_json::from_str::<Value>(arguments) {
-        Ok(value) => stable_hash(&value.to_string()), // Keys in order, no white space.
-        Err(_) => stable_hash(arguments),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_arguments_written_otherwise_are_the_same() {
-        assert_eq!(fingerprint(r#"{"a":1,"b":[2]}"#), fingerprint(r#" { "b" : [2], "a" : 1 } "#));
-        assert_ne!(fingerprint(r#"{"a":1}"#), fingerprint(r#"{"a":2}"#));
     }
 }

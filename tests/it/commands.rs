@@ -627,6 +627,35 @@ mod others {
     }
 
     #[test]
+    fn a_budget_that_is_used_up_ends_the_turn_and_one_of_money_needs_a_price() {
+        let question = ["ask", "What's the weather in Tokyo?", "--json"];
+        let ask = |set: &[&str]| {
+            let set = set.iter().chain(&["turn.early_dispatch=false"]);
+            let set = set.flat_map(|set| ["--set", set]);
+            place().run(&question.into_iter().chain(set).collect::<Vec<_>>())
+        };
+        let (cost, price) = ("turn.cost_budget=0.000001", "model.price={input=1,output=1}");
+        ask(&[cost]).complains(2, &["`turn.cost_budget`", "`model.price`", "stand-in"]);
+        for set in [&[cost, price][..], &["turn.token_budget=1"]] {
+            let document = ask(set).with(1).json();
+            assert_eq!(document["error"]["code"], "budget", "{document}");
+            let call = &document["rounds"][0]["calls"][0];
+            assert_eq!(
+                (&call["outcome"], &call["error"]["code"]),
+                (&json!("denied"), &json!("budget"))
+            );
+        }
+        let place = place();
+        let ask = |set| place.run(&[&question[..], &["--session", "s", "--set", set]].concat());
+        let first = ask("session.token_budget=1").with(1).json();
+        assert_eq!(first["rounds"].as_array().map(Vec::len), Some(1), "{first}");
+        let second = ask("session.token_budget=1").with(1).json();
+        assert_eq!((&second["error"], &second["rounds"]), (&first["error"], &json!([])));
+        assert_eq!(second["session"], "s");
+        assert_eq!(ask("session.token_budget=1000000").with(0).json()["finish"], "stop");
+    }
+
+    #[test]
     fn settings_are_shown_with_their_sources_and_without_secrets() {
         let place = Place::new()
             .file("config.toml", "[model]\nbase_url = \"http://me:pa55word@127.0.0.1:9/v1\"\n")

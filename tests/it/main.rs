@@ -10,6 +10,7 @@ mod bad_results;
 mod bench_command;
 mod bfcl;
 mod blocking_tools;
+mod budgets;
 mod cancelling;
 mod cancelling_one_call;
 mod changing_tools;

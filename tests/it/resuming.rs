@@ -10,8 +10,8 @@ use callsheet::session::Clock;
 use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::testing::{self, Sabotage, Scripted, ScriptedModel, reply};
 use callsheet::{
-    Answer, Approval, Decision, Effects, Error, Event, Limits, Mode, ModelRetries, OutcomeKind,
-    Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType,
+    Answer, Approval, Budget, Budgets, Decision, Effects, Error, Event, Limits, Mode, ModelRetries,
+    OutcomeKind, Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
@@ -52,6 +52,7 @@ struct Course {
     name: &'static str,
     script: fn() -> Vec<Scripted>,
     limits: Limits,
+    budgets: Budgets,
     /// Calls with effects begin early, too.
     early: bool,
     /// Calls with effects need approval: `put` once per session, `pay` always.
@@ -60,7 +61,7 @@ struct Course {
     clock: Clock,
 }
 
-fn courses() -> [Course; 7] {
+fn courses() -> [Course; 8] {
     let rounds = || {
         let first = reply()
             .call("read", r#"{"s": 3}"#)
@@ -88,12 +89,16 @@ fn courses() -> [Course; 7] {
     };
     let one_by_one = Limits { mode: Mode::Sequential, ..limits() };
     let clock = Clock::at(seconds(1_000_000));
+    let budgets = Budgets::default();
     let course = |name, script, limits, early| {
         let asks = false;
-        Course { name, script, limits, early, asks, clock }
+        Course { name, script, limits, budgets, early, asks, clock }
     };
     let asking =
         |name, script, limits| Course { asks: true, ..course(name, script, limits, false) };
+    let just_enough = Budget { tokens: Some(31), cost: None }; // Two replies of 15, and the last.
+    let budgets = Budgets { turn: just_enough, session: just_enough };
+    let scarce = Limits { max_calls: 6, ..limits() };
     [
         course("parallel", rounds, limits(), false),
         course("sequential", rounds, one_by_one.clone(), false),
@@ -102,6 +107,7 @@ fn courses() -> [Course; 7] {
         course("wrapped", wrapped, limits(), false),
         asking("approved", rounds, limits()),
         asking("approved one by one", rounds, one_by_one),
+        Course { budgets, ..course("just enough", rounds, scarce, false) },
     ]
 }
 
@@ -132,6 +138,7 @@ impl Course {
             .id(SessionId::new("s"))
             .take_over()
             .limits(self.limits.clone())
+            .budgets(self.budgets)
             .model_retries(ModelRetries::none());
         let runtime = Runtime::builder().journal(journal).clock(self.clock).in_current_system();
         let session = runtime.expect("within `testing::run`").session(options);
@@ -295,7 +302,7 @@ fn a_turn_goes_on_from_every_prefix_of_its_journal() {
                 prefixes += 1;
             }
         }
-        println!("{prefixes} prefixes of 7 journals, each gone on from");
+        println!("{prefixes} prefixes of 8 journals, each gone on from");
     });
 }
 

@@ -55,6 +55,7 @@ impl Tally {
                 match error {
                     Error::Turn(failed) => &failed.report.rounds,
                     Error::Busy
+                    | Error::Budget(_)
                     | Error::EmptyPrompt
                     | Error::Closed
                     | Error::ShuttingDown
@@ -112,7 +113,7 @@ fn code(error: &Error) -> &'static str {
         Error::ShuttingDown => "shutting_down",
         Error::NoAnswer => "no_answer",
         Error::Store(_) => "store_failed",
-        Error::Turn(failed) => failed.cause.code(),
+        Error::Turn(failed) | Error::Budget(failed) => failed.cause.code(),
     }
 }
 

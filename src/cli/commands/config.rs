@@ -62,6 +62,7 @@ fn resolved<'a>(config: &'a Config, row: &Row) -> Option<&'a str> {
 fn check(config: &Config, screen: &Screen) -> anyhow::Result<()> {
     let provider = config.resolved_provider()?;
     config.api_key()?;
+    config.check_cost_budget(None)?;
     if provider == ResolvedProvider::OpenAi {
         config.headers()?;
     }

@@ -194,3 +194,49 @@ fn a_bad_request_setting_is_named_with_what_is_expected() {
         "unknown key `model.quirks.brace_close` in my.toml:2; nearest known key: `model.quirks.brace_close_trusted`",
     );
 }
+
+#[test]
+fn a_budget_of_money_needs_somebody_who_says_what_replies_cost() {
+    let check = |set: &[&str], name: Option<&str>| {
+        let key = [("OPENROUTER_API_KEY", "sk-1"), ("OPENAI_API_KEY", "sk-2")];
+        load("", &key, set).unwrap().check_cost_budget(name).map_err(|error| error.to_string())
+    };
+    let (turn, session) = ("turn.cost_budget=0.5", "session.cost_budget=1");
+    let (price, other) = ("model.price={input=1,output=2}", Some("another"));
+    let openai = "model.base_url=https://api.openai.com/v1";
+    assert_eq!(check(&[openai], None), Ok(()), "there is no budget");
+    assert_eq!(check(&[turn], other), Ok(()), "OpenRouter says");
+    assert_eq!(check(&[openai, turn, price], None), Ok(()));
+    assert_eq!(check(&[openai, turn, "model.quirks.reports_cost=true"], None), Ok(()));
+    let needs = |key: &str, who: &str, missing: &str| {
+        Err(format!(
+            "`{key}` in --set needs to know what replies cost, and {who} does not say: set {missing}, \
+             or `model.quirks.reports_cost` if it does say"
+        ))
+    };
+    let at = "https://api.openai.com/v1";
+    assert_eq!(check(&[openai, turn], None), needs("turn.cost_budget", at, "`model.price`"));
+    assert_eq!(check(&[openai, session], None), needs("session.cost_budget", at, "`model.price`"));
+    let missing = "`model.name` to the model that `model.price` is of";
+    assert_eq!(check(&[openai, turn, price], other), needs("turn.cost_budget", at, missing));
+    let missing = "`model.fallbacks` to none, as `model.price` is of another model";
+    let fallbacks = "model.fallbacks=[\"b\"]";
+    assert_eq!(
+        check(&[openai, turn, price, fallbacks], None),
+        needs("turn.cost_budget", at, missing)
+    );
+    let offline = "model.provider=offline";
+    let who = "the offline stand-in";
+    assert_eq!(check(&[offline, turn], None), needs("turn.cost_budget", who, "`model.price`"));
+    assert_eq!(check(&[offline, turn, price, fallbacks], other), Ok(()));
+}
+
+#[test]
+fn a_budget_is_an_amount_and_0_is_none() {
+    let config = load("", &[], &["turn.token_budget=9", "session.cost_budget=0.25"]).unwrap();
+    assert_eq!(config.turn.budget, Budget { tokens: Some(9), cost: None });
+    assert_eq!(config.session.budget, Budget { tokens: None, cost: Some(0.25) });
+    for set in ["turn.token_budget=-1", "session.cost_budget=-0.5", "turn.cost_budget=much"] {
+        assert!(load("", &[], &[set]).is_err(), "{set}");
+    }
+}

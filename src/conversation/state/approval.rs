@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::SessionState;
 use crate::conversation::approval::{denied, tell_of_edit};
+use crate::conversation::canonical::are_same;
 use crate::conversation::consent::Consent;
-use crate::conversation::early::are_same;
 use crate::conversation::round::Round;
 use crate::conversation::{
     Action, Approval, Approved, AskedCall, Catalogue, Decision, Event, NotDecided, Outcome, Place,

@@ -19,6 +19,7 @@ pub(super) const GENERIC: Dialect = Dialect {
     reasoning_on_replies: false,
     max_tools: None,
     token_limit_field: TokenLimitField::MaxTokens,
+    reports_cost: false,
 };
 
 /// Who has a row.
@@ -49,6 +50,7 @@ pub(super) const ROWS: &[Dialect] = &[
         key_variable: Some("OPENROUTER_API_KEY"),
         brace_close_trusted: true,
         max_tools: Some(128), // The least of those behind it.
+        reports_cost: true,
         ..GENERIC
     },
     Dialect {
@@ -94,6 +96,7 @@ pub(super) const ROWS: &[Dialect] = &[
         key_variable: Some("XAI_API_KEY"),
         brace_close_trusted: true,
         max_tools: Some(128),
+        reports_cost: true,
         ..GENERIC
     },
     Dialect {
@@ -167,12 +170,14 @@ pub(super) const ROWS: &[Dialect] = &[
         name: "venice",
         hosts: &["api.venice.ai"],
         key_variable: Some("VENICE_API_KEY"),
+        reports_cost: true,
         ..GENERIC
     },
     Dialect {
         name: "perplexity",
         hosts: &["api.perplexity.ai"],
         key_variable: Some("PERPLEXITY_API_KEY"),
+        reports_cost: true,
         ..GENERIC
     },
     Dialect {

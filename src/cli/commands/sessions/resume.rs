@@ -78,7 +78,7 @@ pub(super) fn run(
 
 /// What a resume with these tools would do.
 fn plan_of(config: &Config, tools: &ToolSet, records: &[Record]) -> Option<ResumePlan> {
-    let mut state = SessionState::new(config.turn.max_rounds);
+    let mut state = SessionState::within(&setup::limits(config), &setup::budgets(config));
     for record in records {
         let _ = state.on(&record.event);
     }
