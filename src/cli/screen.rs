@@ -266,6 +266,7 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
             | Cause::TimedOut
             | Cause::MaxRounds { .. }
             | Cause::Budget(_)
+            | Cause::Loop(_)
             | Cause::Store(_)
             | Cause::Crashed => None,
         },

@@ -172,6 +172,7 @@ pub(super) fn limits(config: &Config) -> Limits {
         max_rounds: turn.max_rounds,
         max_calls_per_round: turn.max_calls_per_round,
         max_calls: turn.max_calls.unwrap_or(u32::MAX),
+        max_identical_calls: turn.max_identical_calls,
         call_time_limit: turn.call_time_limit,
         round_time_limit: turn.round_time_limit,
         turn_time_limit: turn.turn_time_limit,

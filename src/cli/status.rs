@@ -82,6 +82,7 @@ impl Status {
             Cause::Model(_)
             | Cause::MaxRounds { .. }
             | Cause::Budget(_)
+            | Cause::Loop(_)
             | Cause::Store(_)
             | Cause::Crashed => Self::Failed,
         }

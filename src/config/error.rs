@@ -117,8 +117,8 @@ pub enum Error {
     },
     /// Nobody would say what a reply has cost.
     #[error(
-        "{budget} needs to know what replies cost, and {who} does not say: set {missing}, or \
-         `model.quirks.reports_cost` if it does say"
+        "{budget} needs to know what replies cost, and {who} does not say: set {missing}{}",
+        if *may_say { ", or `model.quirks.reports_cost` if it does say" } else { "" }
     )]
     NoCost {
         /// The key of the budget, and its place.
@@ -127,6 +127,8 @@ pub enum Error {
         who: String,
         /// What would help.
         missing: &'static str,
+        /// It may be otherwise than is known here.
+        may_say: bool,
     },
     /// A value refers to a variable that is missing or empty.
     #[error("`{key}` needs the environment variable `{variable}`, which is not set")]

@@ -228,7 +228,7 @@ impl Config {
             Some(_) => return Ok(()),
         };
         let budget = format!("`{key}` in {}", self.source(key));
-        Err(Error::NoCost { budget, who, missing })
+        Err(Error::NoCost { budget, who, missing, may_say: !is_offline })
     }
 
     /// Says whether there is a budget of money.

@@ -80,6 +80,8 @@ pub struct Turn {
     pub max_calls_per_round: u32,
     /// Calls of one turn, the rest is answered `denied`; `None` = any number.
     pub max_calls: Option<u32>,
+    /// How often in a row a call may be made with the same result; 0 = any number of times.
+    pub max_identical_calls: u32,
     /// What one turn may spend.
     pub budget: Budget,
     /// For one call of a tool without a limit of its own.
@@ -280,6 +282,8 @@ impl Turn {
                 .required("max_calls_per_round", kind::count(1..=1_000_000))?,
             max_calls: Some(section.required("max_calls", kind::count(0..=1_000_000))?)
                 .filter(|calls| *calls > 0),
+            max_identical_calls: section
+                .required("max_identical_calls", kind::count(0..=1_000_000))?,
             budget: read_budget(section)?,
             call_time_limit: section.required("call_time_limit_ms", kind::time_limit)?,
             round_time_limit: section.required("round_time_limit_ms", kind::time_limit)?,

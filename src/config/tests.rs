@@ -98,6 +98,7 @@ fn the_defaults_are_those_of_the_design() {
             max_rounds: 16,
             max_calls_per_round: 128,
             max_calls: None,
+            max_identical_calls: 5,
             budget: Budget::default(),
             call_time_limit: seconds(30),
             round_time_limit: 2 * MINUTE,

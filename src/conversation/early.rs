@@ -152,7 +152,7 @@ pub fn readiness(
     call: &Call,
     place: Place,
     certainty: Certainty,
-    (catalogue, limits, room): (&dyn Catalogue, &Limits, &Room),
+    (catalogue, limits, room): (&dyn Catalogue, &Limits, &Room<'_>),
     (early, claims, approved): (&EarlyCalls, &[Claim], &Approved),
 ) -> Readiness {
     if is_wrapper(&call.name, catalogue) {
@@ -171,6 +171,9 @@ pub fn readiness(
         return Readiness::Waits;
     }
     let Ok(tool) = catalogue.check(&call.name, arguments) else { return Readiness::Waits };
+    if room.refuses(&tool, arguments, limits).is_some() {
+        return Readiness::Waits;
+    }
     let is_claimed = |twin| claims.iter().any(|claim| claim.of == twin);
     if let Some(twin) = early.twin(&tool, arguments, place.reply_attempt, catalogue, is_claimed) {
         return Readiness::HasBegun(Claim { by: place, of: twin.place });
@@ -335,7 +338,7 @@ mod tests {
         limits: &Limits,
         early: &EarlyCalls,
     ) -> Readiness {
-        let terms: (&dyn Catalogue, &Limits, &Room) = (&Tools, limits, &Room::of_rounds(16));
+        let terms: (&dyn Catalogue, &Limits, &Room<'_>) = (&Tools, limits, &Room::of_rounds(16));
         let known = (early, &[][..], &Approved::default());
         readiness(&call(name, arguments), at(2, 0), certainty, terms, known)
     }
@@ -391,13 +394,13 @@ mod tests {
         assert!(!begins(Limits { early_dispatch: false, ..Limits::default() }));
         assert!(!begins(Limits { mode: Mode::Sequential, ..Limits::default() }));
         assert!(!begins(Limits { max_calls_per_round: 0, ..Limits::default() }));
-        let last: (&dyn Catalogue, &Limits, &Room) =
+        let last: (&dyn Catalogue, &Limits, &Room<'_>) =
             (&Tools, &Limits::default(), &Room::of_rounds(0));
         let args = call("closed", r#"{"a":1}"#);
         let none = (&early(&[]), &[][..], &Approved::default());
         assert_eq!(readiness(&args, at(1, 0), Certainty::Sealed, last, none), Readiness::Waits);
         let room = Room { calls: 1, ..Room::of_rounds(16) };
-        let terms: (&dyn Catalogue, &Limits, &Room) = (&Tools, &Limits::default(), &room);
+        let terms: (&dyn Catalogue, &Limits, &Room<'_>) = (&Tools, &Limits::default(), &room);
         let ready = |place| readiness(&args, place, Certainty::Sealed, terms, none);
         assert!(matches!(ready(at(1, 0)), Readiness::Begins { .. }));
         assert_eq!(ready(at(1, 1)), Readiness::Waits, "it may be one call too many");
@@ -406,7 +409,7 @@ mod tests {
     #[test]
     fn what_a_person_has_to_approve_waits_unless_they_have_for_the_session() {
         let begins = |tool, approved: &Approved| {
-            let terms: (&dyn Catalogue, &Limits, &Room) =
+            let terms: (&dyn Catalogue, &Limits, &Room<'_>) =
                 (&Tools, &Limits::default(), &Room::of_rounds(16));
             let (call, none) = (call(tool, r#"{"a":1}"#), early(&[]));
             let decided =
@@ -431,7 +434,7 @@ mod tests {
             Readiness::HasBegun(Claim { by: at(2, 0), of: at(1, 3) })
         );
         assert!(matches!(decide(r#"{"a":3}"#), Readiness::Begins { .. }));
-        let terms: (&dyn Catalogue, &Limits, &Room) =
+        let terms: (&dyn Catalogue, &Limits, &Room<'_>) =
             (&Tools, &Limits::default(), &Room::of_rounds(16));
         let call = call("closed", r#"{"a":2}"#);
         let claims = [Claim { by: at(2, 0), of: at(1, 4) }];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::wrapper::{Unwrapped, unwrapped};
-use super::{Approval, AskedCall, BUDGET, Effects, Outcome, OutcomeKind, Problem};
+use super::{Approval, AskedCall, BUDGET, Effects, Outcome, OutcomeKind, Problem, Repetition};
 use crate::sabotage;
 use crate::wire::{Arguments, Call, Certainty};
 
@@ -48,6 +48,12 @@ pub struct Limits {
     /// Calls of one turn, those that are refused for other reasons left aside; the rest is answered
     /// `denied`.
     pub max_calls: u32,
+    /// How often in a row, round after round, a call may be made with the same result: the last such
+    /// result says so, one more call is answered `denied`, and if the model then asks for nothing but such
+    /// calls the turn fails. A call whose result changes may go on. 0 = any number of times.
+    ///
+    /// 0 if it is not said, as polling has its place in a program of one's own; the command's is 5.
+    pub max_identical_calls: u32,
     /// For a call whose tool sets no limit of its own.
     pub call_time_limit: Duration,
     /// From the first dispatch, or from the end of the reply where calls began before it, to the last
@@ -65,6 +71,7 @@ impl Default for Limits {
             max_rounds: 16,
             max_calls_per_round: 128,
             max_calls: u32::MAX,
+            max_identical_calls: 0,
             call_time_limit: Duration::from_secs(30),
             round_time_limit: Duration::from_secs(120),
             turn_time_limit: Duration::from_secs(600),
@@ -74,18 +81,25 @@ impl Default for Limits {
 
 /// What is left to a turn when a reply's calls are judged.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct Room<'a> {
     /// Of [`Limits::max_rounds`].
     pub rounds: u32,
     /// Of [`Limits::max_calls`].
     pub calls: u32,
+    /// The calls so far that repeat themselves.
+    pub repetition: Option<&'a Repetition>,
 }
 
-impl Room {
+impl Room<'_> {
     /// So many rounds, and any number of calls.
     #[must_use]
     pub fn of_rounds(rounds: u32) -> Self {
-        Self { rounds, calls: u32::MAX }
+        Self { rounds, calls: u32::MAX, repetition: None }
+    }
+
+    /// Why a call is not run once more.
+    pub(super) fn refuses(&self, tool: &str, arguments: &str, limits: &Limits) -> Option<Outcome> {
+        self.repetition?.refuses(tool, arguments, limits.max_identical_calls)
     }
 }
 
@@ -142,7 +156,7 @@ pub fn plan(
     calls: Vec<Call>,
     catalogue: &dyn Catalogue,
     limits: &Limits,
-    room: &Room,
+    room: &Room<'_>,
 ) -> Arc<[AskedCall]> {
     let mut allowed = 0;
     let judge = |(ordinal, unwrapped): (usize, Unwrapped)| {
@@ -167,6 +181,7 @@ pub fn plan(
         let (tool, refused) = match verdict {
             Ok(name) => {
                 let refused = over_a_limit(ordinal, allowed, limits, room);
+                let refused = refused.or_else(|| room.refuses(&name, &text, limits));
                 allowed += u32::from(refused.is_none());
                 (name, refused)
             }
@@ -197,7 +212,7 @@ fn truncated() -> Outcome {
     )
 }
 
-fn over_a_limit(ordinal: usize, allowed: u32, limits: &Limits, room: &Room) -> Option<Outcome> {
+fn over_a_limit(ordinal: usize, allowed: u32, limits: &Limits, room: &Room<'_>) -> Option<Outcome> {
     if room.rounds == 0 {
         let message = format!("the turn has used its {} rounds; not run", limits.max_rounds);
         return Some(Outcome::failed(OutcomeKind::Denied, message));

@@ -12,7 +12,7 @@ use super::round::Round;
 use super::wrapper::combined;
 use super::{
     Approved, AskedCall, Budgets, ContextBudget, Cut, EarlyCall, EarlyCalls, Event, Limits, Mode,
-    Orphan, Outcome, OutcomeKind, Place, Problem, Room, TooLong, Transcript, TurnEnd,
+    Orphan, Outcome, OutcomeKind, Place, Problem, Repetition, Room, TooLong, Transcript, TurnEnd,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::wire::Usage;
@@ -66,6 +66,7 @@ pub struct SessionState {
     turns: u64,
     rounds: u64,
     max_rounds: u32,
+    max_identical_calls: u32,
     budgets: Budgets,
     spent: Spending,
     /// The store has results that were too large for the model.
@@ -95,10 +96,12 @@ struct Turn {
     /// Calls of the reply that is still being written.
     early: EarlyCalls,
     round: Option<Round>,
+    /// What its rounds so far had in common.
+    repetition: Repetition,
 }
 
 impl SessionState {
-    /// A session without a past. A turn may have `max_rounds` rounds.
+    /// A session without a past. A turn may have `max_rounds` rounds, and go on as it likes else.
     #[must_use]
     pub fn new(max_rounds: u32) -> Self {
         Self { max_rounds, ..Self::default() }
@@ -107,7 +110,8 @@ impl SessionState {
     /// A session without a past, with these limits and budgets.
     #[must_use]
     pub fn within(limits: &Limits, budgets: &Budgets) -> Self {
-        Self { budgets: *budgets, ..Self::new(limits.max_rounds) }
+        let max_identical_calls = limits.max_identical_calls;
+        Self { budgets: *budgets, max_identical_calls, ..Self::new(limits.max_rounds) }
     }
 
     /// The conversation. Between the events of a round it holds no answer of that round yet; all of
@@ -229,9 +233,10 @@ impl SessionState {
 
     /// What the turn has left when the calls of its next reply are judged.
     #[must_use]
-    pub fn room(&self, limits: &Limits) -> Room {
-        let calls = self.turn.as_ref().map_or(0, |turn| turn.calls);
-        Room { rounds: self.rounds_left(), calls: limits.max_calls.saturating_sub(calls) }
+    pub fn room(&self, limits: &Limits) -> Room<'_> {
+        let (rounds, turn) = (self.rounds_left(), self.turn.as_ref());
+        let calls = limits.max_calls.saturating_sub(turn.map_or(0, |turn| turn.calls));
+        Room { rounds, calls, repetition: turn.map(|turn| &turn.repetition) }
     }
 
     /// The calls of the round under way; none between rounds.
@@ -309,6 +314,19 @@ impl SessionState {
             Some(round) => round.call_at(place).map(|call| (&call.id, &call.tool)),
             None => self.early()?.get(place).map(|call| (&call.id, &call.tool)),
         }
+    }
+
+    /// The `outcome` that the call at `place` is about to end with, as the model is told it: with a note
+    /// if the call has repeated itself as often as it may.
+    #[must_use]
+    pub fn noted(&self, place: Place, outcome: Outcome) -> Outcome {
+        let Some(turn) = &self.turn else { return outcome };
+        let call = match &turn.round {
+            Some(round) => round.call_at(place).map(|call| (&call.tool, &call.arguments)),
+            None => turn.early.get(place).map(|call| (&call.tool, &call.arguments)),
+        };
+        let Some((tool, arguments)) = call else { return outcome };
+        turn.repetition.noted(tool, arguments, outcome, self.max_identical_calls)
     }
 
     /// Takes in `event` and says what to do now. A late or repeated answer asks for nothing.
@@ -512,7 +530,8 @@ impl SessionState {
             };
             return Action::EndTurn(TurnEnd::Failed { problem });
         }
-        if let Some(problem) = self.used_up() {
+        let is_loop = || turn.repetition.problem(self.max_identical_calls);
+        if let Some(problem) = self.used_up().or_else(is_loop) {
             return Action::EndTurn(TurnEnd::Failed { problem });
         }
         Action::AskModel { round: self.rounds + 1, attempt: turn.attempt + 1 }
@@ -556,6 +575,7 @@ impl SessionState {
                 }
             }
         }
+        turn.repetition.on_round(round, self.max_identical_calls);
         self.next_step()
     }
 

@@ -151,6 +151,7 @@ impl Coordinator {
             call.map(|(id, tool)| (Arc::clone(id), Arc::clone(tool))).unwrap_or_default();
         let outcome = self.state.with_edit(place, outcome);
         let (round, Place { reply_attempt, ordinal }) = (self.state.round_number(), place);
+        let outcome = self.state.noted(place, outcome);
         Event::CallEnded { round, reply_attempt, ordinal, id, tool, outcome, times }
     }
 }

@@ -100,7 +100,9 @@ impl Coordinator {
             Cause::Model(_) => {
                 (OutcomeKind::Cancelled, "the model did not finish its reply".to_owned())
             }
-            Cause::Budget(problem) => (OutcomeKind::Cancelled, problem.message.clone()),
+            Cause::Budget(problem) | Cause::Loop(problem) => {
+                (OutcomeKind::Cancelled, problem.message.clone())
+            }
             Cause::Cancelled | Cause::MaxRounds { .. } | Cause::Store(_) | Cause::Crashed => {
                 (OutcomeKind::Cancelled, "the turn was cancelled".to_owned())
             }
@@ -112,6 +114,7 @@ impl Coordinator {
             Cause::Model(_)
             | Cause::MaxRounds { .. }
             | Cause::Budget(_)
+            | Cause::Loop(_)
             | Cause::Store(_)
             | Cause::Crashed
             | Cause::ShutDown => TurnEnd::Failed { problem: cause.problem() },

@@ -1,6 +1,6 @@
 //! Why a question has no answer.
 
-use crate::conversation::{BUDGET, NotDecided, Problem};
+use crate::conversation::{BUDGET, LOOP, NotDecided, Problem};
 use crate::session::TurnReport;
 use crate::{model, store};
 
@@ -80,6 +80,10 @@ pub enum Cause {
     /// the session goes on.
     #[error("{}", .0.message)]
     Budget(Problem),
+    /// The model made the same calls over and over
+    /// ([`max_identical_calls`](crate::Limits::max_identical_calls)).
+    #[error("{}", .0.message)]
+    Loop(Problem),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -100,6 +104,7 @@ impl Cause {
             Self::TimedOut => "turn_timed_out",
             Self::MaxRounds { .. } => "max_rounds",
             Self::Budget(_) => BUDGET,
+            Self::Loop(_) => LOOP,
             Self::Store(_) => "store_failed",
             Self::Crashed => "coordinator_crashed",
         }
@@ -107,7 +112,11 @@ impl Cause {
 
     /// The cause that a turn on record has failed of, if it is one that is known by its problem.
     pub(super) fn of(problem: &Problem) -> Option<Self> {
-        (problem.code == BUDGET).then(|| Self::Budget(problem.clone()))
+        match &*problem.code {
+            BUDGET => Some(Self::Budget(problem.clone())),
+            LOOP => Some(Self::Loop(problem.clone())),
+            _ => None,
+        }
     }
 
     pub(super) fn problem(&self) -> Problem {

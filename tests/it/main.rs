@@ -38,6 +38,7 @@ mod http_tools;
 #[cfg(all(feature = "cli", feature = "sqlite", unix))]
 mod killing;
 mod large_results;
+mod loops;
 mod many_threads;
 #[cfg(all(feature = "mcp", unix))]
 mod mcp;

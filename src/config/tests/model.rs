@@ -208,13 +208,13 @@ fn a_budget_of_money_needs_somebody_who_says_what_replies_cost() {
     assert_eq!(check(&[turn], other), Ok(()), "OpenRouter says");
     assert_eq!(check(&[openai, turn, price], None), Ok(()));
     assert_eq!(check(&[openai, turn, "model.quirks.reports_cost=true"], None), Ok(()));
+    let at = "https://api.openai.com/v1";
     let needs = |key: &str, who: &str, missing: &str| {
         Err(format!(
-            "`{key}` in --set needs to know what replies cost, and {who} does not say: set {missing}, \
-             or `model.quirks.reports_cost` if it does say"
+            "`{key}` in --set needs to know what replies cost, and {who} does not say: set {missing}{}",
+            if who == at { ", or `model.quirks.reports_cost` if it does say" } else { "" }
         ))
     };
-    let at = "https://api.openai.com/v1";
     assert_eq!(check(&[openai, turn], None), needs("turn.cost_budget", at, "`model.price`"));
     assert_eq!(check(&[openai, session], None), needs("session.cost_budget", at, "`model.price`"));
     let missing = "`model.name` to the model that `model.price` is of";

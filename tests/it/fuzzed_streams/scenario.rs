@@ -68,6 +68,7 @@ impl Scenario {
             max_rounds: if dice.percent(8) { dice.between(0, 2) as u32 } else { 16 },
             max_calls_per_round: if dice.percent(8) { dice.between(0, 4) as u32 } else { 128 },
             max_calls: u32::MAX,
+            max_identical_calls: 0,
             call_time_limit: millis(dice, 500, 3_000),
             round_time_limit: match dice.percent(8) {
                 true => millis(dice, 200, 2_000),

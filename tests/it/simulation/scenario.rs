@@ -141,6 +141,7 @@ impl Scenario {
             max_rounds: if dice.percent(15) { dice.between(0, 4) as u32 } else { 16 },
             max_calls_per_round: if dice.percent(15) { dice.between(0, 9) as u32 } else { 128 },
             max_calls: u32::MAX,
+            max_identical_calls: 0,
             call_time_limit: millis(dice, 500, 4_000),
             round_time_limit: millis(dice, 500, 8_000),
             turn_time_limit: millis(dice, 1_000, 25_000),
