@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::export::past::{Past, PastTurn};
 use super::when;
-use crate::conversation::Problem;
+use crate::conversation::{Problem, Reused};
 use crate::session::{Answer, FailedTurn, TurnReport};
 use crate::supervision::{CallReport, ModelRetry, RoundReport};
 use crate::wire;
@@ -124,6 +124,9 @@ struct Call<'a> {
     ran_ms: f64,
     error: Option<Error>,
     early: bool,
+    /// Of a call that has the result of another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reused: Option<&'static str>,
 }
 
 impl<'a> Document<'a> {
@@ -263,6 +266,7 @@ impl<'a> Call<'a> {
             ran_ms: millis(call.ran),
             error: call.error.as_ref().map(Error::of),
             early: call.early,
+            reused: call.reused.map(Reused::as_str),
         }
     }
 }

@@ -286,6 +286,12 @@ fn limited(mut made: ToolType, tool: &config::Tool) -> ToolType {
     if let Some(config::Rate { calls, per }) = tool.rate_limit {
         made = made.rate_limit(RateLimit { calls, per });
     }
+    if tool.single_flight {
+        made = made.single_flight();
+    }
+    if let Some(lifetime) = tool.cache {
+        made = made.cache_for(lifetime).cache_scope(tool.cache_scope);
+    }
     match tool.max_queue {
         Some(calls) => made.max_queue(usize::try_from(calls).unwrap_or(usize::MAX)),
         None => made,

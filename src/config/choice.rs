@@ -3,6 +3,7 @@
 use crate::conversation::{Approval, Compaction, Effects, Mode};
 use crate::model::{EmptyContent, IdRule, TokenLimitField};
 use crate::store::SyncMode;
+use crate::tools::CacheScope;
 
 /// A setting with a closed list of words.
 pub(super) trait Choice: Copy + 'static {
@@ -106,7 +107,7 @@ macro_rules! library_choices {
     };
 }
 
-library_choices!(EmptyContent, IdRule, TokenLimitField);
+library_choices!(CacheScope, EmptyContent, IdRule, TokenLimitField);
 
 choices! {
     /// What runs a tool's calls.

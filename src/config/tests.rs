@@ -6,6 +6,8 @@ use crate::model::{
     Dialect, EmptyContent, IdRule, Price, Quirks, RequestSettings, TokenLimitField, ToolChoice,
 };
 
+use crate::tools::CacheScope;
+
 mod keys;
 mod model;
 
@@ -150,6 +152,9 @@ fn the_defaults_are_those_of_the_design() {
         serial_by: None,
         rate_limit: None,
         max_queue: None,
+        single_flight: false,
+        cache: None,
+        cache_scope: CacheScope::Session,
         work: ToolWork::Demo(Simulate {
             latency: Duration::from_millis(300),
             ..Simulate::default()
@@ -165,6 +170,7 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
     let everything = r#"tools = [{ name = "x", description = "", parameters = {}, early = true, time_limit_ms = 1,
         retries = 0, attempt_time_limit_ms = 1, silence_time_limit_ms = 1, max_concurrency = 1,
         exclusive = true, serial_by = "a", rate_limit = { calls = 1, per_ms = 1 }, max_queue = 1,
+        single_flight = true, cache_ms = 1, cache_scope = "session",
         simulate = { latency_ms = 1, jitter_ms = 1, error_rate = 0, panic_rate = 0, hang_rate = 0,
         crash_after = 1, seed = 1 } },
         { name = "y", kind = "http", description = "", parameters = {}, method = "GET", url = "http://a",

@@ -13,6 +13,7 @@ use super::kind;
 use super::reader::Section;
 use super::sections::{Supervision, Turn};
 use crate::conversation::{Approval, Effects};
+use crate::tools::CacheScope;
 
 /// A tool that is offered to the model.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +52,12 @@ pub struct Tool {
     pub rate_limit: Option<Rate>,
     /// Calls that may wait for their turn; `None` = the library's own number.
     pub max_queue: Option<u32>,
+    /// Identical calls of one round run once.
+    pub single_flight: bool,
+    /// How long the results of calls are kept; `None` = they are not.
+    pub cache: Option<Duration>,
+    /// Who may be answered with them.
+    pub cache_scope: CacheScope,
 }
 
 /// What runs the calls of a tool, with what only its kind has settings for.
@@ -105,6 +112,7 @@ impl Tool {
         root.tables("tools", |section| {
             let tool = Tool::read(section, turn, supervision)?;
             tool.check_times(section, turn, supervision)?;
+            tool.check_reuse(section)?;
             let place = section.place("name");
             if let Some((name, first)) = places.iter().find(|(name, _)| *name == tool.name) {
                 let (name, first) = (name.clone(), first.clone());
@@ -147,6 +155,9 @@ impl Tool {
             serial_by: section.optional("serial_by", kind::filled)?,
             rate_limit: section.optional_table("rate_limit", Rate::read)?,
             max_queue: section.optional("max_queue", kind::count(0..=1_000_000))?,
+            single_flight: section.optional("single_flight", kind::flag)?.unwrap_or_default(),
+            cache: section.optional("cache_ms", kind::time_limit)?,
+            cache_scope: section.optional("cache_scope", kind::choice)?.unwrap_or_default(),
             work: match kind {
                 ToolKind::Demo => ToolWork::Demo(section.table("simulate", Simulate::read)?),
                 ToolKind::Http => ToolWork::Http(Http::read(section)?),
@@ -203,6 +214,19 @@ impl Tool {
             return Err(section.misfit("retries", expected));
         }
         Ok(())
+    }
+
+    /// Refuses to answer calls that have not run where they would have had effects.
+    fn check_reuse(&self, section: &Section<'_>) -> Result<(), Error> {
+        let wanted = [("single_flight", self.single_flight), ("cache_ms", self.cache.is_some())];
+        match wanted.into_iter().find(|(_, is_wanted)| *is_wanted) {
+            Some((name, _)) if self.effects != Effects::None => {
+                let effects = self.effects.as_str();
+                let expected = format!("nothing, as `effects` is \"{effects}\" and not \"none\"");
+                Err(section.misfit(name, expected))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What so many further tries and the rests between them may take; tries without a limit, nothing.

@@ -396,6 +396,30 @@ pub struct CallTimes {
     pub attempts: u32,
     /// How often the worker had been rebuilt when the call ran.
     pub worker_generation: u32,
+    /// Set where the call did not run, and has the result of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
+}
+
+/// Whose result a call has that did not run itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reused {
+    /// That of the same call of its round. It waited for it, which is in `queued_us`.
+    Shared,
+    /// That of the same call a while ago, which was kept.
+    Cached,
+}
+
+impl Reused {
+    /// The name used in JSON and on screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Cached => "cached",
+        }
+    }
 }
 
 impl CallTimes {

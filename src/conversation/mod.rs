@@ -32,7 +32,7 @@ pub use budget::{BUDGET, Budget, Budgets};
 pub use compaction::{Compaction, ContextBudget, Cut, Span, TooLong};
 pub use consent::Approved;
 pub use early::{CHANGED, Claim, EarlyCall, EarlyCalls, Readiness, readiness, recognize};
-pub use event::{AskedCall, CallTimes, Event, TurnEnd};
+pub use event::{AskedCall, CallTimes, Event, Reused, TurnEnd};
 pub use key::{CallKey, Place, SessionId};
 pub use orphan::{Finished, Orphan, orphans};
 pub use outcome::{Effects, Outcome, OutcomeKind, Problem, StoredResult};
@@ -45,4 +45,4 @@ pub use resume::{Fate, PlannedCall, ResumePlan, TimeUsed};
 pub use state::{Action, Due, Expired, SessionState, timed_out};
 pub use transcript::Transcript;
 
-pub(crate) use canonical::fingerprint;
+pub(crate) use canonical::{are_same, fingerprint};

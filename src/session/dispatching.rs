@@ -6,14 +6,16 @@ use tokio::time::Instant;
 
 use super::clock::micros;
 use super::coordinator::Coordinator;
-use super::flight::InFlight;
+use super::flight::{InFlight, Part};
 use crate::conversation::{
-    CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Place, Record,
+    CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Place, Record, Reused, SessionId,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
-use crate::tools::later;
-use crate::tools::{CallContext, Completion, Ended, Facts, Order, RunCall, Spent};
+use crate::tools::{
+    CacheKey, CacheScope, Caching, CallContext, Completion, Ended, Facts, Order, RunCall, Spent,
+    ToolType, TypedContext, later,
+};
 
 impl Coordinator {
     /// The beginning of the call `ordinal` of the round under way.
@@ -72,21 +74,47 @@ impl Coordinator {
                 true => (deadline, Expired::Call),
                 false => (last, last_expires),
             };
+            let is_shared = tool.limits().single_flight;
+            let part = is_shared.then(|| turn.flight.part(tool.name(), arguments)).flatten();
+            let deadline = match &part {
+                Some(Part::Follows(_, last)) => deadline.min(*last),
+                _ => deadline,
+            };
             let Place { reply_attempt: attempt, ordinal } = place;
             let key = CallKey { session: self.id.clone(), round, attempt, ordinal };
             let (typed, watcher) = (turn.typed.clone(), watcher.clone());
             let context = CallContext::new(Facts { key, attempt: 1, deadline, typed, watcher });
-            let order = Order {
-                context: context.clone(),
-                arguments: Arc::clone(arguments),
-                expires,
-                dispatched: now,
+            turn.ring_at(deadline);
+            let effects = tool.declared_effects();
+            let cached_as = cache_key(&self.id, &self.options.typed, &turn.typed, &tool, arguments);
+            let cached = || tool.shared().cached(cached_as.as_ref()?, now);
+            let known = match &part {
+                Some(Part::Follows(run, _)) => {
+                    turn.flight.follow(run.clone(), effects, now, context);
+                    continue;
+                }
+                Some(Part::Has(ended)) => Some((Reused::Shared, ended.for_another(now, now))),
+                Some(Part::Leads(_)) | None => {
+                    cached().map(|outcome| (Reused::Cached, Ended::at_once(outcome)))
+                }
             };
+            let completer = turn.flight.begin(effects, now, context.clone());
+            if let (Some((reused, ended)), Some(call)) = (known, turn.flight.last_mut()) {
+                call.reused = Some(reused);
+                completer.complete(ended);
+                continue;
+            }
+            if let Some(Part::Leads(run)) = part {
+                turn.flight.lead(run, arguments);
+            }
+            if let (Some(key), Some(call)) = (cached_as, turn.flight.last_mut()) {
+                call.cached_as = Some(Box::new((Arc::clone(&tool), key)));
+            }
+            let order =
+                Order { context, arguments: Arc::clone(arguments), expires, dispatched: now };
             let span = telemetry::call(&turn.round_span, id, tool.name());
-            let completer = turn.flight.begin(tool.declared_effects(), now, context);
             let worker = self.crew.worker(index, &tool, &self.seat);
             worker.do_send(RunCall { order, completer, span });
-            turn.ring_at(deadline);
         }
         self.turn = Some(turn);
     }
@@ -103,7 +131,11 @@ impl Coordinator {
             let (place, effects, dispatched) = (call.place(), call.effects, call.dispatched);
             let (outcome, times) = match ended {
                 Some(Ended { outcome, spent }) => {
-                    (outcome, self.call_times(place, dispatched, spent))
+                    if let Some(cached_as) = &call.cached_as {
+                        keep(cached_as, &outcome);
+                    }
+                    let times = self.call_times(place, dispatched, spent);
+                    (outcome, CallTimes { reused: call.reused, ..times })
                 }
                 None => {
                     let message = "the worker was lost with the call";
@@ -142,6 +174,7 @@ impl Coordinator {
             ran_us: micros(ran),
             attempts,
             worker_generation: generation,
+            reused: None,
         }
     }
 
@@ -153,6 +186,36 @@ impl Coordinator {
         let (round, Place { reply_attempt, ordinal }) = (self.state.round_number(), place);
         let outcome = self.state.noted(place, outcome);
         Event::CallEnded { round, reply_attempt, ordinal, id, tool, outcome, times }
+    }
+}
+
+/// Where the result of a call of `tool` is kept, if it is. What one tenant was told is not told to
+/// another: `typed` is what goes with the call, and `of_session` what goes with all of the session.
+fn cache_key(
+    session: &SessionId,
+    of_session: &Option<TypedContext>,
+    typed: &Option<TypedContext>,
+    tool: &ToolType,
+    arguments: &Arc<str>,
+) -> Option<CacheKey> {
+    let is_of_session = match (typed, of_session) {
+        (None, _) => true,
+        (Some(typed), Some(of_session)) => Arc::ptr_eq(typed, of_session),
+        (Some(_), None) => false,
+    };
+    let session = match tool.limits().caching?.scope {
+        CacheScope::Session => Some(session.clone()).filter(|_| is_of_session)?,
+        CacheScope::Process if typed.is_none() => return Some(CacheKey::new(None, arguments)),
+        CacheScope::Process => return None,
+    };
+    Some(CacheKey::new(Some(session), arguments))
+}
+
+/// Keeps the result of a call that ended well. One of which the store has the rest is its session's.
+fn keep((tool, key): &(Arc<ToolType>, CacheKey), outcome: &Outcome) {
+    let Some(Caching { lifetime, scope }) = tool.limits().caching else { return };
+    if outcome.is_ok() && (scope == CacheScope::Session || outcome.stored.is_none()) {
+        tool.shared().cache(key.clone(), outcome.clone(), lifetime, Instant::now());
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::asked_about::{Asked, AskedAbout};
 use crate::conversation::{
-    Approval, AskedCall, CallTimes, Event, Mode, OutcomeKind, Place, Problem,
+    Approval, AskedCall, CallTimes, Event, Mode, OutcomeKind, Place, Problem, Reused,
 };
 
 /// Where the time of one round went. `clock` = `model` + `wall` − `overlap` + `overhead`.
@@ -97,6 +97,8 @@ pub struct CallReport {
     pub awaits_approval: bool,
     /// Running.
     pub ran: Duration,
+    /// Whose result it has; absent if it is its own.
+    pub reused: Option<Reused>,
     /// Absent when the call ended well.
     pub error: Option<Problem>,
 }
@@ -373,7 +375,7 @@ impl Open {
         let critical = asked()
             .filter_map(|(call, end)| Some((call, end?.times)))
             .filter(|(_, times)| times.dispatched_at_us > 0)
-            .max_by_key(|(_, times)| times.ended_at_us());
+            .max_by_key(|(_, times)| (times.ended_at_us(), times.reused.is_none()));
         let is_discarded = |begun: &&Begun| {
             let recognized = |call: &AskedCall| call.begun == Some(begun.place);
             !calls.iter().any(recognized)
@@ -447,6 +449,7 @@ fn call_report(call: &AskedCall, end: Option<&End>, first: u64) -> CallReport {
         waited: micros(times.waited_us),
         awaits_approval: end.is_some_and(|end| end.awaits_approval),
         ran: micros(times.ran_us),
+        reused: times.reused,
         error: end
             .and_then(|end| end.problem.as_deref().cloned())
             .or(refused.and_then(|refused| refused.problem.as_deref().cloned())),

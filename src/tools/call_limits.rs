@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use super::cache::Caching;
+
 /// How many calls of a tool may wait for their turn, where nothing else is said.
 const MAX_QUEUE: usize = 1000;
 
@@ -27,6 +29,9 @@ pub(crate) struct CallLimits {
     pub serial_by: Option<String>,
     pub rate: Option<RateLimit>,
     pub max_queue: usize,
+    /// Identical calls of one round run once.
+    pub single_flight: bool,
+    pub caching: Option<Caching>,
 }
 
 impl Default for CallLimits {
@@ -41,6 +46,8 @@ impl Default for CallLimits {
             serial_by: None,
             rate: None,
             max_queue: MAX_QUEUE,
+            single_flight: false,
+            caching: None,
         }
     }
 }
@@ -52,8 +59,15 @@ impl CallLimits {
             ("time limit of one try", self.attempt_time_limit),
             ("silence limit", self.silence_limit),
             ("period of the rate limit", self.rate.map(|rate| rate.per)),
+            ("lifetime of the cache", self.caching.map(|caching| caching.lifetime)),
         ];
         limits.into_iter().find(|(_, limit)| *limit == Some(Duration::ZERO)).map(|(name, _)| name)
+    }
+
+    /// The name of what has calls answered that have not run.
+    pub fn reuse(&self) -> Option<&'static str> {
+        let cache = self.caching.map(|_| "a cache");
+        cache.or(self.single_flight.then_some("a single flight for identical calls"))
     }
 
     /// Says whether a call may have to wait for others before it runs.

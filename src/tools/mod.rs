@@ -10,6 +10,7 @@ mod backoff;
 mod binary;
 mod bound;
 mod breadcrumb;
+mod cache;
 mod call_limits;
 mod care;
 mod circuit;
@@ -50,6 +51,7 @@ mod typed;
 mod worker;
 
 pub use backoff::Backoff;
+pub use cache::CacheScope;
 pub use call_limits::RateLimit;
 #[cfg(unix)]
 pub use command::{Program, ProgramError, Stdin};
@@ -66,6 +68,7 @@ pub use spec::{Make, Origin, Tool, ToolFuture, ToolType};
 pub(crate) use backoff::uniform;
 pub(crate) use bound::Bound;
 pub(crate) use breadcrumb::{Breadcrumb, Mark};
+pub(crate) use cache::{CacheKey, Caching};
 pub(crate) use call_limits::CallLimits;
 pub(crate) use circuit::Trip;
 pub(crate) use completion::{Completer, Completion, Completions};

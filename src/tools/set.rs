@@ -76,6 +76,14 @@ pub enum SetError {
         /// Which of its limits.
         limit: &'static str,
     },
+    /// A call that does not run would not have its effects.
+    #[error("the tool `{name}` has effects, so that it cannot have {what}")]
+    Reuse {
+        /// The tool's name.
+        name: String,
+        /// What would have its calls answered without running.
+        what: &'static str,
+    },
     /// The parameters are no JSON Schema of an object.
     #[error("the parameters of the tool `{name}` are not a JSON Schema of an object: {reason}")]
     Schema {
@@ -155,6 +163,9 @@ impl ToolSet {
         }
         if let Some(limit) = tool.limits.impossible() {
             return Err(SetError::Limit { name: name.to_string(), limit });
+        }
+        if let Some(what) = tool.limits.reuse().filter(|_| tool.effects != Effects::None) {
+            return Err(SetError::Reuse { name: name.to_string(), what });
         }
         let wrong = |reason: String| SetError::Schema { name: name.to_string(), reason };
         if tool.parameters.get("type").is_some_and(|kind| kind != "object") {

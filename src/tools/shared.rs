@@ -9,8 +9,10 @@ use tokio::time::Instant;
 
 use super::CallLimits;
 use super::admission::Gate;
+use super::cache::{Cache, CacheKey};
 use super::circuit::{Circuit, Probed, Trip, Verdict};
 use super::crash_log::{Crash, CrashLog, Ends};
+use crate::conversation::Outcome;
 
 /// The condition of a tool in the whole process, at one moment ([`super::ToolType::health`]).
 ///
@@ -60,9 +62,20 @@ pub(crate) struct Shared {
     restarts: AtomicU64,
     withdrawals: AtomicU64,
     last_failure: Mutex<Option<Arc<str>>>,
+    cache: Mutex<Cache>,
 }
 
 impl Shared {
+    /// The result of the call `key`, if it is kept.
+    pub fn cached(&self, key: &CacheKey, now: Instant) -> Option<Outcome> {
+        locked(&self.cache).get(key, now)
+    }
+
+    /// Keeps the result of the call `key` for so long.
+    pub fn cache(&self, key: CacheKey, outcome: Outcome, lifetime: Duration, now: Instant) {
+        locked(&self.cache).put(key, outcome, lifetime, now);
+    }
+
     /// The gate that all calls go through.
     pub fn gate(&self, limits: &CallLimits) -> &Gate {
         self.gate.get_or_init(|| Gate::new(limits))

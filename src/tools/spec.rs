@@ -10,6 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::cache::{CacheScope, Caching};
 use super::shared::Shared;
 use super::threads::Function;
 use super::{CallContext, CallLimits, Error, RateLimit, ToolHealth, message_of};
@@ -274,6 +275,48 @@ impl ToolType {
         self
     }
 
+    /// Has identical calls of one round (the same arguments, in whatever order of their fields) run once:
+    /// the first runs, and its outcome, also a failure, answers all of them. Each has its own events and
+    /// its own line in the report; that of a call that did not run says `shared`, with 0 tries. They
+    /// share the time limit of the first. One that is cancelled leaves the others alone: the work stops
+    /// with the last of them.
+    ///
+    /// Only for tools whose effects are [`Effects::None`]; [`ToolSet::new`](super::ToolSet::new) refuses
+    /// others.
+    #[must_use]
+    pub fn single_flight(mut self) -> Self {
+        self.limits.single_flight = true;
+        self
+    }
+
+    /// Keeps what calls were answered, if they ended well, for so long: the same call of the same session
+    /// is then answered with that and does not run, however its tool is meanwhile. Its line in the report
+    /// says `cached`, with 0 tries. The results of a tool that are kept have 16 MB and number 1,000 at
+    /// most; then the oldest go, and one of more than 1 MB is not kept at all.
+    ///
+    /// A question that brings a [context](crate::Question::context) of its own has its calls run:
+    /// another one may be another tenant's.
+    ///
+    /// Only for tools whose effects are [`Effects::None`]; [`ToolSet::new`](super::ToolSet::new) refuses
+    /// others.
+    #[must_use]
+    pub fn cache_for(mut self, lifetime: Duration) -> Self {
+        let scope = self.limits.caching.map(|caching| caching.scope).unwrap_or_default();
+        self.limits.caching = Some(Caching { lifetime, scope });
+        self
+    }
+
+    /// Says who may be answered with what [`ToolType::cache_for`] keeps; [`CacheScope::Session`] if it is
+    /// not said, and nothing without that. With [`CacheScope::Process`] results must not depend on who
+    /// asks: a session or a question that has a context ([`CallContext::get`]) has its calls run.
+    #[must_use]
+    pub fn cache_scope(mut self, scope: CacheScope) -> Self {
+        if let Some(caching) = &mut self.limits.caching {
+            caching.scope = scope;
+        }
+        self
+    }
+
     /// What was made before this limit was set has its own.
     fn with_new_gate(mut self) -> Self {
         self.shared = Arc::default();
@@ -343,7 +386,6 @@ impl ToolType {
     }
 
     /// The limits of its calls.
-    #[cfg(feature = "cli")]
     pub(crate) fn limits(&self) -> &CallLimits {
         &self.limits
     }

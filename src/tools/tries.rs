@@ -38,6 +38,14 @@ pub(crate) struct Spent {
     pub generation: u32,
 }
 
+impl Spent {
+    /// Of a call that has waited so long, and not run.
+    pub fn waiting(queued: Duration, generation: u32) -> Self {
+        let waits = Waits { queued, ..Waits::default() };
+        Self { waits, ran: Duration::ZERO, attempts: 0, generation }
+    }
+}
+
 impl Tries {
     pub fn new(dispatched: Instant) -> Self {
         let (startup, backoff, ran, rested) = Default::default();

@@ -49,10 +49,25 @@ pub(crate) struct Order {
 }
 
 /// How a call ended and where its time went.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub outcome: Outcome,
     pub spent: Spent,
+}
+
+impl Ended {
+    /// The end of a call that was dispatched at `dispatched` and has the result of this one `now`: all it
+    /// did was wait.
+    pub fn for_another(&self, dispatched: Instant, now: Instant) -> Self {
+        let queued = now.saturating_duration_since(dispatched);
+        let generation = self.spent.generation;
+        Self { spent: Spent::waiting(queued, generation), ..self.clone() }
+    }
+
+    /// The end of a call that has `outcome` at once.
+    pub fn at_once(outcome: Outcome) -> Self {
+        Self { outcome, spent: Spent::waiting(Duration::ZERO, 0) }
+    }
 }
 
 /// What a call waited for before it ran.

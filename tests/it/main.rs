@@ -56,6 +56,7 @@ mod reports;
 mod request_settings;
 mod resuming;
 mod retries;
+mod reused_results;
 mod secrets;
 mod sessions;
 mod shutdown;

@@ -37,6 +37,13 @@ struct Limits {
     serial_by: Option<String>,
     rate_limit: Option<Rate>,
     max_queue: usize,
+    /// These where they are set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    single_flight: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_scope: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,6 +111,9 @@ impl Limits {
             serial_by: limits.serial_by.clone(),
             rate_limit: limits.rate.map(Rate::of),
             max_queue: limits.max_queue,
+            single_flight: limits.single_flight.then_some(true),
+            cache_ms: limits.caching.map(|caching| millis(caching.lifetime)),
+            cache_scope: limits.caching.map(|caching| caching.scope.as_str()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::render::short;
 use super::width::one_line;
-use crate::tools::{CallLimits, RateLimit, ToolHealth};
+use crate::tools::{Caching, CallLimits, RateLimit, ToolHealth};
 
 /// Puts the condition of a tool into words. What is 0 and usually is goes without saying.
 pub fn condition(health: &ToolHealth) -> String {
@@ -65,6 +65,12 @@ pub fn limits(limits: &CallLimits, time_limit: Duration) -> String {
     if let Some(RateLimit { calls, per }) = limits.rate {
         facts.push(format!("{calls} in {}", time(per)));
     }
+    if limits.single_flight {
+        facts.push("identical calls run once".to_owned());
+    }
+    if let Some(Caching { lifetime, scope }) = limits.caching {
+        facts.push(format!("results kept {} in the {}", time(lifetime), scope.as_str()));
+    }
     facts.push(format!("{} may wait", limits.max_queue));
     facts.join(", ")
 }
@@ -79,6 +85,7 @@ pub(in crate::cli) mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::tools::CacheScope;
 
     /// A tool that was never in trouble.
     pub(crate) fn well(tool: &str) -> ToolHealth {
@@ -136,9 +143,12 @@ pub(in crate::cli) mod tests {
             serial_by: Some("city".into()),
             rate: Some(RateLimit { calls: NonZeroU32::MIN, per: Duration::from_secs(2) }),
             max_queue: 0,
+            single_flight: true,
+            caching: Some(Caching { lifetime: five, scope: CacheScope::Process }),
         };
         let expected = "5 s a call, 1.5 s a try, 1 s of silence, 2 retries, 8 at a time, \
-            1 at a time in a session, 1 at a time by city, 1 in 2 s, 0 may wait";
+            1 at a time in a session, 1 at a time by city, 1 in 2 s, \
+            identical calls run once, results kept 5 s in the process, 0 may wait";
         assert_eq!(limits(&all, five), expected);
     }
 }

@@ -131,6 +131,9 @@ pub(super) fn outcome(Asked { call, is_discarded }: Asked<'_>) -> String {
     if call.attempts > 1 {
         let _ = write!(outcome, ", {} tries", call.attempts);
     }
+    if let Some(reused) = call.reused {
+        let _ = write!(outcome, ", {}", reused.as_str());
+    }
     if is_discarded {
         outcome += ", discarded";
     }
@@ -174,6 +177,7 @@ pub(in crate::cli) mod tests {
             outcome: Some(OutcomeKind::Ok),
             result: None,
             attempts: 1,
+            reused: None,
             worker_generation: 0,
             queued: Duration::ZERO,
             started: Duration::ZERO,

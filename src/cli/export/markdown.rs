@@ -61,9 +61,10 @@ fn write_call(text: &mut String, call: &CallReport, note: &str) {
     let outcome = call.outcome.map_or("unfinished", OutcomeKind::as_str);
     let tries =
         if call.attempts > 1 { format!(", {} tries", call.attempts) } else { String::new() };
+    let reused = call.reused.map_or_else(String::new, |reused| format!(", {}", reused.as_str()));
     let _ = writeln!(
         text,
-        "- {} {}: {outcome}{tries}{note}, {}",
+        "- {} {}: {outcome}{tries}{reused}{note}, {}",
         code(&call.tool),
         code(&arguments(call)),
         short(call.ran)

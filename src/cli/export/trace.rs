@@ -323,6 +323,9 @@ impl Drawing {
         }
         args["attempts"] = times.attempts.into();
         args["worker_generation"] = times.worker_generation.into();
+        if let Some(reused) = times.reused {
+            args["reused"] = reused.as_str().into();
+        }
         let parts = vec![
             ("queued", times.queued_us),
             ("start-up", times.startup_us),

@@ -240,3 +240,22 @@ fn a_budget_is_an_amount_and_0_is_none() {
         assert!(load("", &[], &[set]).is_err(), "{set}");
     }
 }
+
+#[test]
+fn a_tool_with_effects_must_have_its_calls_run() {
+    let refused = |reuse: &str| {
+        let tool = format!("[[tools]]\nname = \"pay\"\neffects = \"once\"\n{reuse}");
+        load(&tool, &[], &[]).unwrap_err().to_string()
+    };
+    let expected = "expected nothing, as `effects` is \"once\" and not \"none\", found";
+    for (setting, found) in [("single_flight = true", "true"), ("cache_ms = 5", "5")] {
+        let key = setting.split(' ').next().unwrap();
+        let told = format!("`tools[0].{key}` in my.toml:4: {expected} {found}");
+        assert_eq!(refused(setting), told);
+    }
+    let fine =
+        "[[tools]]\nname = \"read\"\nsingle_flight = true\ncache_ms = 5\ncache_scope = \"process\"";
+    let tool = &load(fine, &[], &[]).unwrap().tools[0];
+    assert_eq!((tool.single_flight, tool.cache), (true, Some(Duration::from_millis(5))));
+    assert_eq!(tool.cache_scope, CacheScope::Process);
+}
