@@ -35,6 +35,7 @@ pub struct SessionOptions {
     /// The tools that need no person, whatever they say themselves.
     approved: Arc<[String]>,
     denies_unasked: bool,
+    cuts_large_results: bool,
 }
 
 impl SessionOptions {
@@ -59,6 +60,7 @@ impl SessionOptions {
             typed: None,
             approved: Arc::default(),
             denies_unasked: false,
+            cuts_large_results: false,
         }
     }
 
@@ -132,6 +134,13 @@ impl SessionOptions {
         self
     }
 
+    /// Asks this model, in place of the one that the options were made with.
+    #[must_use]
+    pub fn model(mut self, model: Arc<dyn Model>) -> Self {
+        self.models[0] = model;
+        self
+    }
+
     /// Names a further model, that is asked where those before it failed for good: it refused, or its
     /// tries are used up. It then answers for the rest of the turn; the next turn begins with the
     /// first model again.
@@ -182,6 +191,14 @@ impl SessionOptions {
         self
     }
 
+    /// Cuts results that are too large, with a mark at the end, in place of keeping them for the model to
+    /// read on in: it will not be asked again.
+    #[must_use]
+    pub fn cut_large_results(mut self) -> Self {
+        self.cuts_large_results = true;
+        self
+    }
+
     /// Approves every call of these tools that would wait for a person. It is on record as asked and
     /// approved; of a tool that is approved [once per session](crate::Approval::OncePerSession), the
     /// session keeps that.
@@ -218,7 +235,7 @@ impl SessionOptions {
     pub(super) fn keeps_large_results(&self, tools: &ToolSet) -> bool {
         let most = self.models.iter().filter_map(|model| model.dialect().max_tools).min();
         let has_room = most.is_none_or(|most| tools.len() < most as usize);
-        has_room && tools.has_room_for_reader()
+        !self.cuts_large_results && has_room && tools.has_room_for_reader()
     }
 
     /// The `tools` of a session in this `state`: with the one that reads large results, if it has any.

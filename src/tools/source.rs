@@ -44,6 +44,12 @@ impl ToolSource {
     pub fn current(&self) -> Arc<ToolSet> {
         Arc::clone(&self.0.borrow())
     }
+
+    /// Waits until they are others than when this value last waited, or was made or cloned from another.
+    /// False if they will not change any more.
+    pub async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
 }
 
 impl fmt::Debug for ToolSource {
