@@ -30,7 +30,7 @@
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
-//! | `cli`, `config` (feature `cli`) | the command and its settings | |
+//! | `cli`, `config` (feature `cli`) | the command and its settings; with `mcp`, our tools for others | |
 //! | `testing` (feature) | a scripted model and the paused clock | |
 //!
 //! # Where to begin

@@ -89,6 +89,11 @@ pub(super) enum Command {
     Bench(Bench),
     /// Lists, describes and calls the tools of the settings
     Tools(Tools),
+    /// Serves the tools of the settings to clients of the Model Context Protocol
+    ///
+    /// Over standard input and output, until the input ends, or over HTTP.
+    #[cfg(feature = "mcp")]
+    Mcp(Mcp),
     /// Shows or checks the settings
     Config(Config),
     /// Checks what a question needs, from the settings to the endpoint, without asking one
@@ -208,6 +213,24 @@ pub(super) enum ToolsCommand {
         #[arg(default_value = "{}")]
         arguments: String,
     },
+}
+
+#[cfg(feature = "mcp")]
+#[derive(Debug, Args)]
+pub(super) struct Mcp {
+    /// Serves streamable HTTP here, under /mcp; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// The environment variable with the token that HTTP clients send as `Authorization: Bearer …`;
+    /// needed for any address but those of loopback
+    #[arg(long, value_name = "NAME", requires = "http")]
+    pub token_env: Option<String>,
+    /// The tools to serve, separated by commas; all others are left out
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub tools: Option<Vec<String>>,
+    /// Tools whose calls need no approval, separated by commas; calls of others that need it are denied
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub approve: Option<Vec<String>>,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,8 @@ mod going_on;
 mod live;
 mod logging;
 mod margin;
+#[cfg(feature = "mcp")]
+mod mcp_server;
 mod running_text;
 mod screen;
 mod setup;
@@ -73,6 +75,8 @@ fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
         Command::Compare(compare) => commands::compare::run(&common, compare, screen),
         Command::Bench(bench) => commands::bench::run(&common, &bench, screen),
         Command::Tools(tools) => commands::tools::run(&common, tools, screen),
+        #[cfg(feature = "mcp")]
+        Command::Mcp(mcp) => commands::mcp::run(&common, mcp, screen),
         Command::Config(config) => commands::config::run(&common, &config, screen),
         Command::Doctor => commands::doctor::run(&common, screen),
         Command::MockModel(mock) => commands::mock_model::run(&mock, screen),

@@ -19,7 +19,10 @@ use crate::tools::{Demo, RateLimit, Simulation, ToolSet, ToolType};
 #[cfg(unix)]
 use crate::tools::{Program, Stdin};
 #[cfg(feature = "mcp")]
-use crate::{model::ApiKey, tools::Secrets};
+use crate::{
+    model::ApiKey,
+    tools::{Secrets, ToolSource},
+};
 
 /// How long a command waits for servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,12 @@ impl Toolbox {
     /// The same for no model, which might take fewer, and with every server that starts at all.
     pub fn of(config: &Config, only: Option<&[String]>) -> anyhow::Result<Self> {
         Self::with(config, (only, None), Wait::ForAll)
+    }
+
+    /// The same for clients that will hear of it when tools come later.
+    #[cfg(feature = "mcp")]
+    pub fn to_serve(config: &Config, only: Option<&[String]>) -> anyhow::Result<Self> {
+        Self::with(config, (only, None), Wait::AWhile)
     }
 
     fn with(
@@ -164,6 +173,12 @@ impl Toolbox {
             return options.tool_source(servers.source()).secrets(self.secrets.clone());
         }
         options
+    }
+
+    /// Where they change, if they can.
+    #[cfg(feature = "mcp")]
+    pub fn source(&self) -> Option<ToolSource> {
+        self.servers.as_ref().map(Servers::source)
     }
 
     /// How each MCP server is.

@@ -58,6 +58,8 @@ mod resuming;
 mod retries;
 mod reused_results;
 mod secrets;
+#[cfg(all(feature = "cli", feature = "mcp", unix))]
+mod serving_mcp;
 mod sessions;
 mod shutdown;
 #[cfg(all(feature = "cli", unix))]

@@ -8,6 +8,8 @@ pub mod completions;
 pub mod config;
 pub mod doctor;
 mod health;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 pub mod mock_model;
 pub mod sessions;
 pub mod tools;
