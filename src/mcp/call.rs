@@ -8,12 +8,10 @@ use rmcp::model::{
     CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject, RequestMetaObject,
     ServerResult,
 };
-use rmcp::service::{Peer, PeerRequestOptions, RequestHandle, RoleClient, ServiceError};
-use tokio::runtime::Handle;
+use rmcp::service::{PeerRequestOptions, RequestHandle, RoleClient, ServiceError};
 
-use super::connection::Ears;
 use super::content::{read, read_unknown};
-use super::server::Door;
+use super::door::{Door, Line};
 use super::trouble::{Failed, failed, lost, unreached};
 use crate::tools::{CallContext, Error, Tool, ToolFuture};
 
@@ -25,18 +23,6 @@ pub(super) struct ServerTool {
     /// The server's own name of it.
     pub name: Arc<str>,
     pub door: Door,
-}
-
-/// What a call needs of an open connection. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct Line {
-    pub peer: Peer<RoleClient>,
-    pub ears: Ears,
-    /// Where the connection lives.
-    pub io: Handle,
-    /// Counts the server's lives.
-    pub life: u64,
-    pub server: Arc<str>,
 }
 
 impl Tool for ServerTool {

@@ -57,7 +57,7 @@ impl Connection {
         protocol: Protocol,
     ) -> Result<Self, String> {
         let mode = lifecycle(protocol);
-        let last_words = LastWords::new();
+        let last_words = LastWords::new(settings.secrets());
         let (service, child) = match &settings.reach {
             Reach::Stdio(program) => {
                 let started = Child::start(program);

@@ -7,9 +7,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::call::ServerTool;
+use super::door::Door;
 use super::hints::judge;
 use super::listing::Listed;
-use super::server::{Door, News, Server};
+use super::server::{News, Server};
 use super::{Choice, ServerSettings, ToolTerms};
 use crate::tools::{Origin, ToolSet, ToolType, Trip};
 

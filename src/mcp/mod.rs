@@ -14,6 +14,7 @@ mod call;
 mod child;
 mod connection;
 mod content;
+mod door;
 mod hints;
 mod http;
 mod lines;

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::call::Line;
 use super::connection::{Connection, Ears};
+use super::door::{Door, Line, State};
 use super::listing::{Listed, list};
 use super::{Protocol, Reach, ServerSettings};
 use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
-use crate::tools::{Error, stable_hash};
+use crate::tools::stable_hash;
 
 /// How long nothing may come after news that the tools have changed: servers say it several times.
 const QUIET: Duration = Duration::from_millis(20);
@@ -66,53 +66,6 @@ pub struct ServerStatus {
     pub restarts: u64,
     /// The last failure, in a line.
     pub last_failure: Option<String>,
-}
-
-/// What its calls have to know of it.
-#[derive(Clone)]
-enum State {
-    /// Calls wait.
-    Away,
-    Open(Line),
-    /// Calls need not wait.
-    Down(Arc<str>),
-}
-
-/// How a call comes to its server. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct Door {
-    server: Arc<str>,
-    state: watch::Receiver<State>,
-    broken: watch::Sender<u64>,
-}
-
-impl Door {
-    /// Waits until the server takes calls.
-    pub async fn line(&self) -> Result<Line, Error> {
-        let mut state = self.state.clone();
-        loop {
-            match &*state.borrow_and_update() {
-                // Who knows of its end before the server's keeper does waits for the next life.
-                State::Open(line) if !line.peer.is_transport_closed() => return Ok(line.clone()),
-                State::Open(_) => {}
-                State::Down(why) => return Err(self.away(why)),
-                State::Away => {}
-            }
-            if state.changed().await.is_err() {
-                return Err(self.away("it was stopped"));
-            }
-        }
-    }
-
-    /// The connection of this `life` seemed open and is none.
-    pub fn report_broken(&self, life: u64) {
-        self.broken.send_if_modified(|last| std::mem::replace(last, life.max(*last)) < life);
-    }
-
-    fn away(&self, why: &str) -> Error {
-        let message = format!("the server `{}` is not there: {why}; not run", self.server);
-        Error::unreachable(message).code("server_unavailable")
-    }
 }
 
 /// What a server tells of itself.

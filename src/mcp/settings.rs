@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::conversation::{Approval, Effects};
-use crate::model::Header;
+use crate::model::{ApiKey, Header};
+use crate::tools::Secrets;
 
 /// A server, how it is reached, and what its tools may do.
 #[derive(Clone, Debug)]
@@ -55,6 +56,19 @@ impl ServerSettings {
             max_message_bytes: 4_000_000,
             terms: ToolTerms::default(),
             tool_terms: HashMap::new(),
+        }
+    }
+
+    /// What it is told in confidence: all of its environment, and of its headers what is secret.
+    pub(super) fn secrets(&self) -> Secrets {
+        match &self.reach {
+            Reach::Stdio(program) => {
+                Secrets::new(program.env.iter().map(|(_, value)| value.expose_secret()))
+            }
+            Reach::Http { headers, .. } => {
+                let secrets = headers.iter().flat_map(|header| &header.secrets);
+                Secrets::new(secrets.map(ApiKey::expose))
+            }
         }
     }
 

@@ -1,7 +1,6 @@
-//! What a server's process says on its standard error: logged, and its end kept, in order to say what
-//! it died of.
+//! What a server's process says on its standard error: logged line by line, and the last line kept, in
+//! order to say what it died of. What it was told in confidence is taken out.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,51 +9,72 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
-/// How much of it is kept.
-const KEPT: usize = 2000;
+use crate::tools::Secrets;
+
+/// How much of a line is kept.
+const LONGEST: usize = 2000;
+
+/// How much of the last one is told.
+const TOLD: usize = 300;
 
 /// How long what a process said last may take to be read.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// The end of what was said. Cheap to clone.
+/// The last line that said something. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct LastWords {
-    kept: Arc<Mutex<VecDeque<u8>>>,
+    line: Arc<Mutex<String>>,
+    secrets: Secrets,
     /// All was read.
     over: watch::Sender<bool>,
 }
 
 impl LastWords {
-    pub fn new() -> Self {
-        Self { kept: Arc::default(), over: watch::Sender::new(true) }
+    /// Nothing yet; nobody is to hear of the `secrets`.
+    pub fn new(secrets: Secrets) -> Self {
+        Self { line: Arc::default(), secrets, over: watch::Sender::new(true) }
     }
 
     /// Reads to the end, whatever comes, in a task of its own: a process must never wait for somebody
     /// to read this.
     pub fn listen(&self, server: String, mut stderr: impl AsyncRead + Unpin + Send + 'static) {
-        let Self { kept, over } = self.clone();
-        over.send_replace(false);
+        let this = self.clone();
+        this.over.send_replace(false);
         tokio::spawn(async move {
-            let mut piece = [0; 4096];
+            let (mut piece, mut line) = ([0; 4096], Vec::new());
             while let Ok(read @ 1..) = stderr.read(&mut piece).await {
-                debug!(server, said = %String::from_utf8_lossy(&piece[..read]).trim_end());
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.extend(&piece[..read]);
-                let excess = kept.len().saturating_sub(KEPT);
-                kept.drain(..excess);
+                for byte in &piece[..read] {
+                    match byte {
+                        b'\n' => this.hear(&server, &mut line),
+                        byte if line.len() < LONGEST => line.push(*byte),
+                        _ => {}
+                    }
+                }
             }
-            over.send_replace(true);
+            this.hear(&server, &mut line);
+            this.over.send_replace(true);
         });
     }
 
-    /// The last line that says something, if there is one.
+    fn hear(&self, server: &str, line: &mut Vec<u8>) {
+        let said = String::from_utf8_lossy(line).trim().to_owned();
+        line.clear();
+        if said.is_empty() {
+            return;
+        }
+        let said = self.secrets.redacted(said);
+        let said: String = said.chars().filter(|letter| !letter.is_control()).collect();
+        debug!(server, said);
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = said;
+    }
+
+    /// The last line that said something, if there is one.
     pub async fn last_line(&self) -> Option<String> {
         let mut over = self.over.subscribe();
         let _ = timeout(PATIENCE, over.wait_for(|over| *over)).await;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(kept.make_contiguous());
-        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-        Some(line.chars().filter(|letter| !letter.is_control()).take(300).collect())
+        let line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let told: String = line.chars().take(TOLD).collect();
+        (!told.is_empty()).then_some(told)
     }
 }
 
@@ -64,13 +84,25 @@ mod tests {
 
     use super::*;
 
+    async fn last_line(said: String) -> Option<String> {
+        let words = LastWords::new(Secrets::new(["sk-very-secret"]));
+        words.listen("s".to_owned(), Cursor::new(said.into_bytes()));
+        words.last_line().await
+    }
+
     #[tokio::test]
-    async fn the_end_of_much_is_kept() {
-        let words = LastWords::new();
-        assert_eq!(words.last_line().await, None);
+    async fn the_last_line_of_much_is_kept() {
         let much = format!("{}\nit broke\u{1b}[0m\n\n", "x".repeat(100_000));
-        words.listen("s".to_owned(), Cursor::new(much.into_bytes()));
-        assert_eq!(words.last_line().await.as_deref(), Some("it broke[0m"));
-        assert!(words.kept.lock().unwrap().len() <= KEPT);
+        assert_eq!(last_line(much).await.as_deref(), Some("it broke[0m"));
+        assert_eq!(last_line("no end".to_owned()).await.as_deref(), Some("no end"));
+        let long = last_line("y".repeat(100_000)).await;
+        assert_eq!(long.map(|line| line.len()), Some(TOLD));
+        assert_eq!(last_line(" \n\n".to_owned()).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_it_was_told_in_confidence_is_taken_out() {
+        let said = "cannot log in with sk-very-secret\n".to_owned();
+        assert_eq!(last_line(said).await.as_deref(), Some("cannot log in with [secret]"));
     }
 }

@@ -27,11 +27,9 @@ fn schema(parameters: &Value) -> Arc<JsonObject> {
     Arc::new(schema)
 }
 
-/// What is not said is taken for the worst: a tool that changes things, and may destroy some.
+/// What is not said is taken for the worst: a tool that changes things, and may destroy some. That a
+/// tool is idempotent under the same key does not make it so under the same arguments, which is what
+/// the protocol's hint means: each call of a client has a key of its own.
 fn hints(effects: Effects) -> ToolAnnotations {
-    match effects {
-        Effects::None => ToolAnnotations::new().read_only(true),
-        Effects::Idempotent => ToolAnnotations::new().read_only(false).idempotent(true),
-        Effects::Once => ToolAnnotations::new().read_only(false),
-    }
+    ToolAnnotations::new().read_only(effects == Effects::None)
 }

@@ -35,7 +35,7 @@ fn the_list_shows_what_a_model_would_see_and_what_the_effects_hint_at() {
         .collect();
     let expected = [
         ("get_weather", json!({"readOnlyHint": true})),
-        ("fails", json!({"readOnlyHint": false, "idempotentHint": true})),
+        ("fails", json!({"readOnlyHint": false})),
         ("wait", json!({"readOnlyHint": false})),
         ("send_money", json!({"readOnlyHint": false})),
     ];
