@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callsheet::Effects;
-use callsheet::mcp::{Condition, Program, Reach, ServerSettings};
+use callsheet::mcp::{Condition, Program, Reach, ServerSettings, ToolTerms};
 use callsheet::testing::{ScriptedModel, reply};
 
 use super::{Directory, World, run, told};
@@ -87,7 +87,9 @@ fn a_call_that_hangs_is_late_alone_its_server_is_told_and_stays() {
         let directory = Directory::new();
         let peer = directory.peer(&["hang", "echo"]);
         let mut settings = peer.settings("peer");
-        settings.terms.time_limit = Some(Duration::from_millis(300));
+        let late =
+            ToolTerms { time_limit: Some(Duration::from_millis(300)), ..settings.terms.clone() };
+        settings.tool_terms.insert("hang".to_owned(), late);
         let world = World::new([settings]).await;
         let script = [
             reply().call("peer__hang", "{}").call("peer__echo", "{}"),

@@ -54,7 +54,7 @@ struct World {
 fn limits() -> RestartLimits {
     RestartLimits {
         backoff: Backoff { min: Duration::from_millis(5), max: Duration::from_millis(20) },
-        cool_down: Duration::from_millis(300),
+        cool_down: Duration::from_millis(1500),
         ..RestartLimits::default()
     }
 }

@@ -58,7 +58,7 @@ fn calls_to_one_server_overlap() {
         let round = &answer.report.rounds[0];
         assert_eq!(outcomes(round), ["ok"; 16]);
         let slowest = round.calls.iter().map(|call| call.ran).max().unwrap_or_default();
-        let most = slowest.mul_f64(1.1);
+        let most = slowest.mul_f64(1.2);
         assert!(round.wall <= most, "{:?} for calls of {slowest:?} at most", round.wall);
     });
 }
@@ -81,7 +81,7 @@ fn servers_start_side_by_side_and_one_that_does_not_start_delays_no_other() {
         };
         world.servers.settled(patience).await;
         let took = began.elapsed();
-        assert!(took < Duration::from_millis(2 * 700), "nine of 700 ms each took {took:?}");
+        assert!(took < Duration::from_millis(9 * 700 / 2), "nine of 700 ms each took {took:?}");
         assert_eq!(world.tools().len(), names.len());
         let script = [reply().call("a__echo", "{}"), reply().text("done")];
         let answer = world.ask(script).await;
@@ -95,19 +95,19 @@ fn progress_is_heard_and_is_a_sign_of_life() {
     run(async {
         let directory = Directory::new();
         let mut settings = directory.peer(&["progress", "slow"]).settings("peer");
-        settings.terms.silence_limit = Some(Duration::from_millis(400));
+        settings.terms.silence_limit = Some(Duration::from_secs(1));
         let world = World::new([settings]).await;
         let script = [
             reply()
-                .call("peer__progress", r#"{"times": 10, "ms": 100}"#)
-                .call("peer__slow", r#"{"ms": 5000}"#),
+                .call("peer__progress", r#"{"times": 8, "ms": 250}"#)
+                .call("peer__slow", r#"{"ms": 60000}"#),
             reply().text("done"),
         ];
         let answer = world.ask(script).await;
         let round = &answer.report.rounds[0];
         assert_eq!(outcomes(round), ["ok", "timed_out"]);
-        assert!(round.calls[0].ran >= Duration::from_secs(1));
-        assert_eq!(told(&round.calls[1]).2, "error: no sign of life for 400 ms");
+        assert!(round.calls[0].ran >= Duration::from_secs(2));
+        assert_eq!(told(&round.calls[1]).2, "error: no sign of life for 1000 ms");
     });
 }
 
