@@ -7,13 +7,13 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark shows what it measured")]
 
-use std::error::Error;
 use std::io::{BufRead, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use callsheet::mcp::{Choice, Program, Reach, ServerSettings, Servers, ToolTerms};
+use callsheet::mcp::{Choice, Program, Protocol, Reach, ServerSettings, Servers, ToolTerms};
 use callsheet::supervision::RestartLimits;
 use callsheet::testing::{ScriptedModel, reply};
 use callsheet::{Approval, Effects, Limits, Runtime, SessionOptions};
@@ -22,60 +22,119 @@ use rmcp::model::CallToolRequestParams;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use serde_json::{Value, json};
 
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Calls of one measurement, one after another.
 const CALLS: usize = 2_000;
 
 /// Measurements of each, in turn.
 const RUNS: usize = 5;
 
-fn main() -> Result<(), Box<dyn Error>> {
+/// A server, and the call that is timed.
+#[derive(Clone)]
+struct Peer {
+    about: &'static str,
+    command: String,
+    args: Vec<String>,
+    tool: &'static str,
+    arguments: Value,
+    calls: usize,
+}
+
+fn main() -> Result<(), AnyError> {
     if std::env::var_os("MCP_BENCH_SERVER").is_some() {
         return serve();
     }
-    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    executor.block_on(measure())
-}
-
-async fn measure() -> Result<(), Box<dyn Error>> {
-    let command = std::env::current_exe()?.to_string_lossy().into_owned();
-    let (mut alone, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        alone.push(library_alone(&command).await?);
-        ours.push(through_sessions(&command).await?);
+    let own = Peer {
+        about: "a server that answers as fast as it can",
+        command: std::env::current_exe()?.to_string_lossy().into_owned(),
+        args: Vec::new(),
+        tool: "echo",
+        arguments: json!({"n": 1}),
+        calls: CALLS,
+    };
+    println!("a call over stdio, medians of {RUNS} runs in turn");
+    for peer in std::iter::once(own.clone()).chain(real()) {
+        measure(&peer)?;
     }
-    let (alone, ours) = (median(&mut alone), median(&mut ours));
-    let ratio = ours.as_secs_f64() / alone.as_secs_f64();
-    println!("a call over stdio, median of {CALLS}, {RUNS} times in turn:");
-    println!("  the library alone   {alone:?}");
-    println!("  through a session   {ours:?}, {ratio:.2} x");
-    parallel(&command).await
+    one_thread()?.block_on(parallel(&own))
 }
 
-async fn library_alone(command: &str) -> Result<Duration, Box<dyn Error>> {
-    let mut child = tokio::process::Command::new(command)
+/// Servers that others wrote, where `CALLSHEET_MCP_SERVERS` says that they are (`.ci/mcp`).
+fn real() -> Vec<Peer> {
+    let Some(place) = std::env::var_os("CALLSHEET_MCP_SERVERS") else { return Vec::new() };
+    let path = |path: &str| Path::new(&place).join(path).to_string_lossy().into_owned();
+    let script = "node_modules/@modelcontextprotocol/server-everything/dist/index.js";
+    vec![
+        Peer {
+            about: "npm server-everything, echo",
+            command: "node".to_owned(),
+            args: vec![path(script), "stdio".to_owned()],
+            tool: "echo",
+            arguments: json!({"message": "hello"}),
+            calls: CALLS / 4,
+        },
+        Peer {
+            about: "PyPI mcp-server-time, get_current_time",
+            command: path("python/bin/mcp-server-time"),
+            args: vec!["--local-timezone".to_owned(), "UTC".to_owned()],
+            tool: "get_current_time",
+            arguments: json!({"timezone": "UTC"}),
+            calls: CALLS / 4,
+        },
+    ]
+}
+
+fn one_thread() -> Result<tokio::runtime::Runtime, AnyError> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+fn measure(peer: &Peer) -> Result<(), AnyError> {
+    // As `#[tokio::main]` has it: who calls is on another thread than the connection.
+    let mut many = tokio::runtime::Builder::new_multi_thread();
+    let many = many.worker_threads(2).enable_all().build()?;
+    let (mut alone, mut threads, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        alone.push(one_thread()?.block_on(library_alone(peer))?);
+        threads.push(many.block_on(library_alone(peer))?);
+        ours.push(one_thread()?.block_on(through_sessions(peer))?);
+    }
+    let [alone, threads, ours] = [&mut alone, &mut threads, &mut ours].map(|it| median(it));
+    let ratio = |to: Duration| ours.as_secs_f64() / to.as_secs_f64();
+    println!("{}:", peer.about);
+    println!("  through a session                  {ours:?}");
+    println!("  the library alone, threads         {threads:?}: {:.2} x", ratio(threads));
+    println!("  the library alone, all on one      {alone:?}: {:.2} x", ratio(alone));
+    Ok(())
+}
+
+async fn library_alone(peer: &Peer) -> Result<Duration, AnyError> {
+    let mut child = tokio::process::Command::new(&peer.command)
+        .args(&peer.args)
         .env("MCP_BENCH_SERVER", "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (Some(stdin), Some(stdout)) = (stdin, stdout) else { return Err("no pipes".into()) };
     let client = ().serve(AsyncRwTransport::new_client(stdout, stdin)).await?;
-    let mut took = Vec::with_capacity(CALLS);
-    for n in 0..CALLS {
-        let arguments = json!({"n": n}).as_object().cloned().unwrap_or_default();
+    let mut took = Vec::with_capacity(peer.calls);
+    for _ in 0..peer.calls {
+        let arguments = peer.arguments.as_object().cloned().unwrap_or_default();
         let began = Instant::now();
-        client.call_tool(CallToolRequestParams::new("echo").with_arguments(arguments)).await?;
+        client.call_tool(CallToolRequestParams::new(peer.tool).with_arguments(arguments)).await?;
         took.push(began.elapsed());
     }
     client.cancel().await?;
     Ok(median(&mut took))
 }
 
-fn settings(command: &str) -> ServerSettings {
+fn settings(peer: &Peer) -> ServerSettings {
     let reach = Reach::Stdio(Program {
-        command: command.to_owned(),
-        args: Vec::new(),
+        command: peer.command.clone(),
+        args: peer.args.clone(),
         env: vec![("MCP_BENCH_SERVER".to_owned(), "1".to_owned().into())],
         cwd: None,
     });
@@ -84,14 +143,16 @@ fn settings(command: &str) -> ServerSettings {
         approval: Some(Approval::Never),
         ..ToolTerms::default()
     };
-    ServerSettings { terms, ..ServerSettings::new("bench", reach) }
+    // The revision that the library speaks alone.
+    let protocol = Protocol::Handshake;
+    ServerSettings { terms, protocol, ..ServerSettings::new("bench", reach) }
 }
 
 /// The whole of a call, from its dispatch to its result.
-async fn through_sessions(command: &str) -> Result<Duration, Box<dyn Error>> {
-    let (servers, runtime) = start(command).await?;
-    let mut script: Vec<_> =
-        (0..CALLS).map(|n| reply().call("bench__echo", &format!(r#"{{"n": {n}}}"#))).collect();
+async fn through_sessions(peer: &Peer) -> Result<Duration, AnyError> {
+    let (servers, runtime) = start(peer).await?;
+    let call = || reply().call(&format!("bench__{}", peer.tool), &peer.arguments.to_string());
+    let mut script: Vec<_> = (0..peer.calls).map(|_| call()).collect();
     script.push(reply().text("done"));
     let model = ScriptedModel::new(script);
     let limits = Limits { max_rounds: u32::MAX, ..Limits::default() };
@@ -104,8 +165,8 @@ async fn through_sessions(command: &str) -> Result<Duration, Box<dyn Error>> {
 }
 
 /// 16 calls of 200 ms to one server, in one round.
-async fn parallel(command: &str) -> Result<(), Box<dyn Error>> {
-    let (servers, runtime) = start(command).await?;
+async fn parallel(peer: &Peer) -> Result<(), AnyError> {
+    let (servers, runtime) = start(peer).await?;
     let calls = (0..16).fold(reply(), |reply, n| {
         reply.call("bench__echo", &format!(r#"{{"ms": 200, "n": {n}}}"#))
     });
@@ -119,9 +180,9 @@ async fn parallel(command: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn start(command: &str) -> Result<(Servers, Runtime), Box<dyn Error>> {
+async fn start(peer: &Peer) -> Result<(Servers, Runtime), AnyError> {
     let limits = RestartLimits::default();
-    let servers = Servers::start(vec![settings(command)], Vec::new(), Choice::default(), &limits)?;
+    let servers = Servers::start(vec![settings(peer)], Vec::new(), Choice::default(), &limits)?;
     servers.settled(|_| Duration::MAX).await;
     Ok((servers, Runtime::builder().arbiters(1).start()?))
 }
@@ -132,7 +193,7 @@ fn median(times: &mut [Duration]) -> Duration {
 }
 
 /// A server that answers as fast as it can, or after `ms`.
-fn serve() -> Result<(), Box<dyn Error>> {
+fn serve() -> Result<(), AnyError> {
     let say = |message: Value| {
         let mut out = std::io::stdout().lock();
         let _ = writeln!(out, "{message}").and_then(|()| out.flush());
