@@ -33,6 +33,7 @@ mod health;
 pub mod http;
 mod large_result;
 mod names;
+mod places;
 mod probe;
 mod quick_check;
 mod read_result;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callsheet::conversation::{Compaction, SessionState};
 use callsheet::session::Cause;
-use callsheet::store::{Access, Journal, MemoryStore};
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply};
 use callsheet::wire::Usage;
 use callsheet::{
@@ -13,7 +13,7 @@ use callsheet::{
 };
 use tokio::time::Instant;
 
-use crate::support::journal::{faults, faults_of_cut};
+use crate::support::journal::{faults, faults_of_cut, kept};
 use crate::support::{failer, limits, outcomes, seconds, sleeper, stage_with};
 
 fn naps(s: u64) -> Scripted {
@@ -307,11 +307,7 @@ fn a_turn_beyond_its_budget_ends_alike_from_every_prefix_of_its_journal() {
         for length in 2..records.len() {
             let prefix = &records[..length];
             let said = prefix.iter().filter(|r| matches!(r.event, Event::Replied { .. })).count();
-            let journal = Arc::new(MemoryStore::keeping());
-            let id = SessionId::new("s");
-            let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
-            let kept = Arc::new(prefix.to_vec());
-            journal.append(&id, 0, epoch, kept).await.expect("memory does not fail");
+            let journal = Arc::new(kept(prefix).await);
             let again = opened(script().split_off(said), budgets, &journal);
             let Err(Error::Turn(failed)) = again.session.resume().await else { panic!("{length}") };
             assert_eq!(Some(failed.cause.to_string()), cause, "after {length} events");

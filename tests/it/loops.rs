@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use callsheet::conversation::SessionState;
 use callsheet::session::Cause;
-use callsheet::store::{Access, Journal, MemoryStore};
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
     Effects, Error, Event, Limits, ModelRetries, Record, Runtime, Session, SessionId,
@@ -13,7 +13,7 @@ use callsheet::{
 };
 use serde_json::json;
 
-use crate::support::journal::faults;
+use crate::support::journal::{faults, kept};
 use crate::support::{dynamic, limits, outcomes, seconds, stage_with};
 
 /// A tool that counts how often it runs, and says the same each time or not.
@@ -152,9 +152,7 @@ fn a_loop_is_one_from_every_prefix_of_its_journal() {
         for length in 2..whole.len() {
             let prefix = whole[..length].to_vec();
             let said = prefix.iter().filter(|r| matches!(r.event, Event::Replied { .. })).count();
-            let journal = Arc::new(MemoryStore::keeping());
-            let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
-            journal.append(&id, 0, epoch, Arc::new(prefix)).await.expect("memory does not fail");
+            let journal = Arc::new(kept(&prefix).await);
             let (session, model) = opened(&journal, said);
             let Err(Error::Turn(failed)) = session.resume().await else { panic!("{length}") };
             assert_eq!(failed.cause.code(), "loop", "after {length} events");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use callsheet::conversation::{Record, ResumePlan, SessionState};
 use callsheet::session::Clock;
-use callsheet::store::{Access, Journal, MemoryStore};
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Sabotage, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Approval, Budget, Budgets, Decision, Effects, Error, Event, Limits, Mode, ModelRetries,
@@ -16,7 +16,9 @@ use callsheet::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::journal::{Asked, Does, Rigged, faults_of_approvals, faults_of_cut, rigged};
+use crate::support::journal::{
+    Asked, Does, Rigged, faults_of_approvals, faults_of_cut, kept, rigged,
+};
 use crate::support::{dynamic, limits, seconds};
 
 /// How often each call ran, by its key.
@@ -234,14 +236,6 @@ async fn all(journal: &dyn Journal) -> Vec<Record> {
 }
 
 /// A store that holds `records`, and was not closed.
-async fn kept(records: &[Record]) -> MemoryStore {
-    let (journal, id) = (MemoryStore::keeping(), SessionId::new("s"));
-    let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
-    let records = Arc::new(records.to_vec());
-    journal.append(&id, 0, epoch, records).await.expect("memory does not fail");
-    journal
-}
-
 struct Begun {
     key: String,
     tool: String,

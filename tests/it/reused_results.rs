@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use callsheet::conversation::Reused;
-use callsheet::store::{Access, Journal, MemoryStore};
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::tools::{CacheScope, SetError};
 use callsheet::{
@@ -16,7 +16,7 @@ use callsheet::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::support::journal::{faults, faults_of_cut};
+use crate::support::journal::{faults, faults_of_cut, kept};
 use crate::support::{Stage, dynamic, limits, outcomes, seconds, stage, stage_with};
 
 /// What a tool has done.
@@ -247,9 +247,7 @@ fn a_turn_that_was_cut_runs_identical_calls_once_more_at_most() {
         for length in 2..whole.len() {
             let prefix = whole[..length].to_vec();
             let said = prefix.iter().filter(|r| matches!(r.event, Event::Replied { .. })).count();
-            let journal = Arc::new(MemoryStore::keeping());
-            let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
-            journal.append(&id, 0, epoch, Arc::new(prefix)).await.expect("memory does not fail");
+            let journal = Arc::new(kept(&prefix).await);
             let done = Done::default();
             let session = opened(&journal, done.tool().single_flight(), said);
             session.resume().await.expect("the turn ends well");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::template::{Piece, Template};
 use crate::tools::Error;
+use crate::tools::places::{Piece, Places};
 
 /// The arguments of one call. One that is `null` is not there.
 pub(super) struct Arguments(BTreeMap<String, Box<RawValue>>);
@@ -34,7 +34,7 @@ impl Arguments {
     }
 
     /// `template` with the arguments in it; nothing if it is one argument alone, and that is not there.
-    pub fn fill(&self, template: &Template) -> Result<Option<String>, Error> {
+    pub fn fill(&self, template: &Places) -> Result<Option<String>, Error> {
         let mut filled = String::new();
         for piece in template.pieces() {
             match piece {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn filled(template: &str, arguments: &str) -> Option<String> {
-        Arguments::new(arguments).unwrap().fill(&Template::new(template).unwrap()).unwrap()
+        Arguments::new(arguments).unwrap().fill(&Places::read(template).unwrap()).unwrap()
     }
 
     #[test]
@@ -90,7 +90,7 @@ mod tests {
     fn an_argument_that_is_not_there_leaves_out_what_it_is_all_of() {
         assert_eq!(filled("{a}", "{}"), None);
         assert_eq!(filled("{a}", r#"{"a":null}"#), None);
-        let mixed = Template::new("x{a}").unwrap();
+        let mixed = Places::read("x{a}").unwrap();
         let error = Arguments::new("{}").unwrap().fill(&mixed).unwrap_err();
         assert_eq!(error, Error::bad_arguments("`a` is missing"));
     }

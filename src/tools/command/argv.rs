@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::arguments::Arguments;
 use super::error::ProgramError;
-use super::template::{Piece, Template};
 use crate::tools::Error;
+use crate::tools::places::{Misplaced, Piece, Places};
 
 /// The argument vector of a program that answers calls.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Argv {
 
 #[derive(Clone, Debug)]
 struct Element {
-    template: Template,
+    template: Places,
     /// It is a list of which each item is an element.
     spreads: bool,
     /// It stands after `--`, so that the program takes nothing in it for an option.
@@ -85,12 +85,17 @@ impl Element {
 }
 
 /// Takes apart the text that stands at `place`.
-fn template(place: &str, text: &str) -> Result<Template, ProgramError> {
+fn template(place: &str, text: &str) -> Result<Places, ProgramError> {
     let bad = |problem| ProgramError::BadTemplate { place: place.to_owned(), problem };
     if text.contains('\0') {
         return Err(bad("a NUL"));
     }
-    Template::new(text).map_err(bad)
+    Places::read(text).map_err(|misplaced| {
+        bad(match misplaced {
+            Misplaced::Close | Misplaced::Open => "a brace of no placeholder; write it twice",
+            Misplaced::NoName => "a placeholder without the name of an argument",
+        })
+    })
 }
 
 /// The same, with no argument but those of `parameters`.
@@ -98,7 +103,7 @@ pub(super) fn template_for(
     place: &str,
     text: &str,
     parameters: &Value,
-) -> Result<Template, ProgramError> {
+) -> Result<Places, ProgramError> {
     let template = template(place, text)?;
     let properties = parameters.get("properties").and_then(Value::as_object);
     let known = |name: &str| properties.is_some_and(|properties| properties.contains_key(name));

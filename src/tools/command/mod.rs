@@ -6,7 +6,6 @@ mod error;
 mod launch;
 mod output;
 mod run;
-mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +18,8 @@ use super::{CallContext, Error, Origin, Tool, ToolFuture, ToolType};
 use arguments::Arguments;
 use argv::Argv;
 use launch::{Surroundings, launch};
-use template::Template;
+
+use crate::tools::places::Places;
 
 pub use error::ProgramError;
 
@@ -169,7 +169,7 @@ struct Command {
 enum Input {
     Nothing,
     Json,
-    Text(Template),
+    Text(Places),
 }
 
 impl Input {

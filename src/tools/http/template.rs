@@ -3,6 +3,7 @@
 
 use super::arguments::Arguments;
 use crate::model::ApiKey;
+use crate::tools::places::{self, Misplaced, Places};
 
 /// What begins the name of a secret, after `${`.
 const SECRET: &str = "env:";
@@ -38,36 +39,24 @@ pub(super) enum Filled {
 impl Template {
     /// Reads a template. Errors never quote a secret, for they quote nothing but names.
     pub fn read(text: &str, secrets: &Secrets) -> Result<Self, String> {
-        let (mut pieces, mut plain) = (Vec::new(), String::new());
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, braced) = rest.split_at(at);
-            let before_secret = before.strip_suffix('$');
-            let before_secret = before_secret.filter(|_| braced[1..].starts_with(SECRET));
-            plain.push_str(before_secret.unwrap_or(before));
-            if let Some(after) = braced.strip_prefix("{{").or_else(|| braced.strip_prefix("}}")) {
-                plain.push_str(&braced[..1]);
-                rest = after;
-                continue;
+        let places = Places::read(text).map_err(|misplaced| match misplaced {
+            Misplaced::Close => "a `}` stands alone: write `}}`",
+            Misplaced::Open => "a `{` has no `}`",
+            Misplaced::NoName => "a `{` has no name and `}` after it: write `{{` for a brace",
+        })?;
+        let mut pieces = Vec::new();
+        for piece in places.into_pieces() {
+            match piece {
+                places::Piece::Text(text) => pieces.push(Piece::Text(text)),
+                places::Piece::Argument(name) => {
+                    let secret_name =
+                        name.strip_prefix(SECRET).filter(|_| drop_dollar(&mut pieces));
+                    pieces.push(match secret_name {
+                        Some(name) => secret(name, secrets)?,
+                        None => Piece::Argument(name),
+                    });
+                }
             }
-            let inner = braced.strip_prefix('{').ok_or("a `}` stands alone: write `}}`")?;
-            let (name, after) = inner.split_once('}').ok_or("a `{` has no `}`")?;
-            if name.is_empty() || name.contains('{') {
-                return Err("a `{` has no name and `}` after it: write `{{` for a brace".to_owned());
-            }
-            if !plain.is_empty() {
-                pieces.push(Piece::Text(std::mem::take(&mut plain)));
-            }
-            let secret_name = before_secret.and_then(|_| name.strip_prefix(SECRET));
-            pieces.push(match secret_name {
-                Some(name) => secret(name, secrets)?,
-                None => Piece::Argument(name.to_owned()),
-            });
-            rest = after;
-        }
-        plain.push_str(rest);
-        if !plain.is_empty() {
-            pieces.push(Piece::Text(plain));
         }
         Ok(Self(pieces))
     }
@@ -145,6 +134,19 @@ impl Template {
             self.0.push(Piece::Text(text.to_owned()));
         }
     }
+}
+
+/// Takes the `$` off that the last of `pieces` ends with. Says whether there was one.
+fn drop_dollar(pieces: &mut Vec<Piece>) -> bool {
+    let Some(Piece::Text(text)) = pieces.last_mut() else { return false };
+    let dropped = text.ends_with('$');
+    if dropped {
+        text.pop();
+    }
+    if text.is_empty() {
+        pieces.pop();
+    }
+    dropped
 }
 
 fn secret(name: &str, secrets: &Secrets) -> Result<Piece, String> {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use callsheet::mcp::Reach;
@@ -21,12 +21,8 @@ struct Served {
 impl Served {
     fn start(place: &Place, arguments: &[&str]) -> Self {
         let arguments = [&["mcp", "--http", "127.0.0.1:0"], arguments].concat();
-        let mut command = place.command(&arguments);
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the binary runs");
-        let stdout = child.stdout.as_mut().expect("standard output is a pipe");
-        let mut url = String::new();
-        BufReader::new(stdout).read_line(&mut url).expect("a first line");
-        Self { child, url: url.trim_end().to_owned() }
+        let (child, url) = place.serve(&arguments);
+        Self { child, url }
     }
 
     fn reach(&self, headers: Vec<Header>) -> Reach {

@@ -55,6 +55,16 @@ impl Place {
         self
     }
 
+    /// Starts a server, which says where it is in its first line.
+    pub fn serve(&self, arguments: &[&str]) -> (Child, String) {
+        let mut command = self.command(arguments);
+        let mut child = command.stderr(Stdio::null()).spawn().expect("the binary runs");
+        let stdout = child.stdout.as_mut().expect("standard output is a pipe");
+        let mut url = String::new();
+        BufReader::new(stdout).read_line(&mut url).expect("a first line");
+        (child, url.trim_end().to_owned())
+    }
+
     /// Reads a file of the working directory.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.directory.join(name)).expect("the file is there")
@@ -195,12 +205,8 @@ impl MockModel {
     pub fn start(place: &Place, script: Option<&str>) -> Self {
         let mut arguments = vec!["mock-model", "--bind", "127.0.0.1:0"];
         arguments.extend(script.iter().flat_map(|script| ["--script", script]));
-        let mut command = place.command(&arguments);
-        let mut child = command.stderr(Stdio::null()).spawn().expect("the binary runs");
-        let stdout = child.stdout.as_mut().expect("standard output is a pipe");
-        let mut url = String::new();
-        BufReader::new(stdout).read_line(&mut url).expect("a first line");
-        Self { child, url: url.trim_end().to_owned() }
+        let (child, url) = place.serve(&arguments);
+        Self { child, url }
     }
 
     /// The setting that sends requests here.

@@ -50,6 +50,15 @@ pub struct Rigged {
     judge: Box<dyn Fn(Asked<'_>) -> Does + Send + Sync>,
 }
 
+/// A store that keeps the first records of the session `s`, as they were found.
+pub async fn kept(records: &[Record]) -> MemoryStore {
+    let (journal, id) = (MemoryStore::keeping(), SessionId::new("s"));
+    let epoch = journal.open(&id, Access::IfFree).await.expect("it is free");
+    let records = Arc::new(records.to_vec());
+    journal.append(&id, 0, epoch, records).await.expect("memory does not fail");
+    journal
+}
+
 /// A runtime on a journal with this judge, and what the journal keeps.
 pub fn rigged(
     judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,

@@ -2,8 +2,9 @@
 
 /// A text with places for arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) struct Places(Vec<Piece>);
 
+/// A piece of such a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Text(String),
@@ -11,9 +12,20 @@ pub(super) enum Piece {
     Argument(String),
 }
 
-impl Template {
-    /// Takes `text` apart; the error says what is wrong with it.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
+/// A brace that is neither a place nor written twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misplaced {
+    /// A `}` stands alone.
+    Close,
+    /// A `{` has no `}`.
+    Open,
+    /// There is no name between them.
+    NoName,
+}
+
+impl Places {
+    /// Takes `text` apart.
+    pub fn read(text: &str) -> Result<Self, Misplaced> {
         let (mut pieces, mut plain, mut rest) = (Vec::new(), String::new(), text);
         while let Some(at) = rest.find(['{', '}']) {
             plain.push_str(&rest[..at]);
@@ -23,10 +35,12 @@ impl Template {
                 rest = behind;
                 continue;
             }
-            let name = if brace == "{" { behind.split_once('}') } else { None };
-            let (name, behind) = name.ok_or("a brace of no placeholder; write it twice")?;
+            if brace == "}" {
+                return Err(Misplaced::Close);
+            }
+            let (name, behind) = behind.split_once('}').ok_or(Misplaced::Open)?;
             if name.is_empty() || name.contains('{') {
-                return Err("a placeholder without the name of an argument");
+                return Err(Misplaced::NoName);
             }
             if !plain.is_empty() {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
@@ -43,6 +57,11 @@ impl Template {
 
     pub fn pieces(&self) -> &[Piece] {
         &self.0
+    }
+
+    /// The pieces, to make something else of.
+    pub fn into_pieces(self) -> Vec<Piece> {
+        self.0
     }
 
     /// The names of the arguments in it.
@@ -67,7 +86,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str) -> String {
-        let Template(pieces) = Template::new(text).unwrap();
+        let Places(pieces) = Places::read(text).unwrap();
         let shown = |piece: &Piece| match piece {
             Piece::Text(text) => format!("[{text}]"),
             Piece::Argument(name) => format!("<{name}>"),
@@ -95,13 +114,13 @@ mod tests {
     #[test]
     fn a_brace_of_its_own_is_no_placeholder() {
         for text in ["{", "}", "{a", "a}", "{a}}", "{{a}", "{}", "{{{}}}", "{a{b}}"] {
-            assert!(Template::new(text).is_err(), "{text}");
+            assert!(Places::read(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_placeholder_is_alone_only_without_any_text() {
-        let lone = |text: &str| Template::new(text).unwrap().lone_argument().map(str::to_owned);
+        let lone = |text: &str| Places::read(text).unwrap().lone_argument().map(str::to_owned);
         assert_eq!(lone("{a}").as_deref(), Some("a"));
         for text in ["", "x", "{a}x", "{a}{b}"] {
             assert_eq!(lone(text), None, "{text}");
