@@ -77,6 +77,8 @@ impl Plan {
             (false, None) => match text_in(&headers, body) {
                 Ok(text) => {
                     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                    // Before the mark: a secret that is cut is known by standing at the end.
+                    let line = self.shown(line);
                     format!(": {line}{}", if is_cut { " …" } else { "" })
                 }
                 Err(description) => {

@@ -223,37 +223,19 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// Says whether a segment is `.` or `..`, also for a server that decodes it more than once.
 fn is_dots(segment: &str) -> bool {
-    let mut segment = segment.as_bytes().to_vec();
-    loop {
-        if matches!(&*segment, b"." | b"..") {
-            return true;
-        }
-        let decoded = decoded(&segment);
-        if decoded.len() == segment.len() {
-            return false;
-        }
-        segment = decoded;
-    }
-}
-
-fn decoded(text: &[u8]) -> Vec<u8> {
-    let digit =
-        |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text);
-    while let Some((&byte, behind)) = rest.split_first() {
-        match (byte, behind) {
-            (b'%', [high, low, after @ ..]) if digit(high).is_some() && digit(low).is_some() => {
-                let digits = digit(high).zip(digit(low));
-                decoded.extend(digits.map(|(high, low)| high << 4 | low));
-                rest = after;
-            }
-            _ => {
-                decoded.push(byte);
-                rest = behind;
-            }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut decoded = Vec::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        decoded.push(byte);
+        // What has just been decoded may be the end of something encoded.
+        while let [.., b'%', high, low] = *decoded
+            && let Some((high, low)) = digit(high).zip(digit(low))
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(high << 4 | low);
         }
     }
-    decoded
+    matches!(&*decoded, b"." | b"..")
 }
 
 #[cfg(test)]
@@ -279,6 +261,28 @@ mod tests {
     #[track_caller]
     fn check(url: &str, query: &[(&str, &str)], arguments: &str, expected: &str) {
         assert_eq!(filled(url, query, arguments).as_deref(), Ok(expected), "{url}");
+    }
+
+    fn decoded(text: &[u8]) -> Vec<u8> {
+        let digit =
+            |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text);
+        while let Some((&byte, behind)) = rest.split_first() {
+            match (byte, behind) {
+                (b'%', [high, low, after @ ..])
+                    if digit(high).is_some() && digit(low).is_some() =>
+                {
+                    let digits = digit(high).zip(digit(low));
+                    decoded.extend(digits.map(|(high, low)| high << 4 | low));
+                    rest = after;
+                }
+                _ => {
+                    decoded.push(byte);
+                    rest = behind;
+                }
+            }
+        }
+        decoded
     }
 
     #[test]
@@ -394,6 +398,21 @@ mod tests {
         }
         let bad = read("http://a.example/", &[("q", "}")]).err();
         assert_eq!(bad.as_deref(), Some("query `q`: a `}` stands alone: write `}}`"));
+    }
+
+    #[test]
+    fn dots_are_found_however_deep_they_are_encoded_and_in_a_time_that_grows_with_the_text() {
+        let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let mut deep: String = "..".to_owned();
+        for _ in 0..6 {
+            deep = encoded(&deep);
+            assert!(is_dots(&deep), "{deep}");
+        }
+        assert!(is_dots(&format!("%{}2e", "25".repeat(500_000))));
+        assert!(!is_dots(&format!("%{}2f", "25".repeat(500_000))));
+        for text in ["", "...", "%2", "%2g", "%%", "a%2e", "%2e%2e%2e"] {
+            assert!(!is_dots(text), "{text}");
+        }
     }
 
     proptest! {
