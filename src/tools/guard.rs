@@ -10,6 +10,9 @@ use super::result_limit::{ResultLimit, cut};
 use super::{CallContext, ToolFuture};
 use crate::conversation::{Effects, Outcome, OutcomeKind};
 
+/// How much of the text of a panic says something.
+pub(super) const MAX_PANIC: usize = 2000;
+
 /// A try that runs. Dropping it stops the work.
 pub(super) struct Guard {
     /// `None` before it begins and once it has ended.
@@ -37,7 +40,7 @@ impl Guard {
         let call = || call(context.clone());
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(work) => self.work = Some(work),
-            Err(panic) => self.stillborn = Some(message_of(panic).into()),
+            Err(panic) => self.stillborn = Some(text_of(panic).into()),
         }
     }
 
@@ -68,7 +71,7 @@ impl Guard {
 
     fn poll_tool(&mut self, cx: &mut Context<'_>, limit: ResultLimit<'_>) -> Poll<Outcome> {
         if let Some(panic) = self.stillborn.take() {
-            return Poll::Ready(panicked(&limit.error(panic.into()), self.effects));
+            return Poll::Ready(panicked(&limit.panic(panic.into()), self.effects));
         }
         let Some(work) = &mut self.work else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
@@ -80,7 +83,7 @@ impl Guard {
                 Poll::Ready(error.outcome(message, self.effects))
             }
             Err(panic) => {
-                let message = limit.error(message_of(panic));
+                let message = limit.panic(text_of(panic));
                 Poll::Ready(panicked(&message, self.effects))
             }
         }
@@ -97,7 +100,7 @@ impl Guard {
         let Some(work) = self.work.take() else { return };
         let dropped = catch_unwind(AssertUnwindSafe(move || drop(work)));
         if let Err(panic) = dropped {
-            self.drop_panic = Some(format!("tool panicked: {}", message_of(panic)).into());
+            self.drop_panic = Some(format!("tool panicked: {}", text_of(panic)).into());
         }
     }
 }
@@ -113,15 +116,19 @@ fn panicked(cause: &str, effects: Effects) -> Outcome {
     Outcome::broken_off(OutcomeKind::Panicked, &message, effects, true)
 }
 
-/// The text a panic was raised with. What it was raised with ends here, even if that panics, too.
+/// The text a panic was raised with, of a long one the beginning. What it was raised with ends here,
+/// even if that panics, too.
 pub(crate) fn message_of(panic: Box<dyn Any + Send>) -> String {
-    /// More than that says nothing more.
-    const MAX_BYTES: usize = 2000;
+    cut(text_of(panic), MAX_PANIC)
+}
+
+/// The same, all of it.
+fn text_of(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("no message").to_owned();
     if let Err(another) = catch_unwind(AssertUnwindSafe(move || drop(panic))) {
         std::mem::forget(another); // It may go on like this.
     }
-    cut(text, MAX_BYTES)
+    text
 }

@@ -1,6 +1,7 @@
 //! How much of a result the model is told, and what of it nobody is.
 
 use super::Secrets;
+use super::guard::MAX_PANIC;
 
 /// How many bytes of what a tool says are taken over, and what is taken out of them.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,11 @@ impl ResultLimit<'_> {
     /// part of it.
     pub fn result(&self, text: String) -> String {
         cut(self.secrets.redacted(text), self.result)
+    }
+
+    /// What is taken over of the text of a panic.
+    pub fn panic(&self, text: String) -> String {
+        cut(self.secrets.redacted(text), self.error.min(MAX_PANIC))
     }
 
     /// What is taken over of the message of a failure.

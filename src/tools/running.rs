@@ -156,7 +156,7 @@ impl Running {
 
     fn tell_of_crash(&mut self, cause: &str) {
         let arguments = fingerprint(&self.arguments);
-        let cause = &self.post.terms.rules.secrets.redacted(cause.to_owned());
+        let cause = &self.post.terms.result_limit().panic(cause.to_owned());
         self.tell(CallEnd::Crashed { cause, arguments }, Probed::Badly);
     }
 

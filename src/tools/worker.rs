@@ -143,6 +143,7 @@ impl Assignment {
             Ok(tool) => Ok(Rc::clone(self.tool.borrow_mut().insert(tool))),
             Err(panic) => {
                 let cause = format!("the tool could not be made: {}", message_of(panic));
+                let cause = self.terms.rules.secrets.redacted(cause);
                 let outcome = Outcome::failed(OutcomeKind::Panicked, &*cause);
                 let failure = Failure::Crash { cause, arguments: None };
                 self.health.report_failure(self.health.generation(), failure);
