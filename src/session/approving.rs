@@ -170,7 +170,8 @@ impl Coordinator {
     fn only_waits(&self) -> bool {
         let Some(turn) = &self.turn else { return false };
         let waits = turn.approvals.as_ref().is_some_and(|approvals| approvals.has_waiting());
-        waits && !turn.flight.has_awaited() && self.journal.outlives_close()
+        let has_begun = self.state.unanswered().any(|place| self.state.has_started(place));
+        waits && !has_begun && self.journal.outlives_close()
     }
 
     /// Ends the turn that somebody has cancelled, or that the shutdown cuts.

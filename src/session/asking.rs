@@ -61,7 +61,7 @@ impl Coordinator {
     }
 
     /// From now on the session has the tools of this moment, where they may change.
-    fn take_up_tools(&mut self) {
+    pub(super) fn take_up_tools(&mut self) {
         let Some(source) = &self.options.source else { return };
         let tools = source.current();
         if !Arc::ptr_eq(&tools, &self.tools) {

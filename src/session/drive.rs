@@ -305,9 +305,8 @@ impl Coordinator {
         if turn.end.is_some() || turn.cancelled {
             return; // Nothing begins any more.
         }
-        if sums_up {
-            self.ask_for_summary();
-        } else if let Some(attempt) = asked {
+        let mut asks = false;
+        if let Some(attempt) = asked {
             turn.attempt = attempt;
             turn.claims.clear();
             turn.rest_waits = false;
@@ -318,10 +317,13 @@ impl Coordinator {
                 turn.flight.clear(); // Nobody waits for what was given up.
             }
             turn.asks = self.crew.is_undecided();
-            if !turn.asks {
-                self.ask_model();
-            }
+            asks = !turn.asks;
         }
-        self.dispatch(&records);
+        self.dispatch(&records); // With the tools that they were recorded with.
+        if sums_up {
+            self.ask_for_summary();
+        } else if asks {
+            self.ask_model();
+        }
     }
 }

@@ -43,6 +43,7 @@ fn last_turn(records: &[Record]) -> &[Record] {
 impl Coordinator {
     /// Goes on with the turn that was cut.
     pub(super) fn resume(&mut self, cut: CutOpen, typed: Option<TypedContext>, reply: Reply) {
+        self.take_up_tools(); // They may have come since the session was opened.
         let effects = |tool: &str| {
             Some(self.options.with_reader(&self.tools, &self.state).get(tool)?.declared_effects())
         };
