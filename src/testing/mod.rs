@@ -48,7 +48,7 @@ use futures_util::{StreamExt, stream as streams};
 use crate::model::{Dialect, Error, Event, Events, Model, Request};
 #[doc(hidden)]
 pub use crate::sabotage::Sabotage;
-use crate::session::{Clock, Runtime};
+use crate::session::{Clock, Runtime, RuntimeBuilder};
 use crate::wire::chat::{self, Message, Role};
 use crate::wire::{self, Usage};
 use stream::Stream;
@@ -77,8 +77,15 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 #[must_use]
 pub fn runtime() -> Runtime {
     let clock = Clock::at(Duration::from_secs(1_000_000_000));
-    let builder = Runtime::builder().clock(clock).watchdog(None);
-    builder.in_current_system().expect("within `testing::run`")
+    builder().clock(clock).in_current_system().expect("within `testing::run`")
+}
+
+/// What [`runtime`] is made of, to say more of it: a runtime without a watchdog. That one's thread
+/// knows nothing of the paused clock, and where it wakes somebody just as the clock jumps, time limits
+/// may pass that are not over.
+#[must_use]
+pub fn builder() -> RuntimeBuilder {
+    Runtime::builder().watchdog(None)
 }
 
 /// Breaks the runtime on this thread from now on, to see whether a test notices; `None` mends it.

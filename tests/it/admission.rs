@@ -157,7 +157,7 @@ fn a_session_and_a_process_have_bounds_of_their_own() {
         for asked in both {
             assert_eq!(asked.await.unwrap().unwrap(), seconds(2));
         }
-        let builder = Runtime::builder().max_concurrency(2);
+        let builder = testing::builder().max_concurrency(2);
         let runtime = builder.in_current_system().unwrap();
         let both = [ask(&runtime, None), ask(&runtime, None)];
         let mut elapsed = Vec::new();
@@ -212,7 +212,7 @@ fn permits_are_given_back_while_a_call_rests() {
 #[test]
 fn permits_are_given_back_while_a_worker_rests() {
     testing::run(async {
-        let runtime = Runtime::builder().max_concurrency(1).in_current_system().unwrap();
+        let runtime = testing::builder().max_concurrency(1).in_current_system().unwrap();
         let script =
             reply().call("bomb", "{}").call("bomb", r#"{"n": 1}"#).call("sleep", r#"{"s": 1}"#);
         let model = ScriptedModel::new([script, reply().text("done")]);
@@ -324,7 +324,7 @@ fn exclusive_calls_keep_their_order_whatever_else_they_wait_for() {
     testing::run(async {
         let tools = [second("work").exclusive(), second("other")];
         let tools = Arc::new(ToolSet::new(tools).unwrap());
-        let runtime = Runtime::builder().max_concurrency(2).in_current_system().unwrap();
+        let runtime = testing::builder().max_concurrency(2).in_current_system().unwrap();
         let ask = |script: Scripted| {
             let model = ScriptedModel::new([script, reply().text("done")]);
             let options = SessionOptions::new(model, Arc::clone(&tools)).limits(limits());

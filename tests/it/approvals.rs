@@ -437,7 +437,7 @@ fn what_is_decided_beforehand_is_on_record_and_waits_for_nobody() {
         let tools = Arc::new(ToolSet::new(tools).expect("well formed"));
         let options = SessionOptions::new(model, tools).id(SessionId::new("s"));
         let options = options.approve_tools(["pay"]).deny_unasked();
-        let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+        let runtime = testing::builder().journal(journal.clone()).in_current_system();
         let session = runtime.expect("within `testing::run`").session(options);
         let answer = session.ask("go").await.expect("it is answered");
         assert_eq!(outcomes(&answer.report.rounds[0]), ["ok", "denied"]);
@@ -462,7 +462,7 @@ fn opened(journal: &Arc<MemoryStore>, script: Vec<Scripted>, tool: ToolType) -> 
     let tools = Arc::new(ToolSet::new([tool, sleeper()]).expect("well formed"));
     let options = SessionOptions::new(ScriptedModel::new(script), tools).limits(limits());
     let options = options.id(SessionId::new("s")).model_retries(ModelRetries::none());
-    let builder = Runtime::builder().journal(journal.clone()).watchdog(None);
+    let builder = testing::builder().journal(journal.clone());
     let runtime = builder.clock(Clock::at(seconds(1_000_000))).in_current_system();
     let runtime = runtime.expect("within `testing::run`");
     let session = runtime.session(options);

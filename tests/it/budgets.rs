@@ -8,8 +8,8 @@ use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply};
 use callsheet::wire::Usage;
 use callsheet::{
-    Budget, Budgets, Error, Event, Limits, ModelRetries, Runtime, Session, SessionId,
-    SessionOptions, ToolSet, model,
+    Budget, Budgets, Error, Event, Limits, ModelRetries, Session, SessionId, SessionOptions,
+    ToolSet, model,
 };
 use tokio::time::Instant;
 
@@ -51,7 +51,7 @@ fn opened(script: Vec<Scripted>, budgets: Budgets, journal: &Arc<MemoryStore>) -
         .limits(limits())
         .budgets(budgets)
         .model_retries(ModelRetries { retries: 1, ..ModelRetries::default() });
-    let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+    let runtime = testing::builder().journal(journal.clone()).in_current_system();
     let session = runtime.expect("within `testing::run`").session(options);
     Stage { model, session, journal: Arc::clone(journal) }
 }

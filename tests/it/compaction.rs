@@ -10,8 +10,7 @@ use callsheet::session::Cause;
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, failure, reply, silence};
 use callsheet::{
-    Answer, Error, Event, Limits, ModelRetries, Record, Runtime, Session, SessionId,
-    SessionOptions, ToolSet,
+    Answer, Error, Event, Limits, ModelRetries, Record, Session, SessionId, SessionOptions, ToolSet,
 };
 
 use futures_util::FutureExt;
@@ -45,7 +44,7 @@ fn stage(model: &Arc<Bounded>, tokens: u64, compaction: Compaction) -> Stage {
 
 fn stage_of(options: SessionOptions) -> Stage {
     let journal = Arc::new(MemoryStore::keeping());
-    let builder = Runtime::builder().journal(Arc::clone(&journal) as Arc<dyn Journal>);
+    let builder = testing::builder().journal(Arc::clone(&journal) as Arc<dyn Journal>);
     let runtime = builder.watchdog(None).in_current_system().expect("within `testing::run`");
     let session = runtime.session(options);
     Stage { journal, session }
@@ -128,7 +127,7 @@ fn a_long_conversation_stays_within_its_budget_and_what_is_left_is_whole() {
         drop(stage.session);
         model.script.rewrite([reply().text("done")]);
         let options = options(&[Arc::clone(&model) as Arc<dyn Model>], 0, Compaction::Off);
-        let other = Runtime::builder().journal(stage.journal.clone()).in_current_system();
+        let other = testing::builder().journal(stage.journal.clone()).in_current_system();
         let other = other.expect("within `testing::run`");
         other.session(options.take_over()).ask("more").await.unwrap();
         assert!(model.asked().last().unwrap().messages.starts_with(&replayed(&records)));
@@ -404,7 +403,7 @@ fn a_turn_that_was_cut_while_a_summary_was_written_is_resumed() {
         model.summaries.rewrite([reply().text("SUMMARY")]);
         let options =
             options(&[Arc::clone(&model) as Arc<dyn Model>], 1_200, Compaction::Summarise);
-        let other = Runtime::builder().journal(stage.journal.clone()).in_current_system();
+        let other = testing::builder().journal(stage.journal.clone()).in_current_system();
         let session = other.expect("within `testing::run`").session(options.take_over());
         session.resume().await.unwrap();
         let kinds = kinds(&stage.records().await);

@@ -314,7 +314,7 @@ impl Scene {
         self.model.rewrite([calls.paced(Duration::from_millis(10)), reply().text("b")]);
         let again = match session.ask("again").await {
             Err(Error::ShuttingDown | Error::Store(_)) => {
-                let next = Runtime::builder().journal(self.journal.clone()).in_current_system();
+                let next = testing::builder().journal(self.journal.clone()).in_current_system();
                 let next = next.expect("within `testing::run`");
                 next.session(self.options.clone().take_over()).ask("again").await
             }

@@ -8,7 +8,7 @@ use callsheet::session::SessionEvent;
 use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::supervision::{RoundReported, Rounds};
 use callsheet::testing::{self, ScriptedModel, reply};
-use callsheet::{CallContext, Event, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
+use callsheet::{CallContext, Event, SessionId, SessionOptions, ToolSet, ToolType};
 
 use serde_json::json;
 
@@ -99,7 +99,7 @@ async fn conversation(journal: &Arc<MemoryStore>, id: &SessionId) -> Arc<Scripte
     let model = ScriptedModel::new([calls, reply().text("done"), reply().text("more")]);
     let tools = Arc::new(ToolSet::new([sleeper(), bomb()]).expect("well formed"));
     let runtime =
-        Runtime::builder().journal(journal.clone()).in_current_system().expect("in a System");
+        testing::builder().journal(journal.clone()).in_current_system().expect("in a System");
     let options = SessionOptions::new(model.clone(), tools).id(id.clone()).system("be brief");
     let session = runtime.session(options);
     session.ask("go").await.expect("the turn ends well");
@@ -149,7 +149,7 @@ fn a_session_goes_on_from_every_prefix_of_its_journal() {
             journal.append(&id, 0, epoch, prefix).await.expect("memory does not fail");
             let model = ScriptedModel::new([reply().text("here again")]);
             let tools = Arc::new(ToolSet::new([sleeper(), bomb()]).expect("well formed"));
-            let runtime = Runtime::builder()
+            let runtime = testing::builder()
                 .journal(journal.clone())
                 .in_current_system()
                 .expect("in a System");
@@ -169,7 +169,7 @@ async fn opened_on(lines: &[&str]) -> (Arc<MemoryStore>, callsheet::Session) {
     let records = Arc::new(lines.iter().map(read).collect());
     journal.append(&id, 0, epoch, records).await.expect("memory does not fail");
     journal.close(&id, epoch);
-    let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+    let runtime = testing::builder().journal(journal.clone()).in_current_system();
     let model = ScriptedModel::new([reply().text("here")]);
     let options = SessionOptions::new(model, Arc::new(ToolSet::default())).id(id);
     (journal, runtime.expect("in a System").session(options))
@@ -213,7 +213,7 @@ fn an_owner_who_was_fenced_off_begins_nothing() {
     testing::run(async {
         let journal = Arc::new(MemoryStore::keeping());
         let open = || {
-            let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+            let runtime = testing::builder().journal(journal.clone()).in_current_system();
             let runtime = runtime.expect("in a System");
             let model = ScriptedModel::new([reply().text("one"), reply().text("two")]);
             let options = SessionOptions::new(model, Arc::new(ToolSet::default()));

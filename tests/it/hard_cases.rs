@@ -100,7 +100,7 @@ fn set(
 ) -> Set {
     let journal = Arc::new(MemoryStore::keeping());
     let slow = Arc::new(Slow { inner: journal.clone(), how: Box::new(how) });
-    let runtime = Runtime::builder().journal(slow).in_current_system().unwrap();
+    let runtime = testing::builder().journal(slow).in_current_system().unwrap();
     let model = ScriptedModel::new(script);
     let options = SessionOptions::new(model.clone(), Arc::new(ToolSet::new(tools).unwrap()));
     let session = runtime.session(options.limits(limits).id(SessionId::new("s")));
@@ -505,7 +505,7 @@ async fn reopened(prefix: &[Record], tools: Vec<ToolType>) -> (Vec<Record>, Arc<
     let journal = Arc::new(MemoryStore::keeping());
     let epoch = journal.open(&id, Access::TakeOver).await.unwrap();
     journal.append(&id, 0, epoch, Arc::new(prefix.to_vec())).await.unwrap();
-    let runtime = Runtime::builder().journal(journal.clone()).in_current_system().unwrap();
+    let runtime = testing::builder().journal(journal.clone()).in_current_system().unwrap();
     let model = ScriptedModel::new([reply().text("again")]);
     let tools = Arc::new(ToolSet::new(tools).unwrap());
     let options = SessionOptions::new(model.clone(), tools).id(id.clone()).take_over();

@@ -8,8 +8,8 @@ use callsheet::session::Cause;
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
-    Effects, Error, Event, Limits, ModelRetries, Record, Runtime, Session, SessionId,
-    SessionOptions, ToolSet, ToolType,
+    Effects, Error, Event, Limits, ModelRetries, Record, Session, SessionId, SessionOptions,
+    ToolSet, ToolType,
 };
 use serde_json::json;
 
@@ -129,7 +129,7 @@ fn opened(journal: &Arc<MemoryStore>, said: usize) -> (Session, Arc<ScriptedMode
         .take_over()
         .limits(within(2))
         .model_retries(ModelRetries::none());
-    let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+    let runtime = testing::builder().journal(journal.clone()).in_current_system();
     (runtime.expect("within `testing::run`").session(options), model)
 }
 

@@ -11,7 +11,7 @@ use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Sabotage, Scripted, ScriptedModel, reply};
 use callsheet::{
     Answer, Approval, Budget, Budgets, Decision, Effects, Error, Event, Limits, Mode, ModelRetries,
-    OutcomeKind, Runtime, Session, SessionId, SessionOptions, ToolSet, ToolType,
+    OutcomeKind, Session, SessionId, SessionOptions, ToolSet, ToolType,
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
@@ -142,7 +142,7 @@ impl Course {
             .limits(self.limits.clone())
             .budgets(self.budgets)
             .model_retries(ModelRetries::none());
-        let runtime = Runtime::builder().journal(journal).clock(self.clock).in_current_system();
+        let runtime = testing::builder().journal(journal).clock(self.clock).in_current_system();
         let session = runtime.expect("within `testing::run`").session(options);
         if self.asks {
             person(&session);

@@ -232,7 +232,7 @@ fn opened(journal: &Arc<MemoryStore>, tool: ToolType, said: usize) -> Session {
     let model = ScriptedModel::new(script);
     let tools = Arc::new(ToolSet::new([tool]).expect("the tool is well formed"));
     let options = SessionOptions::new(model, tools).id(SessionId::new("s")).take_over();
-    let runtime = Runtime::builder().journal(journal.clone()).in_current_system();
+    let runtime = testing::builder().journal(journal.clone()).in_current_system();
     runtime.expect("within `testing::run`").session(options.limits(limits()))
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use callsheet::conversation::{Batch, Record, ResultId};
 use callsheet::session::RuntimeBuilder;
 use callsheet::store::{Access, Error, Journal, MemoryStore, Pending, ResultPart};
+use callsheet::testing;
 use callsheet::{Decision, Event, Runtime, SessionId};
 use tokio::time::sleep;
 
@@ -73,7 +74,7 @@ pub fn rigged_builder(
 ) -> (RuntimeBuilder, Arc<MemoryStore>) {
     let inner = Arc::new(MemoryStore::keeping());
     let journal = Rigged::new(Arc::clone(&inner), judge);
-    (Runtime::builder().journal(Arc::new(journal)), inner)
+    (testing::builder().journal(Arc::new(journal)), inner)
 }
 
 /// Panics when it is polled, and when it is dropped.
