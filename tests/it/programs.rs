@@ -446,6 +446,28 @@ effects = "none"
     }
 
     #[test]
+    fn a_program_is_found_in_its_directory_by_a_relative_path() {
+        let settings = "[[tools]]\nname = \"x\"\nkind = \"command\"\nargv = [\"./say\", \"hello\"]\ncwd = \"sub\"\n";
+        let place = Place::new().file("config.toml", settings);
+        std::fs::create_dir(place.path("sub")).unwrap();
+        std::os::unix::fs::symlink("/bin/echo", place.path("sub/say")).unwrap();
+        let ended = place.run(&["tools", "call", "x"]).with(0);
+        assert_eq!(ended.stdout, "hello\n");
+    }
+
+    #[test]
+    fn a_tool_whose_parameters_are_no_schema_is_left_out_and_the_others_go_on() {
+        let bad =
+            format!("{COUNT}[[tools]]\nname = \"bad\"\nparameters = {{ type = \"array\" }}\n");
+        let place = Place::new().file("config.toml", &bad);
+        let ended = place.run(&["tools", "list", "--json"]).with(0);
+        assert_eq!(ended.json().as_array().unwrap().len(), 1);
+        let line = "the tool `bad` is left out: the parameters of the tool `bad` are not a JSON Schema of an object";
+        assert!(ended.stderr.starts_with(line), "{ended:#?}");
+        assert!(ended.stderr.contains("(`tools[1]` in "), "{ended:#?}");
+    }
+
+    #[test]
     fn a_program_sees_no_secret_but_those_declared_and_none_is_shown() {
         let settings = "[[tools]]\nname = \"env\"\nkind = \"command\"\nargv = [\"env\"]\n\
             env = { GIVEN = \"of ${env:FIRST_SECRET}\", API_TOKEN = \"plain-word\" }\n";

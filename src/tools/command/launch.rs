@@ -45,7 +45,10 @@ impl Surroundings {
             let cwd = cwd.display();
             return Err(missing(format!("`{program}` cannot run: there is no directory {cwd}")));
         }
-        let here = cwd.as_deref().unwrap_or(Path::new(""));
+        // The program begins in that directory, where a relative path would lead elsewhere.
+        let here = cwd.as_ref().map(std::path::absolute).transpose();
+        let here = here.map_err(|error| missing(format!("`{program}` cannot run: {error}")))?;
+        let here = here.unwrap_or_default();
         if program.contains('/') {
             let path = here.join(program);
             return match runs(&path) {
