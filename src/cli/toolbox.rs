@@ -95,8 +95,13 @@ impl Toolbox {
         let wanted = |tool: &&config::Tool| only.is_none_or(|only| only.contains(&tool.name));
         let (mut tools, mut left_out) = (Vec::new(), Vec::new());
         for tool in config.tools.iter().filter(wanted) {
-            match made(tool, config.variables()) {
-                Ok(made) => tools.push(with_settings(made, tool)),
+            let made = made(tool, config.variables()).map(|made| with_settings(made, tool));
+            let fits = |made: ToolType| match ToolSet::new([made.clone()]) {
+                Ok(_) => Ok(made),
+                Err(error) => Err(error.to_string()),
+            };
+            match made.and_then(fits) {
+                Ok(made) => tools.push(made),
                 Err(why) => {
                     let config::Tool { name, place, .. } = tool;
                     let line = format!("the tool `{name}` is left out: {why} ({place})");
