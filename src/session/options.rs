@@ -231,6 +231,12 @@ impl SessionOptions {
         self.denies_unasked.then_some(Decision::Denied { reason })
     }
 
+    /// The time limit of a call whose tool sets none.
+    #[cfg(all(feature = "cli", feature = "mcp"))]
+    pub(crate) fn call_time_limit(&self) -> std::time::Duration {
+        self.limits.call_time_limit
+    }
+
     /// Says whether results that are too large are kept for the model to read on in them.
     pub(super) fn keeps_large_results(&self, tools: &ToolSet) -> bool {
         let most = self.models.iter().filter_map(|model| model.dialect().max_tools).min();

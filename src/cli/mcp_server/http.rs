@@ -21,14 +21,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Bearer, Served};
+use super::{Bearer, LEAVING, Served};
 use crate::cli::signals::Signals;
 
 /// Where the protocol is spoken.
 const PATH: &str = "/mcp";
 
-/// How long answers may take to leave at the end.
-const LEAVING: Duration = Duration::from_secs(1);
+/// How much longer than a call may take a session without a request is kept.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// What answers a request.
 type Endpoint = StreamableHttpService<Served, LocalSessionManager>;
@@ -90,8 +90,11 @@ impl Listener {
             }
             _ => config.disable_allowed_hosts(),
         };
+        let mut sessions = LocalSessionManager::default();
+        // One that is silent for longer than any call may be is of a client that has gone.
+        sessions.session_config.keep_alive = Some(served.longest_call() + IDLE);
         let served = served.clone();
-        StreamableHttpService::new(move || Ok(served.clone()), Arc::default(), config)
+        StreamableHttpService::new(move || Ok(served.clone()), Arc::new(sessions), config)
     }
 }
 

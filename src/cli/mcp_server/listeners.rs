@@ -2,9 +2,14 @@
 //! a request of their own.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rmcp::service::{Peer, RoleServer};
+use tokio::time::timeout;
+
+/// How long it may take to tell one of them.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The clients of this moment.
 #[derive(Default)]
@@ -22,7 +27,8 @@ impl Listeners {
     pub async fn tell(&self) {
         let clients: Vec<_> = self.clients().clone();
         let told = clients.iter().map(|client| async move {
-            let _ = client.notify_tool_list_changed().await; // It may have gone by now.
+            // It may have gone by now, or read no more; the others are told.
+            let _ = timeout(PATIENCE, client.notify_tool_list_changed()).await;
         });
         join_all(told).await;
     }

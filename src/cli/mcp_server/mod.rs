@@ -14,6 +14,7 @@ mod service;
 mod stdio;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
@@ -24,6 +25,9 @@ pub(super) use stdio::serve as serve_stdio;
 use self::listeners::Listeners;
 use crate::session::{Runtime, SessionOptions};
 use crate::tools::{ToolSet, ToolSource};
+
+/// How long answers may take to leave at the end.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// The tools as they are served. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +58,13 @@ impl Served {
     /// Those of this moment.
     fn tools(&self) -> Arc<ToolSet> {
         self.0.source.as_ref().map_or_else(|| Arc::clone(&self.0.tools), ToolSource::current)
+    }
+
+    /// The longest time that a call may take, of the tools of this moment.
+    fn longest_call(&self) -> Duration {
+        let limits = self.tools();
+        let limits = limits.iter().filter_map(|tool| tool.declared_time_limit());
+        limits.max().unwrap_or_default().max(self.0.options.call_time_limit())
     }
 
     /// Tells the clients of handshakes when the tools change, for as long as the executor runs.

@@ -6,8 +6,9 @@ use anyhow::Context;
 use rmcp::ServiceExt;
 use rmcp::service::{QuitReason, ServerInitializeError};
 use rmcp::transport::io::stdio_pipes;
+use tokio::time::timeout;
 
-use super::Served;
+use super::{LEAVING, Served};
 use crate::cli::signals::Signals;
 
 /// Serves until standard input ends or a signal comes. Calls that are under way when the input ends have
@@ -33,7 +34,10 @@ pub(in crate::cli) async fn serve(served: Served, signals: &Signals) -> anyhow::
         () = signals.interrupted() => {
             served.0.runtime.shutdown(Duration::ZERO).await; // Every call is answered.
             end.cancel();
-            ended.await
+            match timeout(LEAVING, ended).await {
+                Ok(ended) => ended,
+                Err(_) => return Ok(()), // The client reads no more.
+            }
         }
     };
     match ended {
