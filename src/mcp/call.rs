@@ -64,7 +64,7 @@ impl Line {
         let mut waiting = Waiting { handle: Some(handle), line: self };
         let answer = waiting.answer().await;
         match answer {
-            None => Err(Failed::Line(lost(&self.server))),
+            None => Err(Failed::Call(lost(&self.server))), // Its keeper sees the end, too.
             Some(Err(error)) => Err(failed(&self.server, error)),
             Some(Ok(ServerResult::CallToolResult(result))) => Ok(read(result)),
             Some(Ok(ServerResult::CustomResult(result))) => Ok(read_unknown(&result.0)),

@@ -21,8 +21,9 @@ const INHERITED: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// A process that runs. Dropping it kills its group.
 pub(super) struct Child {
+    /// Goes first: as long as the leader is not reaped, nobody else gets its number.
+    group: Option<Group>,
     process: Process,
-    group: Group,
 }
 
 /// Its ends that are ours.
@@ -33,8 +34,14 @@ pub(super) struct Pipes {
 }
 
 impl Child {
-    /// Starts `program`.
-    pub fn start(program: &Program) -> io::Result<(Self, Pipes)> {
+    /// Starts `program`, on a thread that may block: its file may be far away.
+    pub async fn start(program: &Program) -> io::Result<(Self, Pipes)> {
+        let program = program.clone();
+        let started = tokio::task::spawn_blocking(move || Self::start_now(&program)).await;
+        started.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    fn start_now(program: &Program) -> io::Result<(Self, Pipes)> {
         let mut command = Command::new(&program.command);
         command.args(&program.args).env_clear();
         for name in INHERITED {
@@ -49,30 +56,34 @@ impl Child {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.process_group(0).kill_on_drop(true).spawn()?;
         let group = Group::led_by(process.id());
-        let group = group.ok_or_else(|| io::Error::other("this process is ending"))?;
+        let group = Some(group.ok_or_else(|| io::Error::other("this process is ending"))?);
         let pipes = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
             return Err(io::Error::other("the process has no pipes"));
         };
-        Ok((Self { process, group }, Pipes { stdin, stdout, stderr }))
+        Ok((Self { group, process }, Pipes { stdin, stdout, stderr }))
     }
 
     /// How it ended, once it has.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
-        self.process.wait().await.ok()
+        let status = self.process.wait().await.ok();
+        self.group = None; // At once, for its number is free; what it has left behind goes.
+        status
     }
 
     /// How it ended, if it has within a moment.
     pub async fn ended(&mut self) -> Option<ExitStatus> {
-        timeout(Duration::from_millis(200), self.process.wait()).await.ok()?.ok()
+        timeout(Duration::from_millis(200), self.exited()).await.ok()?
     }
 
     /// Waits for its end once its input has ended, as the protocol has it: it is asked after a while,
     /// and killed after another. What it started and left behind is killed.
     pub async fn end(mut self) {
-        if timeout(GRACE, self.process.wait()).await.is_err() {
-            self.group.ask_to_end();
-            let _ = timeout(GRACE, self.process.wait()).await;
+        if timeout(GRACE, self.exited()).await.is_err() {
+            if let Some(group) = &self.group {
+                group.ask_to_end();
+            }
+            let _ = timeout(GRACE, self.exited()).await;
         }
     }
 }

@@ -17,8 +17,7 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::io::BufReader;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::child::{Child, Pipes};
@@ -40,9 +39,10 @@ const GRACE: Duration = Duration::from_millis(500);
 /// A connection that is open.
 pub(super) struct Connection {
     peer: Peer<RoleClient>,
-    stop: RunningServiceCancellationToken,
-    /// Done when the connection has ended.
-    end: JoinHandle<()>,
+    /// `None` once it is being closed.
+    stop: Option<RunningServiceCancellationToken>,
+    /// True once it has ended.
+    over: watch::Receiver<bool>,
     child: Option<Child>,
     last_words: LastWords,
     /// The revision that is spoken.
@@ -57,12 +57,14 @@ impl Connection {
         protocol: Protocol,
     ) -> Result<Self, String> {
         let mode = lifecycle(protocol);
-        let last_words = LastWords::new(settings.secrets());
+        let last_words = LastWords::new(settings.secrets.clone());
         let (service, child) = match &settings.reach {
             Reach::Stdio(program) => {
-                let started = Child::start(program);
-                let (mut child, pipes) = started
-                    .map_err(|error| format!("`{}` cannot be started: {error}", program.command))?;
+                let started = Child::start(program).await;
+                let (mut child, pipes) = started.map_err(|error| {
+                    let line = format!("`{}` cannot be started: {error}", program.command);
+                    settings.secrets.redacted(line)
+                })?;
                 let Pipes { stdin, stdout, stderr } = pipes;
                 last_words.listen(settings.name.clone(), stderr);
                 let lines = BoundedLines::new(BufReader::new(stdout), settings.max_message_bytes);
@@ -85,9 +87,13 @@ impl Connection {
         };
         let revision = service.peer_info().map(|info| info.protocol_version.to_string());
         let revision = revision.unwrap_or_default();
-        let (peer, stop) = (service.peer().clone(), service.cancellation_token());
-        let end = tokio::spawn(async move { drop(service.waiting().await) });
-        Ok(Self { peer, stop, end, child, last_words, revision })
+        let (peer, stop) = (service.peer().clone(), Some(service.cancellation_token()));
+        let (end, over) = watch::channel(false);
+        tokio::spawn(async move {
+            drop(service.waiting().await);
+            end.send_replace(true);
+        });
+        Ok(Self { peer, stop, over, child, last_words, revision })
     }
 
     /// Who is at the other end. Cheap to clone.
@@ -117,29 +123,42 @@ impl Connection {
         });
     }
 
-    /// Waits for its end, which comes from the other side, and says in a line what it was.
+    /// Waits for its end, which comes from the other side, and says in a line what it was. May be
+    /// dropped and asked again.
     pub async fn ended(&mut self) -> String {
+        let over = self.over.wait_for(|over| *over);
         let Some(child) = &mut self.child else {
-            let _ = (&mut self.end).await;
+            let _ = over.await;
             return "the connection was closed".to_owned();
         };
         let status = tokio::select! {
             status = child.exited() => status,
-            _ = &mut self.end => child.ended().await,
+            _ = over => child.ended().await,
         };
         let how = status.map(|status| format!("it ended with {status}"));
         because(how, &self.last_words, "it closed the connection").await
     }
 
     /// Ends it in good order: what the server started goes with it.
-    pub async fn close(self) {
-        self.stop.cancel();
-        if !self.end.is_finished() {
-            let _ = timeout(GRACE, self.end).await;
-        }
-        if let Some(child) = self.child {
+    pub async fn close(mut self) {
+        self.stop();
+        let _ = timeout(GRACE, self.over.wait_for(|over| *over)).await;
+        if let Some(child) = self.child.take() {
             child.end().await;
         }
+    }
+
+    fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.cancel();
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// Its tasks end with it, whoever has given it up.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -52,7 +52,8 @@ impl StreamableHttpClient for Posting {
         let answer = self
             .0
             .post_message_with_response_limits(uri, message, session, key, headers, limits)
-            .await?;
+            .await
+            .map_err(placeless)?;
         match (asked, answer) {
             (Some(id), StreamableHttpPostResponse::Json(answer, its_session)) => Ok(
                 StreamableHttpPostResponse::Json(answering(id, has_session, answer)?, its_session),
@@ -68,7 +69,7 @@ impl StreamableHttpClient for Posting {
         key: Option<String>,
         headers: Headers,
     ) -> Result<(), Error> {
-        self.0.delete_session(uri, session, key, headers).await
+        self.0.delete_session(uri, session, key, headers).await.map_err(placeless)
     }
 
     async fn get_stream(
@@ -79,7 +80,7 @@ impl StreamableHttpClient for Posting {
         key: Option<String>,
         headers: Headers,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Error> {
-        self.0.get_stream(uri, session, last_event, key, headers).await
+        self.0.get_stream(uri, session, last_event, key, headers).await.map_err(placeless)
     }
 
     async fn get_stream_with_max_sse_event_size(
@@ -93,7 +94,15 @@ impl StreamableHttpClient for Posting {
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Error> {
         let stream =
             self.0.get_stream_with_max_sse_event_size(uri, session, last_event, key, headers, max);
-        stream.await
+        stream.await.map_err(placeless)
+    }
+}
+
+/// The error without its URL, which may hold a secret.
+fn placeless(error: Error) -> Error {
+    match error {
+        StreamableHttpError::Client(error) => StreamableHttpError::Client(error.without_url()),
+        error => error,
     }
 }
 

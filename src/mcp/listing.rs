@@ -12,6 +12,9 @@ use super::trouble::chain;
 /// Pages of one list: of a server that always has another one no more are asked for.
 const MAX_PAGES: usize = 100;
 
+/// Tools of one list: more than anybody offers are not waited for.
+const MAX_TOOLS: usize = 10_000;
+
 /// How much of a description a model is shown.
 const MAX_DESCRIPTION: usize = 8_000;
 
@@ -58,6 +61,9 @@ pub(super) async fn list(
         }
         if cursor.is_none() {
             return Ok(tools);
+        }
+        if tools.len() > MAX_TOOLS {
+            return Err(format!("it lists more than {MAX_TOOLS} tools"));
         }
     }
     Err(format!("its list of tools has more than {MAX_PAGES} pages"))

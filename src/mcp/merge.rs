@@ -41,18 +41,27 @@ impl Merge {
         Self { fixed, parts: servers.iter().map(part).collect(), choice }
     }
 
-    /// Takes in news of the server at `place`. What it lists and cannot be offered comes back.
-    pub fn take_in(&mut self, place: usize, news: News) -> Vec<Refused> {
-        let Some(part) = self.parts.get_mut(place) else { return Vec::new() };
+    /// Takes in news of the server at `place`. If its tools are others than before, what it lists and
+    /// cannot be offered comes back.
+    pub fn take_in(&mut self, place: usize, news: News) -> Option<Vec<Refused>> {
+        let part = self.parts.get_mut(place)?;
         match news {
-            News::Tools(listed) => part.take(listed),
-            News::Failed => Vec::new(),
+            News::Tools(listed) => {
+                let before = std::mem::take(&mut part.tools);
+                let refused = part.take(listed, &before);
+                let is_same =
+                    |(one, other): (&(_, ToolType), &(_, ToolType))| one.1.is_same(&other.1);
+                let unchanged =
+                    before.len() == part.tools.len() && before.iter().zip(&part.tools).all(is_same);
+                (!unchanged || !refused.is_empty()).then_some(refused)
+            }
+            News::Failed => None,
             News::Down(why, rest) => {
                 for (_, tool) in &part.tools {
                     let cause = format!("its server is down: {why}").into();
                     tool.shared().on_block(Instant::now(), Trip { cause, cool_down: rest });
                 }
-                Vec::new()
+                None
             }
         }
     }
@@ -84,8 +93,11 @@ impl Merge {
 }
 
 impl Part {
-    fn take(&mut self, listed: Vec<Result<Listed, Refused>>) -> Vec<Refused> {
-        let before = std::mem::take(&mut self.tools);
+    fn take(
+        &mut self,
+        listed: Vec<Result<Listed, Refused>>,
+        before: &[(Listed, ToolType)],
+    ) -> Vec<Refused> {
         let (mut seen, mut refused) = (HashSet::new(), Vec::new());
         let full_name = |name: &str| format!("{}__{name}", self.settings.name);
         let mut beyond = 0;

@@ -15,12 +15,15 @@ use tracing::{debug, info, warn};
 use super::connection::{Connection, Ears};
 use super::door::{Door, Line, State};
 use super::listing::{Listed, list};
-use super::{Protocol, Reach, ServerSettings};
+use super::{Protocol, ServerSettings};
 use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
 use crate::tools::stable_hash;
 
 /// How long nothing may come after news that the tools have changed: servers say it several times.
 const QUIET: Duration = Duration::from_millis(20);
+
+/// How long the end of a process may take to be known that takes no requests any more.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// How a server is, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,12 +146,12 @@ impl Server {
         let mut protocol = self.settings.protocol;
         for life in 1.. {
             let died_of = self.live((life, protocol), &news, &mut policy, stop.clone()).await;
-            let Some(cause) = died_of else { break };
-            let was_ready = self.status().revision.is_some();
+            let Some(Death { cause, was_ready }) = died_of else { break };
             // Some older servers end when they are asked what they do not know.
-            protocol = match (self.settings.protocol, protocol) {
-                (Protocol::Auto, Protocol::Auto) if !was_ready => Protocol::Handshake,
-                (set, _) => set,
+            protocol = match (was_ready, self.settings.protocol, protocol) {
+                (true, _, spoken) => spoken,
+                (false, Protocol::Auto, Protocol::Auto) => Protocol::Handshake,
+                (false, set, _) => set,
             };
             let failure = Failure::Crash { cause: cause.clone(), arguments: None };
             let decision = policy.on_failure(Instant::now(), &failure);
@@ -203,7 +206,7 @@ impl Server {
         news: &mpsc::UnboundedSender<News>,
         policy: &mut RestartPolicy,
         mut stop: watch::Receiver<bool>,
-    ) -> Option<String> {
+    ) -> Option<Death> {
         let (ears, began) = (Ears::default(), Instant::now());
         let limit = self.settings.startup_time_limit;
         let start = async {
@@ -223,8 +226,11 @@ impl Server {
         };
         let (mut connection, tools) = match started {
             Ok(Ok(started)) => started,
-            Ok(Err(why)) => return Some(format!("it did not start: {why}")),
-            Err(_) => return Some(format!("it did not start within {} ms", limit.as_millis())),
+            Ok(Err(why)) => return Some(Death::at_start(format!("it did not start: {why}"))),
+            Err(_) => {
+                let cause = format!("it did not start within {} ms", limit.as_millis());
+                return Some(Death::at_start(cause));
+            }
         };
         let startup = began.elapsed();
         info!(server = &*self.name, ?startup, tools = tools.len(), "server is ready");
@@ -247,21 +253,28 @@ impl Server {
         self.state.send_replace(State::Open(line));
         connection.listen_for_changes(Arc::clone(&ears.changed));
         let mut broken = self.broken.subscribe();
-        let is_process = matches!(self.settings.reach, Reach::Stdio(_)); // Its end says more.
         let died_of = loop {
             let mut stopping = stop.clone();
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stop| *stop) => break None,
                 why = connection.ended() => break Some(why),
-                _ = broken.wait_for(|last| *last >= life), if !is_process => break Some("the connection broke".to_owned()),
+                _ = broken.wait_for(|last| *last >= life) => {
+                    // If it has ended its end says more.
+                    let ended = timeout(GRACE, connection.ended()).await;
+                    break Some(ended.unwrap_or_else(|_| "it takes no requests any more".to_owned()));
+                }
                 () = ears.changed.notified() => {
-                    sleep(QUIET).await;
                     let peer = connection.peer();
+                    let listing = async {
+                        sleep(QUIET).await;
+                        timeout(limit, list(&peer)).await
+                    };
                     let listed = tokio::select! {
                         biased;
                         _ = stop.wait_for(|stop| *stop) => break None,
-                        listed = timeout(limit, list(&peer)) => listed,
+                        why = connection.ended() => break Some(why),
+                        listed = listing => listed,
                     };
                     match listed {
                         Ok(Ok(tools)) => drop(news.send(News::Tools(tools))),
@@ -273,6 +286,19 @@ impl Server {
         };
         self.state.send_replace(State::Away);
         connection.close().await;
-        died_of
+        died_of.map(|cause| Death { cause, was_ready: true })
+    }
+}
+
+/// What a life ended with.
+struct Death {
+    cause: String,
+    /// It had taken calls.
+    was_ready: bool,
+}
+
+impl Death {
+    fn at_start(cause: String) -> Self {
+        Self { cause, was_ready: false }
     }
 }

@@ -20,6 +20,12 @@ use crate::tools::{ToolPublisher, ToolSource, ToolType};
 /// How long all servers together may take to end.
 const END: Duration = Duration::from_secs(4);
 
+/// So many lines at most are kept of what is not offered: a server may list other nonsense each time.
+const MAX_NOTES: usize = 1_000;
+
+/// And so many characters of each part of them.
+const MAX_WORDS: usize = 300;
+
 /// Something that a server lists and that is not offered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Left {
@@ -141,22 +147,26 @@ async fn keep(
     let mut said = HashSet::new();
     let listen = async {
         while let Some((place, news)) = told.recv().await {
-            let mut refused = merge.take_in(place, news);
-            let (tools, besides) = merge.all();
-            refused.extend(besides);
-            for (tool, why) in refused {
-                note(&mut said, &left, (tool, why));
+            if let Some(refused) = merge.take_in(place, news) {
+                let (tools, besides) = merge.all();
+                for refused in refused.into_iter().chain(besides) {
+                    note(&mut said, &left, refused);
+                }
+                publisher.publish(tools);
             }
-            publisher.publish(tools);
             servers[place].settle();
         }
     };
     tokio::join!(run, listen);
 }
 
-fn note(said: &mut HashSet<Refused>, left: &Mutex<Vec<Left>>, refused: Refused) {
-    if said.insert(refused.clone()) {
-        let (tool, why) = refused;
+fn note(said: &mut HashSet<Refused>, left: &Mutex<Vec<Left>>, (tool, why): Refused) {
+    let shorter = |text: String| match text.char_indices().nth(MAX_WORDS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    };
+    let (tool, why) = (shorter(tool), shorter(why));
+    if said.len() < MAX_NOTES && said.insert((tool.clone(), why.clone())) {
         warn!(tool, why, "a tool of a server is left out");
         left.lock().unwrap_or_else(PoisonError::into_inner).push(Left { tool, why });
     }

@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::conversation::{Approval, Effects};
-use crate::model::{ApiKey, Header};
+use crate::model::Header;
 use crate::tools::Secrets;
 
 /// A server, how it is reached, and what its tools may do.
@@ -33,6 +33,8 @@ pub struct ServerSettings {
     pub startup_time_limit: Duration,
     /// The most bytes of one message. A larger one is the failure of its call.
     pub max_message_bytes: usize,
+    /// What it is told in confidence: taken out of what it says before it is logged or told.
+    pub secrets: Secrets,
     /// What holds for all of its tools.
     pub terms: ToolTerms,
     /// What holds for some of them, by its own names.
@@ -54,21 +56,9 @@ impl ServerSettings {
             max_tools: 100,
             startup_time_limit: Duration::from_secs(30),
             max_message_bytes: 4_000_000,
+            secrets: Secrets::default(),
             terms: ToolTerms::default(),
             tool_terms: HashMap::new(),
-        }
-    }
-
-    /// What it is told in confidence: all of its environment, and of its headers what is secret.
-    pub(super) fn secrets(&self) -> Secrets {
-        match &self.reach {
-            Reach::Stdio(program) => {
-                Secrets::new(program.env.iter().map(|(_, value)| value.expose_secret()))
-            }
-            Reach::Http { headers, .. } => {
-                let secrets = headers.iter().flat_map(|header| &header.secrets);
-                Secrets::new(secrets.map(ApiKey::expose))
-            }
         }
     }
 
@@ -83,8 +73,8 @@ impl ServerSettings {
     }
 }
 
-/// How a server is reached.
-#[derive(Clone, Debug)]
+/// How a server is reached. Its `Debug` shows neither arguments nor the URL: both may hold a secret.
+#[derive(Clone)]
 pub enum Reach {
     /// A process of ours, over its standard input and output.
     Stdio(Program),
@@ -110,15 +100,26 @@ pub struct Program {
     pub cwd: Option<PathBuf>,
 }
 
+impl fmt::Debug for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio(program) => f.debug_tuple("Stdio").field(program).finish(),
+            Self::Http { headers, .. } => {
+                let names: Vec<_> = headers.iter().map(|header| &header.name).collect();
+                f.debug_struct("Http").field("headers", &names).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
 impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
         f.debug_struct("Program")
             .field("command", &self.command)
-            .field("args", &self.args)
+            .field("args", &self.args.len())
             .field("env", &names)
-            .field("cwd", &self.cwd)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

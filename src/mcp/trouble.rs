@@ -55,7 +55,7 @@ pub(super) fn failed(name: &str, error: ServiceError) -> Failed {
             Error::permanent(error.message).code("protocol_error")
         }
         ServiceError::McpError(error) => Error::new(error.message),
-        ServiceError::TransportClosed => return Failed::Line(lost(name)),
+        ServiceError::TransportClosed => lost(name),
         ServiceError::Cancelled { .. } => {
             let message = format!("the server `{name}` cancelled the call");
             Error::new(message).code("server_cancelled")
@@ -71,10 +71,10 @@ fn not_sent(name: &str, error: &DynamicTransportError) -> Failed {
     let why = transport(error);
     let lost = |why: &str| {
         let message = format!("the connection to the server `{name}` broke: {why}");
-        Failed::Line(Error::lost(message).code("server_lost"))
+        Error::lost(message).code("server_lost")
     };
     let Some(http) = error.error.downcast_ref::<HttpError>() else {
-        return lost(&why);
+        return Failed::Line(lost(&why)); // It does not read any more.
     };
     let says = format!("the server `{name}` {why}");
     match http {
@@ -98,7 +98,8 @@ fn not_sent(name: &str, error: &DynamicTransportError) -> Failed {
         HttpError::UnexpectedServerResponse(_) | HttpError::UnexpectedContentType(_) => {
             Failed::Call(Error::new(says).code("protocol_error"))
         }
-        _ => lost(&why),
+        // One request has broken, and says nothing of the others.
+        _ => Failed::Call(lost(&why)),
     }
 }
 

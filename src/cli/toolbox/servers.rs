@@ -16,7 +16,7 @@ use crate::mcp::{
     ToolTerms,
 };
 use crate::model::{ApiKey, Header, secrets_in};
-use crate::tools::ToolType;
+use crate::tools::{Secrets, ToolType};
 
 /// Starts the servers of the settings, those of them that `only` names tools of. A line for each that
 /// cannot be had is added to `left_out`, what they are told in confidence to `secrets`.
@@ -132,14 +132,19 @@ fn resolved(
     secrets: &mut Vec<ApiKey>,
 ) -> Result<ServerSettings, String> {
     let variables = config.variables();
-    let text = |text: &Text| text.resolve(variables).map(|filled| filled.expose().to_owned());
-    for (name, text) in server.env.iter().chain(&server.headers) {
+    let mut own = Vec::new();
+    let pairs = server.env.iter().chain(&server.headers);
+    let texts = [&server.command, &server.cwd, &server.url].into_iter().flatten();
+    let texts = texts.chain(&server.args).chain(pairs.clone().map(|(_, text)| text));
+    for text in texts {
         let filled = text.resolve(variables)?;
-        secrets.extend(filled.secrets.iter().flat_map(|value| secrets_in(value.expose_secret())));
-        if looks_secret(name) {
-            secrets.extend(secrets_in(filled.expose()));
-        }
+        own.extend(filled.secrets.iter().flat_map(|value| secrets_in(value.expose_secret())));
     }
+    for (_, text) in pairs.filter(|(name, _)| looks_secret(name)) {
+        own.extend(secrets_in(text.resolve(variables)?.expose()));
+    }
+    secrets.extend(own.iter().cloned());
+    let text = |text: &Text| text.resolve(variables).map(|filled| filled.expose().to_owned());
     let reach = match (&server.command, &server.url) {
         (Some(_), Some(_)) => return Err("it has both `command` and `url`".to_owned()),
         (None, None) => return Err("it has neither `command` nor `url`".to_owned()),
@@ -174,6 +179,7 @@ fn resolved(
         startup_time_limit: server.startup_time_limit,
         max_message_bytes: usize::try_from(server.max_message_bytes).unwrap_or(usize::MAX),
         terms: terms(&server.terms),
+        secrets: Secrets::new(own.iter().map(ApiKey::expose)),
         tool_terms: server.tools.iter().map(|(name, own)| (name.clone(), terms(own))).collect(),
         ..ServerSettings::new(&*server.name, reach)
     })

@@ -37,6 +37,69 @@ fn a_server_that_dies_is_started_again_behind_the_same_tools_and_spares_others()
 }
 
 #[test]
+fn an_old_server_that_ends_when_it_is_asked_for_a_newer_revision_comes_back_as_often_as_it_dies() {
+    run(async {
+        let directory = Directory::new();
+        let mut peer = directory.peer(&["die", "echo"]);
+        peer.is_old = true;
+        let world = World::starting([peer.settings("peer")]);
+        while world.tools().is_empty() {
+            tokio::task::yield_now().await; // Until its second start, or the test hangs.
+        }
+        let script = [
+            reply().call("peer__die", r#"{"n": 1}"#),
+            reply().call("peer__die", r#"{"n": 2}"#),
+            reply().call("peer__echo", "{}"),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        let ends: Vec<_> = answer.report.rounds.iter().map(|round| outcomes(round)).collect();
+        assert_eq!(ends, [["unavailable"], ["unavailable"], ["ok"]]);
+        assert_eq!(world.servers.status()[0].restarts, 3, "the first start, and two deaths");
+    });
+}
+
+#[test]
+fn a_server_that_closes_its_output_and_lives_on_is_started_again_and_spares_others() {
+    run(async {
+        let directory = Directory::new();
+        let (one, two) = (directory.peer(&["hang_up", "echo"]), directory.peer(&["echo"]));
+        let world = World::new([one.settings("one"), two.settings("two")]).await;
+        let script = [
+            reply().call("one__hang_up", "{}"),
+            reply().call("one__echo", "{}").call("two__echo", "{}"),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["unavailable"]);
+        assert_eq!(outcomes(&answer.report.rounds[1]), ["ok", "ok"]);
+        assert_eq!(world.servers.status()[0].restarts, 1);
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_requests_any_more_is_started_again() {
+    run(async {
+        let directory = Directory::new();
+        let mut settings = directory.peer(&["close_stdin", "echo"]).settings("peer");
+        settings.terms.retries = Some(5);
+        let world = World::new([settings]).await;
+        let script = [
+            reply().call("peer__close_stdin", "{}"),
+            // It was waiting for this one when it closed it.
+            reply().call("peer__echo", r#"{"n": 1}"#),
+            reply().call("peer__echo", r#"{"n": 2}"#),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        assert_eq!(outcomes(&answer.report.rounds[2]), ["ok"]);
+        let status = &world.servers.status()[0];
+        assert_eq!(status.restarts, 1);
+        assert_eq!(status.last_failure.as_deref(), Some("it takes no requests any more"));
+    });
+}
+
+#[test]
 fn of_a_call_that_must_not_happen_twice_the_model_is_told_that_it_may_have_happened() {
     run(async {
         let directory = Directory::new();

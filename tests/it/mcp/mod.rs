@@ -4,6 +4,8 @@ mod faults;
 mod lists;
 mod plain;
 mod real;
+#[cfg(feature = "cli")]
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -13,8 +14,8 @@ use callsheet::mcp::{Program, Reach, ServerSettings, ToolTerms};
 use callsheet::{Approval, Effects};
 use serde_json::{Value, json};
 
-/// What the server is like. Its tools are, by name: `echo`, `error`, `hang`, `die`, `die_once`, `slow`
-/// (`ms`), `big` (`bytes`), `progress` (`times`, every `ms`), `env`, `fork`, `change`, `image`; any
+/// What the server is like. Its tools are, by name: `echo`, `error`, `hang`, `die`, `die_once`,
+/// `hang_up` (it closes its output and lives on), `close_stdin`, `slow` (`ms`), `big` (`bytes`), `progress` (`times`, every `ms`), `env`, `fork`, `change`, `image`; any
 /// other answers its own name.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -24,6 +25,8 @@ pub struct Peer {
     /// Before it hears anything.
     pub start_ms: u64,
     pub never_starts: bool,
+    /// Ends when it is asked what it does not know.
+    pub is_old: bool,
     /// Says what is no message before, and between its answers.
     pub babbles: bool,
     pub directory: PathBuf,
@@ -41,6 +44,7 @@ impl Peer {
             modern: false,
             start_ms: 0,
             never_starts: false,
+            is_old: false,
             babbles: false,
             directory: directory.to_owned(),
         }
@@ -49,7 +53,7 @@ impl Peer {
     /// How it is started, under `name`. All its tools read only, and nobody has to approve them.
     pub fn settings(&self, name: &str) -> ServerSettings {
         let plan = json!({"tools": self.tools, "modern": self.modern, "start_ms": self.start_ms,
-            "never_starts": self.never_starts, "babbles": self.babbles,
+            "never_starts": self.never_starts, "babbles": self.babbles, "is_old": self.is_old,
             "directory": self.directory});
         let program = std::env::current_exe().expect("a test has a binary");
         let args = ["support::mcp_peer::serve", "--exact", "--ignored", "--nocapture"];
@@ -83,23 +87,32 @@ fn serve() {
     let served = Served {
         tools: Mutex::new(plan["tools"].as_array().cloned().unwrap_or_default()),
         modern: plan["modern"] == true,
+        is_old: plan["is_old"] == true,
         babbles: plan["babbles"] == true,
         directory: plan["directory"].as_str().unwrap_or_default().into(),
+        stays: AtomicBool::new(false),
     };
     served.note("started");
     if plan["never_starts"] == true {
         thread::sleep(Duration::from_secs(3600));
     }
     thread::sleep(Duration::from_millis(plan["start_ms"].as_u64().unwrap_or_default()));
-    Arc::new(served).run();
+    let served = Arc::new(served);
+    Arc::clone(&served).run();
+    if served.stays.load(Ordering::Relaxed) {
+        thread::sleep(Duration::from_secs(3600));
+    }
     exit(0);
 }
 
 struct Served {
     tools: Mutex<Vec<Value>>,
     modern: bool,
+    is_old: bool,
     babbles: bool,
     directory: PathBuf,
+    /// It lives on without its input.
+    stays: AtomicBool,
 }
 
 impl Served {
@@ -137,6 +150,7 @@ impl Served {
             "tools/list" => {
                 json!({"resultType": "complete", "tools": *self.tools.lock().expect("nobody panics with it")})
             }
+            _ if self.is_old => exit(9),
             _ => {
                 let error = json!({"code": -32601, "message": "no such method"});
                 return self.say(&json!({"jsonrpc": "2.0", "id": message["id"], "error": error}));
@@ -163,6 +177,23 @@ impl Served {
                 thread::sleep(Duration::from_secs(3600));
             },
             "die" => exit(3),
+            "hang_up" => {
+                for _ in 0..2 {
+                    self.say(
+                        &json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}),
+                    );
+                    thread::sleep(Duration::from_millis(25));
+                }
+                nix::unistd::close(1).expect("standard output is open");
+                loop {
+                    thread::sleep(Duration::from_secs(3600));
+                }
+            }
+            "close_stdin" => {
+                self.stays.store(true, Ordering::Relaxed);
+                nix::unistd::close(0).expect("standard input is open");
+                "closed".to_owned()
+            }
             "die_once" => {
                 let mark = self.directory.join(format!("died {arguments}").replace('/', "_"));
                 if OpenOptions::new().create_new(true).write(true).open(mark).is_ok() {
