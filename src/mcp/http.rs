@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use reqwest::header::{HeaderName, HeaderValue};
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
@@ -12,6 +13,8 @@ use rmcp::transport::streamable_http_client::{
     StreamableHttpResponseLimits,
 };
 use sse_stream::{Error as SseError, Sse};
+
+use super::lines::too_large;
 
 type Error = StreamableHttpError<reqwest::Error>;
 type Headers = HashMap<HeaderName, HeaderValue>;
@@ -58,6 +61,12 @@ impl StreamableHttpClient for Posting {
             (Some(id), StreamableHttpPostResponse::Json(answer, its_session)) => Ok(
                 StreamableHttpPostResponse::Json(answering(id, has_session, answer)?, its_session),
             ),
+            (Some(id), StreamableHttpPostResponse::Sse(events, its_session)) => {
+                let max = limits.max_sse_event_size;
+                let events =
+                    events.map(move |event| event.or_else(|error| refused(&id, max, error)));
+                Ok(StreamableHttpPostResponse::Sse(events.boxed(), its_session))
+            }
             (_, answer) => Ok(answer),
         }
     }
@@ -103,6 +112,17 @@ fn placeless(error: Error) -> Error {
     match error {
         StreamableHttpError::Client(error) => StreamableHttpError::Client(error.without_url()),
         error => error,
+    }
+}
+
+/// In place of an event that is too large, which ends the stream that was to answer the request `id`: an
+/// answer that says so. As it is the request would be taken for lost with its connection.
+fn refused(id: &RequestId, max: usize, error: SseError) -> Result<Sse, SseError> {
+    match &error {
+        SseError::Body(cause) if cause.to_string().contains("exceeded the maximum size") => {
+            Ok(Sse::default().data(too_large(&serde_json::json!(id), max).to_string()))
+        }
+        _ => Err(error),
     }
 }
 

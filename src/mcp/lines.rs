@@ -184,11 +184,14 @@ impl IdSearch {
     fn refusal(self, max: usize) -> Option<Vec<u8>> {
         let id: serde_json::Value = serde_json::from_slice(&self.id).ok()?;
         let has_id = self.found && (id.is_number() || id.is_string());
-        let error = serde_json::json!({"code": TOO_LARGE,
-            "message": format!("its answer is larger than {max} bytes")});
-        let refusal = serde_json::json!({"jsonrpc": "2.0", "id": id, "error": error});
-        has_id.then(|| format!("{refusal}\n").into_bytes())
+        has_id.then(|| format!("{}\n", too_large(&id, max)).into_bytes())
     }
+}
+
+/// The answer in place of one that is too large, to the request `id`.
+pub(super) fn too_large(id: &serde_json::Value, max: usize) -> serde_json::Value {
+    let message = format!("its answer is larger than {max} bytes");
+    serde_json::json!({"jsonrpc": "2.0", "id": id, "error": {"code": TOO_LARGE, "message": message}})
 }
 
 /// The code of the error in place of a message that is too large: one of those left to us.
