@@ -441,7 +441,11 @@ impl Notation for Vec<String> {
 
 impl Notation for Text {
     fn notation(&self) -> String {
-        quoted(&super::store_url::masked(self.as_written()))
+        let text = self.as_written();
+        match text.contains("://") {
+            true => quoted(&UrlText(text.to_owned()).shown()),
+            false => quoted(text),
+        }
     }
 }
 

@@ -118,8 +118,9 @@ impl Section<'_> {
             }
             Err(expected) => {
                 // A key is often pasted where the name of its variable belongs; headers may hold one.
-                let is_secret =
-                    name == "env" || name.ends_with("_env") || name.ends_with("headers");
+                // So may what is handed on to programs and endpoints.
+                let may_hold = ["args", "argv", "env", "query"].contains(&name);
+                let is_secret = may_hold || name.ends_with("_env") || name.ends_with("headers");
                 let found = if is_secret { MASK.to_owned() } else { described(&value) };
                 Err(Error::Value { key, origin, expected, found })
             }

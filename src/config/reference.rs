@@ -40,6 +40,7 @@ impl Text {
     /// The text as it may be shown where it may be a secret: only if all of it is a reference.
     pub(super) fn masked(&self) -> &str {
         let is_reference = self.0.starts_with("${") && self.0.ends_with('}');
+        let is_reference = is_reference && !self.0.contains(":-"); // A default is a value.
         if is_reference && self.0.matches("${").count() == 1 { &self.0 } else { MASK }
     }
 
@@ -126,7 +127,9 @@ mod tests {
 
     #[test]
     fn only_references_are_shown_where_secrets_may_stand() {
-        for (text, shown) in [("${KEY}", "${KEY}"), ("sk-1", MASK), ("a${KEY}", MASK)] {
+        for (text, shown) in
+            [("${KEY}", "${KEY}"), ("sk-1", MASK), ("a${KEY}", MASK), ("${KEY:-sk-1}", MASK)]
+        {
             assert_eq!(Text::new(text).masked(), shown);
             assert_eq!(format!("{:?}", Text::new(text)), format!("{shown:?}"));
         }

@@ -402,6 +402,12 @@ fn a_bad_value_is_named_with_its_place_and_what_is_expected() {
         "`turn.call_time_limit_ms` in --set: expected milliseconds, 1 or more, at most 365 days, found \"0\"",
     );
     check_error(
+        "[[mcp]]\nname = \"x\"\nargs = \"--token sk-1\"",
+        &[],
+        &[],
+        "`mcp[0].args` in my.toml:3: expected an array of strings, found [secret]",
+    );
+    check_error(
         "model.stream = 1",
         &[],
         &[],
