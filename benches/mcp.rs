@@ -183,7 +183,7 @@ async fn parallel(peer: &Peer) -> Result<(), AnyError> {
 async fn start(peer: &Peer) -> Result<(Servers, Runtime), AnyError> {
     let limits = RestartLimits::default();
     let servers = Servers::start(vec![settings(peer)], Vec::new(), Choice::default(), &limits)?;
-    servers.settled(|_| Duration::MAX).await;
+    servers.settled(|_, _| Duration::MAX).await;
     Ok((servers, Runtime::builder().arbiters(1).start()?))
 }
 

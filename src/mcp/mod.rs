@@ -19,6 +19,7 @@ mod hints;
 mod http;
 mod lines;
 mod listing;
+mod memory;
 mod merge;
 mod server;
 mod servers;
@@ -26,6 +27,7 @@ mod settings;
 mod stderr;
 mod trouble;
 
+pub use memory::LastStart;
 pub use server::{Condition, ServerStatus};
 pub use servers::{Choice, Left, Servers};
 pub use settings::{Program, Protocol, Reach, ServerSettings, ToolTerms};

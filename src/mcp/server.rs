@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 use super::connection::{Connection, Ears};
 use super::door::{Door, Line, State};
 use super::listing::{Listed, list};
+use super::memory::{LastStart, Memory};
 use super::{Protocol, ServerSettings};
 use crate::supervision::{Decision, Failure, RestartLimits, RestartPolicy};
 use crate::tools::stable_hash;
@@ -69,12 +70,17 @@ pub struct ServerStatus {
     pub restarts: u64,
     /// The last failure, in a line.
     pub last_failure: Option<String>,
+    /// How its last start in another program went.
+    pub last_start: LastStart,
 }
+
+/// What a server lists: its tools, or why they could not be used.
+pub(super) type Listing = Vec<Result<Listed, (String, String)>>;
 
 /// What a server tells of itself.
 pub(super) enum News {
-    /// Its tools, or why they could not be used.
-    Tools(Vec<Result<Listed, (String, String)>>),
+    /// Its tools.
+    Tools(Listing),
     /// It failed.
     Failed,
     /// It is out of service for so long.
@@ -84,6 +90,7 @@ pub(super) enum News {
 /// A server and what is known of it.
 pub(super) struct Server {
     pub settings: ServerSettings,
+    memory: Memory,
     limits: RestartLimits,
     name: Arc<str>,
     state: watch::Sender<State>,
@@ -95,7 +102,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(settings: ServerSettings, limits: RestartLimits) -> Self {
+    /// The server of `settings`, and what it listed the last time.
+    pub fn new(settings: ServerSettings, limits: RestartLimits) -> (Self, Listing) {
+        let memory = Memory::new(settings.memory.clone());
+        let (last_start, listing) = memory.recall();
         let name: Arc<str> = settings.name.as_str().into();
         let status = ServerStatus {
             name: Arc::clone(&name),
@@ -104,16 +114,19 @@ impl Server {
             startup: None,
             restarts: 0,
             last_failure: None,
+            last_start,
         };
-        Self {
+        let server = Self {
             settings,
+            memory,
             limits,
             name,
             state: watch::Sender::new(State::Away),
             broken: watch::Sender::new(0),
             status: Mutex::new(status),
             settled: watch::Sender::new(false),
-        }
+        };
+        (server, listing)
     }
 
     pub fn door(&self) -> Door {
@@ -133,6 +146,13 @@ impl Server {
     /// Waits until it has listed its tools or failed for the first time.
     pub async fn settled(&self) {
         let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+
+    /// It was waited for in vain.
+    pub fn is_late(&self) {
+        if self.status().last_start == LastStart::Unknown {
+            self.memory.keep_failure();
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut ServerStatus)) {
@@ -181,6 +201,9 @@ impl Server {
                 }
             };
             self.note(|status| status.last_failure = Some(cause));
+            if !*self.settled.borrow() {
+                self.memory.keep_failure();
+            }
             let _ = news.send(News::Failed);
             tokio::select! {
                 biased;
@@ -234,6 +257,7 @@ impl Server {
         };
         let startup = began.elapsed();
         info!(server = &*self.name, ?startup, tools = tools.len(), "server is ready");
+        self.memory.keep(&tools);
         let _ = news.send(News::Tools(tools));
         let line = Line {
             peer: connection.peer(),
@@ -277,7 +301,10 @@ impl Server {
                         listed = listing => listed,
                     };
                     match listed {
-                        Ok(Ok(tools)) => drop(news.send(News::Tools(tools))),
+                        Ok(Ok(tools)) => {
+                            self.memory.keep(&tools);
+                            let _ = news.send(News::Tools(tools));
+                        }
                         Ok(Err(why)) => debug!(server = &*self.name, why, "its tools stay"),
                         Err(_) => debug!(server = &*self.name, "it does not list them, they stay"),
                     }

@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::ServerSettings;
 use super::merge::{Merge, Refused};
 use super::server::{News, Server, ServerStatus};
+use super::{LastStart, ServerSettings};
 use crate::supervision::RestartLimits;
 use crate::tools::{ToolPublisher, ToolSource, ToolType};
 
@@ -57,7 +57,7 @@ pub struct Servers {
 
 impl Servers {
     /// Starts the servers of `settings`, all at once. Those of their tools that `choice` takes are
-    /// offered behind `fixed` as soon as they are known; servers that are started again have the
+    /// offered behind `fixed` as soon as they are known, from the last time or from the server; servers that are started again have the
     /// rests of `limits`.
     ///
     /// # Errors
@@ -69,9 +69,16 @@ impl Servers {
         choice: Choice,
         limits: &RestartLimits,
     ) -> io::Result<Self> {
-        let server = |settings| Arc::new(Server::new(settings, limits.clone()));
-        let servers: Vec<Arc<Server>> = settings.into_iter().map(server).collect();
-        let merge = Merge::new(fixed, &servers, choice);
+        let server = |settings| {
+            let (server, listing) = Server::new(settings, limits.clone());
+            (Arc::new(server), listing)
+        };
+        let (servers, listings): (Vec<Arc<Server>>, Vec<_>) =
+            settings.into_iter().map(server).unzip();
+        let mut merge = Merge::new(fixed, &servers, choice);
+        for (place, listing) in listings.into_iter().enumerate() {
+            merge.take_in(place, News::Tools(listing)); // What is wrong with it is said by the next.
+        }
         let publisher = ToolPublisher::new(merge.all().0);
         let (source, left) = (publisher.source(), Arc::<Mutex<Vec<Left>>>::default());
         let (stop, stopped) = watch::channel(false);
@@ -93,11 +100,16 @@ impl Servers {
     }
 
     /// Waits until each server has listed its tools or failed to start, for each not longer than
-    /// `patience` says.
-    pub async fn settled(&self, patience: impl Fn(&ServerSettings) -> Duration) {
+    /// `patience` says, which hears how its last start went.
+    pub async fn settled(&self, patience: impl Fn(&ServerSettings, LastStart) -> Duration) {
         let settled = |server: &Arc<Server>| {
-            let (limit, server) = (patience(&server.settings), Arc::clone(server));
-            async move { timeout(limit, server.settled()).await }
+            let last_start = server.status().last_start;
+            let (limit, server) = (patience(&server.settings, last_start), Arc::clone(server));
+            async move {
+                if timeout(limit, server.settled()).await.is_err() {
+                    server.is_late();
+                }
+            }
         };
         join_all(self.servers.iter().map(settled)).await;
     }

@@ -33,6 +33,9 @@ pub struct ServerSettings {
     pub startup_time_limit: Duration,
     /// The most bytes of one message. A larger one is the failure of its call.
     pub max_message_bytes: usize,
+    /// A file that its list of tools is kept in: a program that starts anew offers them before the
+    /// server has started. `None` = it is kept nowhere.
+    pub memory: Option<PathBuf>,
     /// What it is told in confidence: taken out of what it says before it is logged or told.
     pub secrets: Secrets,
     /// What holds for all of its tools.
@@ -56,6 +59,7 @@ impl ServerSettings {
             max_tools: 100,
             startup_time_limit: Duration::from_secs(30),
             max_message_bytes: 4_000_000,
+            memory: None,
             secrets: Secrets::default(),
             terms: ToolTerms::default(),
             tool_terms: HashMap::new(),

@@ -7,16 +7,17 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::{LeftOut, Wait};
+use crate::cli::data_dir::data_dir;
 use crate::cli::setup;
 use crate::config::{
     Config, Filled, McpProtocol, McpServer, McpTerms, Text, Variables, looks_secret,
 };
 use crate::mcp::{
-    Choice, Condition, Left, Program, Protocol, Reach, ServerSettings, ServerStatus, Servers,
-    ToolTerms,
+    Choice, Condition, LastStart, Left, Program, Protocol, Reach, ServerSettings, ServerStatus,
+    Servers, ToolTerms,
 };
 use crate::model::{ApiKey, Header, secrets_in};
-use crate::tools::{Secrets, ToolType};
+use crate::tools::{Secrets, ToolType, stable_hash};
 
 /// Starts the servers of the settings, those of them that `only` names tools of. A line for each that
 /// cannot be had is added to `left_out`, what they are told in confidence to `secrets`.
@@ -49,11 +50,15 @@ pub(super) fn start(
     if settings.is_empty() {
         return Ok(None);
     }
+    let is_any = only.is_none();
     let only = only.map(|only| only.iter().cloned().collect::<HashSet<_>>());
     let limits = setup::supervision(config);
     let servers = Servers::start(settings, fixed, Choice { only, most }, &limits)?;
-    let patience = |settings: &ServerSettings| match wait {
+    // What is asked for by its name is waited for.
+    let needs_no_wait = |last| last != LastStart::Unknown && is_any;
+    let patience = |settings: &ServerSettings, last| match wait {
         Wait::ForAll => Duration::MAX,
+        Wait::AWhile if needs_no_wait(last) => Duration::ZERO,
         Wait::AWhile => {
             let own = waits.iter().find(|(name, _)| *name == settings.name);
             own.map_or(Duration::ZERO, |(_, wait)| *wait)
@@ -74,9 +79,16 @@ fn trouble(status: &ServerStatus) -> Option<LeftOut> {
     let name = &status.name;
     let line = match status.condition {
         Condition::Ready => return None,
-        Condition::Starting if status.last_failure.is_none() => {
-            format!("the MCP server `{name}` is still starting: its tools come later")
-        }
+        Condition::Starting if status.last_failure.is_none() => match status.last_start {
+            LastStart::Listed => return None, // Its tools are there, and their calls wait for it.
+            LastStart::Unknown => {
+                format!("the MCP server `{name}` is still starting: its tools come later")
+            }
+            LastStart::Failed => format!(
+                "the MCP server `{name}` did not start the last time and is not waited for: \
+                 its tools come when it has started"
+            ),
+        },
         _ => {
             let why = status.last_failure.as_deref().unwrap_or("it was stopped");
             format!("the MCP server `{name}` is not there: {why}")
@@ -179,10 +191,19 @@ fn resolved(
         startup_time_limit: server.startup_time_limit,
         max_message_bytes: usize::try_from(server.max_message_bytes).unwrap_or(usize::MAX),
         terms: terms(&server.terms),
+        memory: memory(config, &server.name, &reach),
         secrets: Secrets::new(own.iter().map(ApiKey::expose)),
         tool_terms: server.tools.iter().map(|(name, own)| (name.clone(), terms(own))).collect(),
         ..ServerSettings::new(&*server.name, reach)
     })
+}
+
+/// The file in the user's own directory that a server's list of tools is kept in. Two of one name, in
+/// different places or reached otherwise, have different ones. (`Debug` shows nothing in confidence.)
+fn memory(config: &Config, name: &str, reach: &Reach) -> Option<PathBuf> {
+    let which = stable_hash(&(config.path_of(""), name, format!("{reach:?}")));
+    let file = format!("{name}-{which:016x}.json");
+    Some(data_dir(config.variables())?.join("mcp").join(file))
 }
 
 fn named(texts: &[(String, Text)], variables: &Variables) -> Result<Vec<(String, Filled)>, String> {

@@ -65,7 +65,7 @@ impl World {
     /// Waits until each server has started or failed.
     async fn new(settings: impl IntoIterator<Item = ServerSettings>) -> Self {
         let world = Self::starting(settings);
-        world.servers.settled(|_| Duration::MAX).await;
+        world.servers.settled(|_, _| Duration::MAX).await;
         world
     }
 

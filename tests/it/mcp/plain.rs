@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use callsheet::mcp::{Condition, Protocol, ServerSettings};
+use callsheet::mcp::{Condition, LastStart, Protocol, ServerSettings};
 use callsheet::testing::reply;
 
 use super::{Directory, World, run, told};
+use crate::support::mcp_peer::Peer;
 use crate::support::outcomes;
 
 #[test]
@@ -75,7 +76,7 @@ fn servers_start_side_by_side_and_one_that_does_not_start_delays_no_other() {
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
         let settings = names.iter().map(|name| slow.settings(name));
         let world = World::starting(settings.chain([never.settings("never")]));
-        let patience = |settings: &ServerSettings| match &*settings.name {
+        let patience = |settings: &ServerSettings, _| match &*settings.name {
             "never" => Duration::ZERO,
             _ => Duration::MAX,
         };
@@ -88,6 +89,36 @@ fn servers_start_side_by_side_and_one_that_does_not_start_delays_no_other() {
         assert_eq!(outcomes(&answer.report.rounds[0]), ["ok"]);
         assert_eq!(world.servers.status()[names.len()].condition, Condition::Starting);
     });
+}
+
+#[test]
+fn a_server_that_was_there_before_is_offered_before_it_has_started() {
+    run(async {
+        let directory = Directory::new();
+        let mut peer = directory.peer(&["echo", "gone"]);
+        let memory = Some(directory.0.join("memory/peer.json"));
+        let kept = |peer: &Peer| ServerSettings { memory: memory.clone(), ..peer.settings("peer") };
+        let world = World::starting([kept(&peer)]);
+        assert_eq!(world.tools(), Vec::<String>::new());
+        world.servers.settled(|_, last| patience(last)).await;
+        assert_eq!(world.tools(), ["peer__echo", "peer__gone"]);
+        drop(world);
+        (peer.tools, peer.start_ms) = (directory.peer(&["echo", "new"]).tools, 700);
+        let world = World::starting([kept(&peer)]);
+        world.servers.settled(|_, last| patience(last)).await;
+        let status = &world.servers.status()[0];
+        assert_eq!((status.condition, status.last_start), (Condition::Starting, LastStart::Listed));
+        assert_eq!(world.tools(), ["peer__echo", "peer__gone"]);
+        let script = [reply().call("peer__echo", "{}"), reply().text("done")];
+        let answer = world.ask(script).await; // It waits for its server.
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["ok"]);
+        assert_eq!(world.tools(), ["peer__echo", "peer__new"]);
+    });
+}
+
+/// Nothing is waited for that is known.
+fn patience(last: LastStart) -> Duration {
+    if last == LastStart::Unknown { Duration::MAX } else { Duration::ZERO }
 }
 
 #[test]

@@ -36,3 +36,20 @@ fn a_server_that_cannot_be_had_is_told_in_a_line_and_the_tools_go_on() {
     let ended = place.run(&["config", "check"]);
     assert_eq!(ended.code, Some(2), "{ended:#?}");
 }
+
+#[test]
+fn a_server_that_did_not_start_is_waited_for_once() {
+    let place = Place::new().file(
+        "config.toml",
+        "[model]\nprovider = \"offline\"\n\
+         [[mcp]]\nname = \"lazy\"\ncommand = \"sleep\"\nargs = [\"600\"]\nstart_wait_ms = 100\n",
+    );
+    let waited = "the MCP server `lazy` is still starting: its tools come later";
+    let ended = place.run(&["ask", "hello"]).with(0);
+    assert_eq!(ended.stderr.matches(waited).count(), 1, "{ended:#?}");
+    let not = "the MCP server `lazy` did not start the last time and is not waited for";
+    for _ in 0..2 {
+        let ended = place.run(&["ask", "hello"]).with(0);
+        assert_eq!(ended.stderr.matches(not).count(), 1, "{ended:#?}");
+    }
+}

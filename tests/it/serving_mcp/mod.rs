@@ -62,7 +62,7 @@ async fn round(reach: Reach, protocol: Protocol) -> (Arc<RoundReport>, Option<St
     let limits = RestartLimits::default();
     let servers = Servers::start(vec![settings], Vec::new(), Choice::default(), &limits);
     let servers = servers.expect("there is a thread");
-    servers.settled(|_| Duration::MAX).await;
+    servers.settled(|_, _| Duration::MAX).await;
     let status = servers.status().remove(0);
     assert_eq!(status.condition, Condition::Ready, "{status:?}");
     let runtime = Runtime::builder().arbiters(1).start().expect("it starts");
