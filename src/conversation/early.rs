@@ -25,6 +25,8 @@ pub struct EarlyCall {
     pub arguments: Arc<str>,
     /// How often it has begun: more than once if the process ended while it ran.
     pub starts: u32,
+    /// It is never run again, whatever is said of its tool later.
+    pub once: bool,
     /// Absent while it runs.
     pub outcome: Option<Outcome>,
 }
@@ -60,7 +62,11 @@ impl EarlyCalls {
 
     pub(super) fn begin(&mut self, call: EarlyCall) {
         match self.0.iter_mut().find(|known| known.place == call.place) {
-            Some(known) => known.starts += 1, // After the process had ended.
+            // After the process had ended.
+            Some(known) => {
+                known.starts += 1;
+                known.once |= call.once;
+            }
             None => self.0.push(call),
         }
     }
@@ -325,6 +331,7 @@ mod tests {
                 tool,
                 arguments,
                 starts: 1,
+                once: false,
                 outcome: None,
             });
         }

@@ -179,6 +179,10 @@ pub enum Event {
         /// The text of a JSON object, where [`Event::Replied`] is still to come.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         arguments: Option<Arc<str>>,
+        /// Its tool's effects are [`Effects::Once`](super::Effects::Once) at this moment: it is never run
+        /// again, whatever is said of the tool later.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        once: bool,
     },
     /// A tool said how far it is. Not kept.
     CallProgressed {

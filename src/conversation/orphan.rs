@@ -125,7 +125,8 @@ mod tests {
         let mut early = EarlyCalls::default();
         for (place, id, tool) in begun {
             let (id, tool, arguments) = ((*id).into(), (*tool).into(), "{}".into());
-            early.begin(EarlyCall { place: *place, id, tool, arguments, starts: 1, outcome: None });
+            let (place, starts, once, outcome) = (*place, 1, false, None);
+            early.begin(EarlyCall { place, id, tool, arguments, starts, once, outcome });
         }
         early
     }

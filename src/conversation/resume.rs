@@ -142,7 +142,8 @@ impl ResumePlan {
         let arguments = call.arguments.clone().filter(|_| call.fate == Fate::RunAgain)?;
         let (round, Place { reply_attempt, ordinal }) = (self.round, call.place);
         let (id, tool, arguments) = (Arc::clone(&call.id), Arc::clone(&call.tool), Some(arguments));
-        Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments })
+        let once = false; // It runs again.
+        Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, once })
     }
 }
 
@@ -164,6 +165,8 @@ fn early(state: &SessionState, fate: &dyn Fn(Place, &str) -> Fate) -> Vec<Planne
 
 /// What becomes of a call that has no answer.
 fn unanswered(state: &SessionState, place: Place, effects: Option<Effects>) -> Fate {
+    // What was said of the tool when it began holds.
+    let effects = effects.map(|now| if state.began_once(place) { Effects::Once } else { now });
     let (starts, known) = (state.starts(place), effects.unwrap_or_default());
     let unknown = |message: &str| {
         Fate::Answer(Outcome::broken_off(OutcomeKind::UnknownOutcome, message, known, true))

@@ -17,6 +17,8 @@ pub(super) struct Round {
     started: Vec<bool>,
     /// How often each has begun.
     starts: Vec<u32>,
+    /// Those that are never run again, whatever is said of their tools later.
+    once: Vec<bool>,
     /// What a person has said of those that they have to approve.
     consents: Consents,
     unanswered: usize,
@@ -34,9 +36,9 @@ impl Round {
             Some(place) => early.get(place).and_then(|begun| begun.outcome.clone()),
             None => call.refused.clone(),
         };
-        let starts = |call: &AskedCall| {
-            call.begun.and_then(|place| early.get(place)).map_or(0, |begun| begun.starts)
-        };
+        let begun = |call: &AskedCall| call.begun.and_then(|place| early.get(place));
+        let starts = |call: &AskedCall| begun(call).map_or(0, |begun| begun.starts);
+        let once = |call: &AskedCall| begun(call).is_some_and(|begun| begun.once);
         let outcomes: Vec<_> = calls.iter().map(outcome).collect();
         Self {
             mode,
@@ -45,6 +47,7 @@ impl Round {
             outcomes,
             started: calls.iter().map(|call| call.begun.is_some()).collect(),
             starts: calls.iter().map(starts).collect(),
+            once: calls.iter().map(once).collect(),
             consents: Consents::new(calls),
             calls: Arc::clone(calls),
         }
@@ -113,11 +116,17 @@ impl Round {
         self.ordinal_of(place).map_or(0, |ordinal| self.starts[ordinal])
     }
 
-    /// The call at `place` begins.
-    pub fn start(&mut self, place: Place) {
+    /// Says whether the call at `place` has begun as one that is never run again.
+    pub fn began_once(&self, place: Place) -> bool {
+        self.ordinal_of(place).is_some_and(|ordinal| self.once[ordinal])
+    }
+
+    /// The call at `place` begins, as one that is never run again if it is to run `once`.
+    pub fn start(&mut self, place: Place, once: bool) {
         if let Some(ordinal) = self.ordinal_of(place) {
             self.started[ordinal] = true;
             self.starts[ordinal] += 1;
+            self.once[ordinal] |= once;
         }
     }
 

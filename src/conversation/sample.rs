@@ -41,7 +41,7 @@ pub fn replied(tools: &[&str], mode: Mode) -> Event {
 pub fn began(reply_attempt: u32, ordinal: u32, tool: &str, arguments: Option<&str>) -> Event {
     let (id, tool) = (format!("call_{ordinal}").into(), tool.into());
     let arguments = arguments.map(Into::into);
-    Event::CallStarted { round: 1, reply_attempt, ordinal, id, tool, arguments }
+    Event::CallStarted { round: 1, reply_attempt, ordinal, id, tool, arguments, once: false }
 }
 
 /// A call of `tool` ends well.

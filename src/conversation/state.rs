@@ -293,6 +293,15 @@ impl SessionState {
         }
     }
 
+    /// Says whether the call at `place` of the round under way has begun as one that is never run again.
+    #[must_use]
+    pub fn began_once(&self, place: Place) -> bool {
+        match self.round() {
+            Some(round) => round.began_once(place),
+            None => self.early().and_then(|early| early.get(place)).is_some_and(|call| call.once),
+        }
+    }
+
     /// How the call `ordinal` of the round under way ended.
     #[must_use]
     pub fn outcome_of(&self, ordinal: u32) -> Option<&Outcome> {
@@ -342,7 +351,7 @@ impl SessionState {
                 self.turns = *turn;
                 self.turn = Some(Turn::default());
                 self.transcript.push_user(prompt);
-                Action::AskModel { round: self.rounds + 1, attempt: 1 }
+                self.next_step()
             }
             Event::Replied {
                 round, attempt, message, origin, calls, mode, orphans, usage, ..
@@ -366,7 +375,7 @@ impl SessionState {
                 self.turn = None;
                 Action::Wait
             }
-            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments } => {
+            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, once } => {
                 let (reply_attempt, ordinal) = (*reply_attempt, *ordinal);
                 let place = Place { reply_attempt, ordinal };
                 if *round != self.round_number() {
@@ -379,9 +388,10 @@ impl SessionState {
                         tool: Arc::clone(tool),
                         arguments: Arc::clone(arguments),
                         starts: 1,
+                        once: *once,
                         outcome: None,
                     }),
-                    None => self.on_call_started(place),
+                    None => self.on_call_started(place, *once),
                 }
                 Action::Wait
             }
@@ -500,9 +510,9 @@ impl SessionState {
         self.transcript.push_orphans(&begun);
     }
 
-    fn on_call_started(&mut self, place: Place) {
+    fn on_call_started(&mut self, place: Place, once: bool) {
         if let Some(round) = self.turn.as_mut().and_then(|turn| turn.round.as_mut()) {
-            round.start(place);
+            round.start(place, once);
         }
     }
 

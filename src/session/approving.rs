@@ -5,13 +5,14 @@ use actix::{Context, Handler, Message};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Cause;
 use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::recording::Draft;
+use super::{Cause, DecideError};
 use crate::conversation::{
     CallKey, CallTimes, Catalogue, Decision, Due, Event, NotDecided, Place, Record,
 };
+use crate::store;
 
 /// Somebody has decided about the call that waits under this key.
 #[derive(Message)]
@@ -20,7 +21,7 @@ pub(super) struct Decide {
     pub call: CallKey,
     pub decision: Decision,
     /// Told when the decision is on record, or why it counts for nothing.
-    pub reply: oneshot::Sender<Result<(), NotDecided>>,
+    pub reply: oneshot::Sender<Result<(), DecideError>>,
 }
 
 /// The calls of a round that a person was asked about.
@@ -28,7 +29,7 @@ pub(super) struct Decide {
 pub(super) struct Approvals {
     asked: Vec<AskedAbout>,
     /// Whoever made the decisions that are on their way into the journal.
-    deciding: Vec<oneshot::Sender<Result<(), NotDecided>>>,
+    deciding: Vec<oneshot::Sender<Result<(), DecideError>>>,
 }
 
 struct AskedAbout {
@@ -54,6 +55,13 @@ impl Approvals {
         Some(self.asked.iter().find(|asked| asked.place == place)?.since)
     }
 
+    /// Tells those whose decisions were on their way into the journal that it does not take them.
+    pub fn lose(&mut self, error: &store::Error) {
+        for reply in self.deciding.drain(..) {
+            answer(reply, Err(error.clone().into()));
+        }
+    }
+
     fn has_waiting(&self) -> bool {
         self.asked.iter().any(|asked| asked.waits)
     }
@@ -66,7 +74,7 @@ impl Handler<Decide> for Coordinator {
         // `Drive` is polled after the mailbox and acts on it.
         match &mut self.turn {
             Some(turn) => turn.to_decide.push(decide),
-            None => answer(decide.reply, Err(NotDecided::NotWaiting)),
+            None => answer(decide.reply, Err(NotDecided::NotWaiting.into())),
         }
     }
 }
@@ -119,7 +127,7 @@ impl Coordinator {
                 turn.approvals.get_or_insert_default().deciding.push(reply);
                 self.record(events);
             }
-            Err(why) => answer(reply, Err(why)),
+            Err(why) => answer(reply, Err(why.into())),
         }
     }
 
@@ -196,6 +204,6 @@ impl Coordinator {
 }
 
 /// Whoever made the decision may have gone.
-fn answer(reply: oneshot::Sender<Result<(), NotDecided>>, with: Result<(), NotDecided>) {
+fn answer(reply: oneshot::Sender<Result<(), DecideError>>, with: Result<(), DecideError>) {
     let _ = reply.send(with);
 }

@@ -66,6 +66,7 @@ impl Coordinator {
         let tools = source.current();
         if !Arc::ptr_eq(&tools, &self.tools) {
             self.crew.follow(&self.tools, &tools);
+            self.seat.terms().reads_on.set(self.options.reads_large_results(&tools));
             self.tools = tools;
         }
     }

@@ -1,6 +1,7 @@
 //! The coordinator holds one conversation. It records each event, shows it to the session's state,
 //! and carries out the action that comes back; it decides nothing itself.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -212,7 +213,8 @@ fn terms(
         rules: Arc::clone(&options.rules),
         bound: options.max_concurrency.map(Bound::new),
         capacity,
-        large_results: options.keeps_large_results(tools).then(|| ResultKeeper::boxed(journal, id)),
+        large_results: options.keeps_large_results().then(|| ResultKeeper::boxed(journal, id)),
+        reads_on: Cell::new(options.reads_large_results(tools)),
         breadcrumb: Arc::clone(&pulse.breadcrumb),
     }
 }

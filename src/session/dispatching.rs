@@ -8,7 +8,8 @@ use super::clock::micros;
 use super::coordinator::Coordinator;
 use super::flight::{InFlight, Part};
 use crate::conversation::{
-    CallKey, CallTimes, Event, Expired, Outcome, OutcomeKind, Place, Record, Reused, SessionId,
+    CallKey, CallTimes, Catalogue, Effects, Event, Expired, Outcome, OutcomeKind, Place, Record,
+    Reused, SessionId,
 };
 use crate::sabotage::{self, Sabotage};
 use crate::telemetry;
@@ -23,8 +24,10 @@ impl Coordinator {
         let (place, round) = (self.state.place_of(ordinal)?, self.state.rounds());
         let (id, tool) = self.state.call_at(place)?;
         let Place { reply_attempt, ordinal } = place;
+        let tools = self.options.with_reader(&self.tools, &self.state);
+        let once = tools.effects(tool) == Effects::Once;
         let (id, tool, arguments) = (Arc::clone(id), Arc::clone(tool), None);
-        Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments })
+        Some(Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, once })
     }
 
     /// Hands the calls, whose beginnings `records` tell of and the journal has, to their workers.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::coordinator::Coordinator;
 use crate::conversation::{
-    CHANGED, Catalogue, Event, Finished, Orphan, OutcomeKind, Place, Readiness, orphans, readiness,
+    CHANGED, Catalogue, Effects, Event, Finished, Orphan, OutcomeKind, Place, Readiness, orphans,
+    readiness,
 };
 use crate::wire::{Call, Certainty};
 
@@ -25,8 +26,9 @@ impl Coordinator {
                 let (round, id) = (self.state.round_number(), Arc::clone(&call.id));
                 let Place { reply_attempt, ordinal } = place;
                 let arguments = Some(arguments);
+                let once = catalogue.effects(&tool) == Effects::Once;
                 let start =
-                    Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments };
+                    Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, once };
                 self.record(vec![start]);
             }
             Readiness::HasBegun(claim) => turn.claims.push(claim),

@@ -185,6 +185,10 @@ impl Coordinator {
         if self.is_displaced() {
             return; // Whoever has taken its place tells them.
         }
+        let approvals = self.turn.as_mut().and_then(|turn| turn.approvals.as_mut());
+        if let Some(approvals) = approvals {
+            approvals.lose(&error);
+        }
         self.lost = Some(error.clone());
         self.end_unkept(Cause::Store(error));
     }
@@ -243,7 +247,7 @@ impl Coordinator {
             self.tell(news); // There is no turn left to record it in.
         }
         for decide in std::mem::take(&mut turn.to_decide) {
-            let _ = decide.reply.send(Err(NotDecided::NotWaiting)); // Too late.
+            let _ = decide.reply.send(Err(NotDecided::NotWaiting.into())); // Too late.
         }
         let over = self.turn_over(&mut turn);
         let report = TurnReport {

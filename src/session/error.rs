@@ -41,7 +41,10 @@ pub enum DecideError {
     /// The decision counts for nothing.
     #[error(transparent)]
     NotDecided(#[from] NotDecided),
-    /// The session, or its runtime, has ended, or the store does not take the decision.
+    /// The store does not take it: nobody knows whether it is on record. The turn ends.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The session, or its runtime, has ended.
     #[error("the session has ended")]
     Closed,
 }

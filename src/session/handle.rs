@@ -209,8 +209,8 @@ impl Session {
     ///
     /// # Errors
     /// [`NotDecided`](crate::conversation::NotDecided) if no such call waits, if somebody has decided
-    /// already, or if the arguments do not fit: then it still waits. [`DecideError::Closed`] once the
-    /// session has ended.
+    /// already, or if the arguments do not fit: then it still waits. [`DecideError::Store`] if the store
+    /// does not take it, [`DecideError::Closed`] once the session has ended.
     pub async fn decide(&self, call: &CallKey, decision: Decision) -> Result<(), DecideError> {
         let decided = self.slot.answer(|coordinator| {
             let (reply, decided) = oneshot::channel();
@@ -218,7 +218,7 @@ impl Session {
             coordinator.do_send(Decide { call, decision, reply });
             async { decided.await.ok() }
         });
-        Ok(decided.await.ok_or(DecideError::Closed)??)
+        decided.await.ok_or(DecideError::Closed)?
     }
 
     /// What the session is doing. Answers at once, also in the middle of a round.

@@ -238,10 +238,15 @@ impl SessionOptions {
     }
 
     /// Says whether results that are too large are kept for the model to read on in them.
-    pub(super) fn keeps_large_results(&self, tools: &ToolSet) -> bool {
+    pub(super) fn reads_large_results(&self, tools: &ToolSet) -> bool {
         let most = self.models.iter().filter_map(|model| model.dialect().max_tools).min();
         let has_room = most.is_none_or(|most| tools.len() < most as usize);
         !self.cuts_large_results && has_room && tools.has_room_for_reader()
+    }
+
+    /// Says whether they are kept as long as the tool that reads them can be offered.
+    pub(super) fn keeps_large_results(&self) -> bool {
+        !self.cuts_large_results
     }
 
     /// The `tools` of a session in this `state`: with the one that reads large results, if it has any.
@@ -250,7 +255,7 @@ impl SessionOptions {
         tools: &'a Arc<ToolSet>,
         state: &SessionState,
     ) -> &'a Arc<ToolSet> {
-        match state.has_stored_results() && self.keeps_large_results(tools) {
+        match state.has_stored_results() && self.reads_large_results(tools) {
             true => tools.with_reader().unwrap_or(tools),
             false => tools,
         }

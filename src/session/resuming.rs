@@ -115,7 +115,10 @@ impl Coordinator {
         let call = self.state.call_at(place);
         let tool =
             call.and_then(|(_, tool)| self.options.with_reader(&self.tools, &self.state).get(tool));
-        let effects = tool.map_or(Effects::Once, |tool| tool.declared_effects());
+        let effects = match tool {
+            Some(tool) if !self.state.began_once(place) => tool.declared_effects(),
+            _ => Effects::Once,
+        };
         let started = self.state.starts(place) > 0;
         let what = match self.is_cut_by_panic() {
             true => "the session's coordinator panicked",

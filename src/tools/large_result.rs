@@ -43,7 +43,8 @@ impl Terms {
     /// What a tool may say before it is cut: all, if a result that is too large is kept.
     pub(super) fn result_limit(&self) -> ResultLimit<'_> {
         let max_bytes = self.rules.max_result_bytes;
-        let result = if self.large_results.is_some() { usize::MAX } else { max_bytes };
+        let keeps = self.large_results.is_some() && self.reads_on.get();
+        let result = if keeps { usize::MAX } else { max_bytes };
         ResultLimit { result, error: max_bytes, secrets: &self.rules.secrets }
     }
 
@@ -59,7 +60,8 @@ impl Terms {
         if !outcome.is_ok() || whole.len() <= max_bytes {
             return None;
         }
-        let keeping = self.large_results.as_ref()?.keep(Arc::clone(whole));
+        let large_results = self.large_results.as_ref().filter(|_| self.reads_on.get())?;
+        let keeping = large_results.keep(Arc::clone(whole));
         let whole = Arc::clone(whole);
         let told = async move {
             match timeout_at(deadline, keeping).await {

@@ -1,5 +1,6 @@
 //! On which terms the calls of a session run, and what all sessions of a runtime share.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -19,6 +20,8 @@ pub(crate) struct Terms {
     pub capacity: Arc<Capacity>,
     /// Where results go that are too large for the model; `None` = they are cut.
     pub large_results: Option<Box<dyn LargeResults>>,
+    /// The model is offered the tool that reads them, or can be: else they are cut all the same.
+    pub reads_on: Cell<bool>,
     /// Of the thread that the session lives on.
     pub breadcrumb: Arc<Breadcrumb>,
 }

@@ -584,3 +584,45 @@ fn a_session_that_waits_for_a_person_does_not_sleep() {
         answer.await.expect("it runs").expect("it is answered");
     });
 }
+
+#[test]
+fn a_decision_that_the_store_does_not_take_is_told_so() {
+    testing::run(async {
+        let is_decision =
+            |it: &callsheet::Record| matches!(it.event, Event::ApprovalDecided { .. });
+        let (runtime, _) = rigged(move |asked| match asked {
+            Asked::Append(records) if records.iter().any(is_decision) => Does::Fails,
+            _ => Does::AsAsked,
+        });
+        let tools = Arc::new(ToolSet::new([pay(Approval::Always)]).expect("well formed"));
+        let model = ScriptedModel::new([reply().call("pay", "{}")]);
+        let session = runtime.session(SessionOptions::new(model, tools).limits(limits()));
+        let (deciding, mut events) = (session.clone(), session.events());
+        let decided = actix_rt::spawn(async move {
+            let call = asked(&mut events, &deciding).await;
+            deciding.decide(&call, Decision::Approved).await
+        });
+        let answer = timeout(seconds(60), session.ask("go")).await.expect("it ends");
+        assert!(matches!(answer, Err(Error::Turn(_))), "{answer:?}");
+        let decided = decided.await.expect("it runs");
+        assert!(matches!(decided, Err(DecideError::Store(_))), "{decided:?}");
+    });
+}
+
+#[test]
+fn a_shutdown_ends_a_turn_in_which_something_runs_beside_the_call_that_waits() {
+    testing::run(async {
+        let journal = Arc::new(MemoryStore::keeping());
+        let calls = reply().call("pay", "{}").call("sleep", r#"{"s": 100}"#);
+        let (runtime, session) = opened(&journal, vec![calls], pay(Approval::Always));
+        let asking = session.clone();
+        let answer = actix_rt::spawn(async move { asking.ask("go").await });
+        sleep(seconds(5)).await;
+        let report = runtime.shutdown(seconds(1)).await;
+        assert_eq!((report.cut.len(), report.cut[0].recorded), (1, true), "{report:?}");
+        assert!(matches!(answer.await.expect("it runs"), Err(Error::Turn(_))));
+        let records = journal.read(session.id(), 0).await.expect("memory does not fail");
+        let last = records.last().expect("there are some");
+        assert!(matches!(last.event, Event::TurnEnded { .. }), "{last:?}");
+    });
+}

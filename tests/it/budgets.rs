@@ -330,3 +330,21 @@ fn history(records: &[callsheet::Record]) -> String {
                 do not repeat it without checking";
     said.replace(lost, "disk on fire")
 }
+
+#[test]
+fn where_nothing_may_be_spent_nothing_is_asked() {
+    testing::run(async {
+        for (budgets, told) in [
+            (of_turn(Some(0), None), "the turn has used 0 of its 0 tokens (`turn.token_budget`)"),
+            (
+                of_turn(None, Some(0.0)),
+                "the turn has cost $0.00 of the $0.00 that it may (`turn.cost_budget`)",
+            ),
+        ] {
+            let stage = stage(vec![reply().text("never said")], budgets);
+            let (rounds, cause) = stage.ask().await;
+            assert_eq!((rounds.len(), cause.as_deref(), stage.requests()), (0, Some(told), 0));
+            assert!(faults(&stage.records().await).is_empty());
+        }
+    });
+}

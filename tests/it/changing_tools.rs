@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use callsheet::session::Clock;
+use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, reply};
 use callsheet::tools::ToolPublisher;
-use callsheet::{CallContext, Effects, Session, SessionOptions, ToolSet, ToolType};
+use callsheet::{
+    CallContext, Effects, Event, Record, Session, SessionId, SessionOptions, ToolSet, ToolType,
+};
 use serde_json::json;
 
+use crate::support::journal::kept;
 use crate::support::listening::Listening;
 use crate::support::{dynamic, limits, outcomes, seconds, sleeper};
 
@@ -136,5 +141,114 @@ fn a_call_whose_tool_has_gone_meanwhile_goes_on() {
         assert_eq!(stage.model.offers(), [vec!["sleep", "change"], vec![]]);
         drop(stage.publisher.source());
         stage.assert_whole();
+    });
+}
+
+/// A tool of these effects that takes ten seconds, and counts how often it ran.
+fn toll(effects: Effects, ran: &Arc<AtomicU32>) -> ToolType {
+    let ran = Arc::clone(ran);
+    let tool = dynamic("toll", json!({"type": "object"}), move |_, _| {
+        ran.fetch_add(1, Ordering::Relaxed);
+        async {
+            tokio::time::sleep(seconds(10)).await;
+            Ok("done".to_owned())
+        }
+    });
+    tool.effects(effects)
+}
+
+#[test]
+fn what_a_tool_was_when_its_call_began_decides_whether_it_may_run_again() {
+    testing::run(async {
+        for (then, now, ends) in [
+            (Effects::Once, Effects::None, "unknown_outcome"),
+            (Effects::None, Effects::Once, "unknown_outcome"),
+            (Effects::None, Effects::Idempotent, "ok"),
+        ] {
+            let ran = Arc::new(AtomicU32::new(0));
+            let session = |journal: Arc<MemoryStore>, effects, script: Vec<Scripted>| {
+                let model = Listening::new(script);
+                let options = SessionOptions::new(model, set([toll(effects, &ran)]));
+                let options = options.id(SessionId::new("s")).take_over().limits(limits());
+                let builder = testing::builder().journal(journal).clock(Clock::at(seconds(9)));
+                let runtime = builder.in_current_system().expect("within `testing::run`");
+                (runtime.session(options), runtime)
+            };
+            let journal = Arc::new(MemoryStore::keeping());
+            let script = vec![reply().call("toll", "{}"), reply().text("done")];
+            let (first, _runtime) = session(journal.clone(), then, script);
+            first.ask("go").await.expect("it is answered");
+            let mut records = journal.read(first.id(), 0).await.expect("memory does not fail");
+            let begins = |it: &Record| matches!(it.event, Event::CallStarted { .. });
+            records.truncate(records.iter().position(begins).expect("it began") + 1);
+            let cut = Arc::new(kept(&records).await);
+            let (second, _runtime) = session(cut, now, vec![reply().text("done")]);
+            let answer = second.resume().await.expect("it goes on");
+            let runs = if ends == "ok" { 2 } else { 1 };
+            let ended = (outcomes(&answer.report.rounds[0]), ran.load(Ordering::Relaxed));
+            assert_eq!(ended, (vec![ends], runs), "{then:?}, then {now:?}");
+        }
+    });
+}
+
+#[test]
+fn a_turn_that_goes_on_has_the_tools_of_that_moment() {
+    testing::run(async {
+        let ran = Arc::new(AtomicU32::new(0));
+        let journal = Arc::new(MemoryStore::keeping());
+        let session = |source, script: Vec<Scripted>, journal: Arc<MemoryStore>| {
+            let options = SessionOptions::new(Listening::new(script), Arc::default());
+            let options = options.id(SessionId::new("s")).take_over().limits(limits());
+            let builder = testing::builder().journal(journal).clock(Clock::at(seconds(9)));
+            let runtime = builder.in_current_system().expect("within `testing::run`");
+            (runtime.session(options.tool_source(source)), runtime)
+        };
+        let publisher = ToolPublisher::new(set([toll(Effects::None, &ran)]));
+        let script = vec![reply().call("toll", "{}"), reply().text("done")];
+        let (first, _runtime) = session(publisher.source(), script, journal.clone());
+        first.ask("go").await.expect("it is answered");
+        let mut records = journal.read(first.id(), 0).await.expect("memory does not fail");
+        let begins = |it: &Record| matches!(it.event, Event::CallStarted { .. });
+        records.truncate(records.iter().position(begins).expect("it began"));
+        let publisher = ToolPublisher::new(Arc::default()); // Its server has not started yet.
+        let cut = Arc::new(kept(&records).await);
+        let (second, _runtime) = session(publisher.source(), vec![reply().text("done")], cut);
+        second.status().await.expect("it lives");
+        publisher.publish(set([toll(Effects::None, &ran)]));
+        let answer = second.resume().await.expect("it goes on");
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["ok"]);
+    });
+}
+
+#[test]
+fn a_large_result_is_kept_as_soon_as_it_can_be_read() {
+    testing::run(async {
+        let large =
+            || dynamic("write", json!({"type": "object"}), |_, _| async { Ok("x".repeat(5_000)) });
+        // Its own tool of that name is in the way of the one that reads on.
+        let own =
+            || dynamic("read_result", json!({"type": "object"}), |_, _| async { Ok("".into()) });
+        let both = reply().call("write", "{}").call("change", "{}");
+        let script = [both, reply().call("write", "{}"), reply().text("done")];
+        let publisher = Arc::new(ToolPublisher::new(Arc::default()));
+        publisher.publish(set([large(), own(), changer(&publisher, move || vec![large()])]));
+        let model = Listening::new(script);
+        let options = SessionOptions::new(model.clone(), Arc::default()).limits(limits());
+        let options = options.tool_source(publisher.source()).max_result_bytes(1_000);
+        let session = testing::runtime().session(options);
+        let answer = session.ask("go").await.expect("the turn ends well");
+        let told: Vec<_> = answer
+            .report
+            .rounds
+            .iter()
+            .map(|round| {
+                round.calls[0]
+                    .result
+                    .as_deref()
+                    .unwrap_or_default()
+                    .contains("read on with the tool")
+            })
+            .collect();
+        assert_eq!(told, [false, true]);
     });
 }

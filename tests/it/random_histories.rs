@@ -186,6 +186,7 @@ impl Course {
                 id: Arc::clone(&id),
                 tool: Arc::clone(&tool),
                 arguments: Some("{}".into()),
+                once: true,
             });
             self.end(round, ordinal, &id, "paid");
             orphans.push(Orphan { place: Place { reply_attempt, ordinal }, id, name: tool });

@@ -209,7 +209,7 @@ impl Drawing {
                 }
                 self.calls = calls.to_vec();
             }
-            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments } => {
+            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, .. } => {
                 let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
                 let asked = self.calls.get(*ordinal as usize).map(|call| &call.arguments);
                 let (arguments, is_early) = match arguments {

@@ -55,6 +55,24 @@ fn a_session_between_turns_has_nothing_to_resume() {
 }
 
 #[test]
+fn what_was_said_of_a_tool_when_its_call_began_holds() {
+    let once = |mut event: Event| {
+        let Event::CallStarted { once, .. } = &mut event else { panic!("{event:?}") };
+        *once = true;
+        event
+    };
+    let mut events = started().to_vec();
+    events.push(once(began_early(0, "read")));
+    let unknown = "read is answered unknown_outcome: the process ended while the call ran";
+    assert_eq!(fates(&plan(&events)), [unknown], "while its reply is written");
+    let mut events = started().to_vec();
+    events.push(replied(&["read", "read"], Mode::Parallel));
+    events.extend([once(began(0, "read")), began(1, "read")]);
+    let again = "read had begun: runs again under the same key";
+    assert_eq!(fates(&plan(&events)), [unknown, again]);
+}
+
+#[test]
 fn each_call_has_the_fate_that_its_record_and_its_effects_allow() {
     let tools = ["read", "read", "read", "put", "pay", "pay", "gone", "gone"];
     let mut events = started().to_vec();

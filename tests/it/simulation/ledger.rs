@@ -180,7 +180,7 @@ impl Ledger {
                     open.calls.push(asked_for);
                 }
             }
-            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments } => {
+            Event::CallStarted { round, reply_attempt, ordinal, id, tool, arguments, .. } => {
                 let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
                 if let Some(arguments) = arguments {
                     let begun = self.open_round().filter(|open| open.number == *round);
