@@ -98,6 +98,8 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
 pub mod conversation;
+#[cfg(feature = "cli")]
+mod document;
 mod failpoint;
 #[cfg(feature = "mcp")]
 pub mod mcp;

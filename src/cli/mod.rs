@@ -7,14 +7,13 @@ mod bench;
 mod chat;
 mod commands;
 mod data_dir;
-mod document;
 mod draw;
-mod export;
 mod fixed_model;
 mod going_on;
 mod live;
 mod logging;
 mod margin;
+mod markdown;
 #[cfg(feature = "mcp")]
 mod mcp_server;
 mod running_text;

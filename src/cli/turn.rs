@@ -7,12 +7,12 @@ use futures_util::FutureExt;
 
 use super::approver::{Approver, Wants};
 use super::args::Output;
-use super::document::Document;
 use super::live::Live;
 use super::screen::Screen;
 use super::status::{Closed, Status};
 use super::toolbox::Toolbox;
 use crate::conversation::{Event, Record};
+use crate::document::Document;
 use crate::session::{Answer, Cause, Error, EventStream, Session};
 
 /// What a session is to do.

@@ -3,17 +3,15 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
 
+pub(super) use crate::document::exact;
+use crate::document::timestamp;
+
 /// After so many days a moment is a date.
 const DAYS: u64 = 7;
 
 /// The moment now, in microseconds since 1970, as events have theirs.
 pub(super) fn now_us() -> u64 {
     u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default()
-}
-
-/// Writes a moment for programs: RFC 3339, in UTC, to the microsecond.
-pub(super) fn exact(at_us: u64) -> String {
-    timestamp(at_us).to_string()
 }
 
 /// Writes a moment for people, by the clock on their wall.
@@ -52,14 +50,6 @@ pub(super) fn before(age: Span, now_us: u64) -> Result<u64, String> {
     let now: ZonedDateTime = timestamp(now_us).to_zoned_datetime(TimeZone::system());
     let before = now.checked_sub(age).map_err(|_| "nothing is as old as that".to_owned())?;
     Ok(u64::try_from(before.timestamp().as_microsecond()).unwrap_or_default())
-}
-
-/// What lies beyond the calendar is its last moment.
-fn timestamp(at_us: u64) -> Timestamp {
-    i64::try_from(at_us)
-        .ok()
-        .and_then(|at| Timestamp::from_microsecond(at).ok())
-        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

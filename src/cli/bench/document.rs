@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::report::Report;
-use crate::cli::document::millis;
+use crate::document::millis;
 use crate::tools::ToolHealth;
 
 /// A load that is over.

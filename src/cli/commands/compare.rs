@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::args::{Common, Compare, Output};
-use crate::cli::document::millis;
 use crate::cli::draw::compare::compare;
 use crate::cli::fixed_model::FixedModel;
 use crate::cli::screen::Screen;
@@ -17,6 +16,7 @@ use crate::cli::toolbox::Toolbox;
 use crate::cli::{approver, live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Effects, Limits, Mode};
+use crate::document::millis;
 use crate::session::{Answer, Error, Runtime, SessionOptions};
 use crate::supervision::RoundReport;
 use crate::tools::{Demo, Simulation, ToolSet};

@@ -154,7 +154,7 @@ fn call(
         Output::Text => screen.foreign_line(result)?,
         Output::Json | Output::Jsonl => {
             let outcome = call.outcome.map(OutcomeKind::as_str);
-            let ran_ms = crate::cli::document::millis(call.ran);
+            let ran_ms = crate::document::millis(call.ran);
             let line = json!({"tool": name, "outcome": outcome, "result": result, "ran_ms": ran_ms,
                 "error": call.error});
             screen.data_line(&serde_json::to_string(&line)?)?;

@@ -77,8 +77,8 @@ pub fn document(session: &SessionId, plan: Option<&ResumePlan>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
     use crate::conversation::{Effects, SessionState};
+    use crate::document::past::tests::{WHOLE, journal};
 
     fn plan_of(lines: &[&str], effects: Option<Effects>) -> Option<ResumePlan> {
         let mut state = SessionState::new(16);

@@ -7,7 +7,7 @@ use super::columns::look as look_of;
 use super::render::{arguments, asked_calls, outcome, retry_lines, round_lines, short};
 use super::table::{retry_table, round_table};
 use super::width::{fit, one_line};
-use crate::cli::export::past::{Past, PastTurn};
+use crate::document::past::{Past, PastTurn};
 
 /// The most columns of a line about a call, where no terminal says less.
 const CALL: usize = 200;
@@ -83,7 +83,7 @@ fn answer(turn: &PastTurn<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
 
     fn drawn(lines: &[&str], look: Look) -> String {
         session(

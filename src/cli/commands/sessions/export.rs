@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::cli::args::{Export, ExportFormat, Output};
-use crate::cli::export::markdown::markdown;
-use crate::cli::export::past::Past;
-use crate::cli::export::trace::Trace;
+use crate::cli::markdown::markdown;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
 use crate::cli::store::{find, read};
 use crate::conversation::Record;
+use crate::document::past::Past;
+use crate::document::trace::Trace;
 use crate::store::{Error, Store};
 
 pub(super) async fn run(
@@ -65,7 +65,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
 
     #[test]
     fn events_are_written_as_they_are_kept_also_such_as_are_not_known() {

@@ -51,7 +51,7 @@ fn last_event(records: &[Record], at: Option<u64>) -> Result<u64, UsageError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
     use crate::store::{Access, Journal, MemoryStore};
 
     #[test]

@@ -62,8 +62,8 @@ async fn older(store: &dyn Store, before_us: u64) -> Result<Vec<Summary>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{OPENED, journal};
     use crate::conversation::SessionId;
+    use crate::document::past::tests::{OPENED, journal};
     use crate::store::{Access, Journal, MemoryStore};
 
     #[test]

@@ -54,7 +54,7 @@ async fn remove_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
     use crate::store::{Journal, MemoryStore};
 
     #[test]

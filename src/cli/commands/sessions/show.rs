@@ -1,14 +1,14 @@
 //! `sessions show`: one session, for people, or as a document so far.
 
 use crate::cli::args::{Output, Show};
-use crate::cli::document::Document;
 use crate::cli::draw::health::count;
 use crate::cli::draw::session::{Look, session};
-use crate::cli::export::past::Past;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
 use crate::cli::store::{find, read, state};
 use crate::cli::when;
+use crate::document::Document;
+use crate::document::past::Past;
 use crate::store::{Error, Store, Summary};
 
 pub(super) async fn run(store: &dyn Store, show: &Show, screen: &Screen) -> anyhow::Result<Status> {

@@ -1,7 +1,7 @@
 //! Traces of small journals, and the rules of the format.
 
 use super::*;
-use crate::cli::export::past::tests::{
+use crate::document::past::tests::{
     A_ENDED, A_STARTED, ANSWER, ASKED, ASKED_AGAIN, B_STARTED, CALLS, ENDED, MODEL_ASKED, OPENED,
     WHOLE, journal,
 };

@@ -143,7 +143,7 @@ impl<'a> PastTurn<'a> {
 }
 
 #[cfg(test)]
-pub(in crate::cli) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::conversation::OutcomeKind;
 

@@ -1,13 +1,18 @@
-//! The document of `ask --json` and of `sessions show --json`. Its shape is a promise: names and units
-//! of fields do not change.
+//! What a session was, for others: the document of `ask --json`, of `sessions show --json` and of the
+//! server, and the trace that a browser draws. Made from records and reports alone.
+//!
+//! The shape of the document is a promise: names and units of fields do not change.
+
+pub(crate) mod past;
+pub(crate) mod trace;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::export::past::{Past, PastTurn};
-use super::when;
+use self::past::{Past, PastTurn};
 use crate::conversation::{Problem, Reused};
 use crate::session::{Answer, FailedTurn, TurnReport};
 use crate::supervision::{CallReport, ModelRetry, RoundReport};
@@ -15,7 +20,7 @@ use crate::wire;
 
 /// A turn, or a session so far.
 #[derive(Debug, Serialize)]
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Error>,
     session: &'a str,
@@ -184,8 +189,8 @@ impl<'a> Document<'a> {
             state,
             title: &past.title,
             system: past.system,
-            created_at: when::exact(past.began_at_us),
-            updated_at: when::exact(past.updated_at_us),
+            created_at: exact(past.began_at_us),
+            updated_at: exact(past.updated_at_us),
             turns: turns.iter().map(Turn::of).collect(),
         };
         let of_last = turns.last().map(|turn| Self::of_turn(past, turn));
@@ -284,8 +289,21 @@ impl Error {
     }
 }
 
+/// Writes a moment for programs: RFC 3339, in UTC, to the microsecond.
+pub(crate) fn exact(at_us: u64) -> String {
+    timestamp(at_us).to_string()
+}
+
+/// The moment that is so many microseconds behind 1970; what lies beyond the calendar is its last one.
+pub(crate) fn timestamp(at_us: u64) -> Timestamp {
+    i64::try_from(at_us)
+        .ok()
+        .and_then(|at_us| Timestamp::from_microsecond(at_us).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
 /// Milliseconds, to the microsecond.
-pub(super) fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).map(f64::from);
     micros.unwrap_or(duration.as_secs_f64() * 1e6) / 1e3
 }
@@ -295,7 +313,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
 
     fn document(lines: &[&str], state: &'static str) -> Value {
         let records = journal(lines);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::past::{Past, PastTurn};
 use crate::cli::draw::clean::clean;
 use crate::cli::draw::render::{arguments, short};
 use crate::cli::draw::width::one_line;
 use crate::cli::when;
 use crate::conversation::OutcomeKind;
+use crate::document::past::{Past, PastTurn};
 use crate::supervision::CallReport;
 
 /// Writes the session. Text of tools and models is cleaned of what would control a terminal; what they
@@ -107,7 +107,7 @@ fn longest_ticks(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::export::past::tests::{WHOLE, journal};
+    use crate::document::past::tests::{WHOLE, journal};
 
     fn written(lines: &[&str]) -> String {
         markdown(&Past::of(&journal(lines)).unwrap())
