@@ -372,7 +372,12 @@ async fn listing(directory: &Path) -> Result<(), AnyError> {
                 let prompt = format!("What is the weather in city {n}?").into();
                 let records = vec![
                     record(&id, 1, at_us, callsheet::Event::SessionOpened { system: None }),
-                    record(&id, 2, at_us, callsheet::Event::TurnStarted { turn: 1, prompt }),
+                    record(
+                        &id,
+                        2,
+                        at_us,
+                        callsheet::Event::TurnStarted { turn: 1, prompt, key: None },
+                    ),
                 ];
                 store.append(&id, 0, epoch, Arc::new(records)).await?;
                 store.close(&id, epoch);

@@ -98,7 +98,7 @@ pub mod cli;
 #[cfg(feature = "cli")]
 pub mod config;
 pub mod conversation;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "server"))]
 mod document;
 mod failpoint;
 #[cfg(feature = "mcp")]
@@ -123,7 +123,7 @@ pub use conversation::{
 };
 pub use model::{ApiKey, Endpoint, HttpModel, Model};
 pub use session::{
-    Answer, DecideError, Error, EventStream, ModelRetries, Question, Runtime, Session,
+    Answer, Asked, DecideError, Error, EventStream, ModelRetries, Question, Runtime, Session,
     SessionEvent, SessionOptions,
 };
 pub use supervision::{CallReport, RoundReport};

@@ -8,7 +8,7 @@ mod chat;
 mod commands;
 mod data_dir;
 mod draw;
-mod fixed_model;
+mod fixed_round;
 mod going_on;
 mod live;
 mod logging;

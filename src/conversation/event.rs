@@ -27,6 +27,10 @@ pub enum Event {
         turn: u64,
         /// The question.
         prompt: Arc<str>,
+        /// What whoever asked calls the question, so that it is not asked twice
+        /// ([`Question::key`](crate::Question::key)).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<Arc<str>>,
     },
     /// The model was asked for a summary of the oldest messages, which are about to leave the history.
     /// [`Event::ContextCompacted`] says what came of it.

@@ -347,7 +347,7 @@ impl SessionState {
                 }
                 Action::Wait
             }
-            Event::TurnStarted { turn, prompt } => {
+            Event::TurnStarted { turn, prompt, .. } => {
                 self.turns = *turn;
                 self.turn = Some(Turn::default());
                 self.transcript.push_user(prompt);

@@ -80,7 +80,7 @@ impl<'a> Past<'a> {
 impl<'a> PastTurn<'a> {
     /// The turn of `records`, the first of which is its question.
     fn of(records: &'a [Record]) -> Option<Self> {
-        let Event::TurnStarted { turn, prompt } = &records.first()?.event else { return None };
+        let Event::TurnStarted { turn, prompt, .. } = &records.first()?.event else { return None };
         let mut past = Self {
             turn: *turn,
             prompt,

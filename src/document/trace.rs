@@ -155,7 +155,7 @@ impl Drawing {
         let is_late = matches!(&record.event,
             Event::CallEnded { times, .. } if times.dispatched_at_us == 0);
         match &record.event {
-            Event::TurnStarted { turn, prompt } => {
+            Event::TurnStarted { turn, prompt, .. } => {
                 self.cut();
                 self.turn = Some((at_us, *turn, prompt.to_string()));
             }

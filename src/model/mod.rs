@@ -10,6 +10,8 @@ mod dialect;
 mod endpoint;
 mod error;
 mod exchange;
+#[cfg(any(feature = "cli", feature = "server"))]
+mod fixed;
 mod hidden;
 mod history;
 mod http;
@@ -35,6 +37,8 @@ pub use dialect::{Dialect, EmptyContent, IdRule, Quirks, TokenLimitField};
 pub use endpoint::{Endpoint, TimeLimits};
 pub use error::{Error, Stage};
 pub(crate) use exchange::chain as cause_of;
+#[cfg(any(feature = "cli", feature = "server"))]
+pub(crate) use fixed::FixedModel;
 pub(crate) use hidden::without_secrets;
 pub(crate) use history::{History, is_plain};
 pub use http::HttpModel;

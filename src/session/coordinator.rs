@@ -55,9 +55,16 @@ pub(super) struct Ask {
 #[derive(Clone)]
 pub(super) enum What {
     /// The answer to this question.
-    Answer(Arc<str>),
+    Answer(Prompt),
     /// The end of the turn that was cut; the last answer if none was.
     Rest,
+}
+
+/// A question, and what whoever asks it calls it.
+#[derive(Clone)]
+pub(super) struct Prompt {
+    pub text: Arc<str>,
+    pub key: Option<Arc<str>>,
 }
 
 /// Ends the turn that is under way. The answer says whether there was one.
@@ -324,7 +331,7 @@ impl Coordinator {
     /// Begins a turn. One that was cut is ended in the same step.
     fn begin_turn(
         &mut self,
-        prompt: Arc<str>,
+        Prompt { text: prompt, key }: Prompt,
         cut: Option<Box<CutOpen>>,
         typed: Option<TypedContext>,
         reply: Reply,
@@ -336,7 +343,7 @@ impl Coordinator {
         let time_limit = self.options.limits.turn_time_limit;
         self.turn = Some(Box::new(self.new_turn(turn, typed, time_limit)));
         events.append(&mut self.unrecorded);
-        events.push(Event::TurnStarted { turn, prompt });
+        events.push(Event::TurnStarted { turn, prompt, key });
         self.record(events);
     }
 

@@ -7,9 +7,10 @@ use actix::Recipient;
 use tokio::sync::{mpsc, oneshot};
 
 use super::approving::Decide;
-use super::coordinator::{Cancel, CancelCall, GetStatus, What};
+use super::asked::Asked;
+use super::coordinator::{Cancel, CancelCall, GetStatus, Prompt, What};
 use super::slot::Slot;
-use super::subscribers::Subscriber;
+use super::subscribers::{Subscriber, Watch};
 use super::ticket::Ticket;
 use super::{Answer, DecideError, Error, EventStream, SessionEvent};
 use crate::conversation::{CallKey, Decision, SessionId};
@@ -45,6 +46,7 @@ impl Drop for Session {
 #[derive(Clone, Default)]
 pub struct Question {
     prompt: Arc<str>,
+    key: Option<Arc<str>>,
     typed: Option<TypedContext>,
     waits: bool,
 }
@@ -52,7 +54,7 @@ pub struct Question {
 impl Question {
     /// Asks `prompt`.
     pub fn new(prompt: impl Into<Arc<str>>) -> Self {
-        Self { prompt: prompt.into(), typed: None, waits: false }
+        Self { prompt: prompt.into(), ..Self::default() }
     }
 
     /// Waits in line while another turn is under way, in place of being refused with
@@ -61,6 +63,15 @@ impl Question {
     #[must_use]
     pub fn wait_in_line(mut self) -> Self {
         self.waits = true;
+        self
+    }
+
+    /// Calls the question `key`: that stands in the record of its turn
+    /// ([`Event::TurnStarted`](crate::Event::TurnStarted)), where whoever is about to ask it again finds
+    /// it. The session itself does not look for it.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
         self
     }
 
@@ -136,11 +147,19 @@ impl Session {
     /// runtime shuts down; [`Error::Turn`] if the turn ended
     /// without an answer: the conversation is whole, and asking again is safe.
     pub async fn ask(&self, question: impl Into<Question>) -> Result<Answer, Error> {
-        let Question { prompt, typed, waits } = question.into();
-        if prompt.trim().is_empty() {
-            return Err(Error::EmptyPrompt);
+        self.begin(question)?.await
+    }
+
+    /// Asks a question, as [`Session::ask`], which then is under way whether or not the answer is awaited.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`] for a question without text; the others come with the answer.
+    pub fn begin(&self, question: impl Into<Question>) -> Result<Asked, Error> {
+        let Question { prompt: text, key, typed, waits } = question.into();
+        match text.trim().is_empty() {
+            true => Err(Error::EmptyPrompt),
+            false => Ok(self.send(What::Answer(Prompt { text, key }), typed, waits)),
         }
-        self.send(What::Answer(prompt), typed, waits).await
     }
 
     /// Goes on with a turn that was cut when the process ended, and waits for its end. Calls whose
@@ -156,18 +175,19 @@ impl Session {
     /// As those of [`Session::ask`], and [`Error::NoAnswer`] if no turn was cut and none has been
     /// answered.
     pub async fn resume(&self) -> Result<Answer, Error> {
-        self.send(What::Rest, None, false).await
+        self.begin_resume().await
     }
 
-    async fn send(
-        &self,
-        what: What,
-        typed: Option<TypedContext>,
-        waits: bool,
-    ) -> Result<Answer, Error> {
+    /// Goes on with a turn that was cut, as [`Session::resume`], whether or not its end is awaited.
+    #[must_use]
+    pub fn begin_resume(&self) -> Asked {
+        self.send(What::Rest, None, false)
+    }
+
+    fn send(&self, what: What, typed: Option<TypedContext>, waits: bool) -> Asked {
         let (ticket, answer) = Ticket::new(what, typed, waits);
-        self.slot.ask(ticket);
-        answer.await.map_err(|_| Error::Closed)?
+        self.slot.ask(Arc::clone(&ticket));
+        Asked::new(ticket, answer)
     }
 
     /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
@@ -240,6 +260,15 @@ impl Session {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.slot.subscribe(Subscriber::Stream(sender));
         EventStream(receiver)
+    }
+
+    /// The events of the session from now on, of which at most `capacity` are kept in memory until they
+    /// are read: whoever is slower misses some, is told so, and finds in the journal those that it keeps.
+    #[must_use]
+    pub fn watch(&self, capacity: usize) -> Watch {
+        let (watcher, watch) = Watch::new(capacity);
+        self.slot.subscribe(watcher);
+        watch
     }
 
     /// Tells an actor the events of the session from now on, as long as it lives: hearing does not

@@ -5,6 +5,7 @@
 
 mod answer;
 mod approving;
+mod asked;
 mod asking;
 mod cancelling;
 mod clock;
@@ -45,6 +46,7 @@ mod vigil;
 mod watchdog;
 
 pub use answer::{Answer, TurnReport};
+pub use asked::Asked;
 pub use clock::Clock;
 pub use error::{Cause, DecideError, Error, FailedTurn};
 pub use handle::{Question, Session, Status};
@@ -53,4 +55,4 @@ pub use pulse::StuckArbiter;
 pub use retrying::ModelRetries;
 pub use runtime::{Runtime, RuntimeBuilder, StartError};
 pub use shutdown::{CutTurn, ShutdownReport};
-pub use subscribers::{EventStream, SessionEvent};
+pub use subscribers::{EventStream, Heard, SessionEvent, Watch};

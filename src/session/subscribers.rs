@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use actix::{Message, WeakRecipient};
 use futures_util::Stream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use crate::conversation::Record;
 
@@ -37,8 +38,52 @@ impl Stream for EventStream {
     }
 }
 
+/// What a [`Watch`] hears.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// An event.
+    Event(Arc<Record>),
+    /// Some were missed since the last event: it was read too slowly.
+    Missed,
+}
+
+/// The events of a session from the moment it was asked for, a few of them in memory. Ends with the
+/// session.
+#[derive(Debug)]
+pub struct Watch {
+    events: mpsc::Receiver<Arc<Record>>,
+    has_missed: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// One that keeps so many, at least one, and who fills it.
+    pub(super) fn new(capacity: usize) -> (Subscriber, Self) {
+        let (sender, events) = mpsc::channel(capacity.max(1));
+        let has_missed = Arc::<AtomicBool>::default();
+        let missed = Arc::clone(&has_missed);
+        (Subscriber::Watch { sender, missed }, Self { events, has_missed })
+    }
+
+    /// What comes next; `None` once the session has ended.
+    pub async fn next(&mut self) -> Option<Heard> {
+        // What was kept came before what was missed.
+        if let Ok(record) = self.events.try_recv() {
+            return Some(Heard::Event(record));
+        }
+        if self.has_missed.swap(false, Ordering::AcqRel) {
+            return Some(Heard::Missed);
+        }
+        self.events.recv().await.map(Heard::Event)
+    }
+}
+
 /// Somebody who hears events.
 pub(super) enum Subscriber {
+    Watch {
+        sender: mpsc::Sender<Arc<Record>>,
+        /// Set when it was told of something that it has no room for.
+        missed: Arc<AtomicBool>,
+    },
     Stream(mpsc::UnboundedSender<Arc<Record>>),
     Actor(WeakRecipient<SessionEvent>),
 }
@@ -88,6 +133,18 @@ impl Subscribers {
         let record = Arc::new(record);
         all.retain(|subscriber| match subscriber {
             Subscriber::Stream(sender) => sender.send(Arc::clone(&record)).is_ok(),
+            // What comes after what was missed is not told before that.
+            Subscriber::Watch { sender, missed } if missed.load(Ordering::Acquire) => {
+                !sender.is_closed()
+            }
+            Subscriber::Watch { sender, missed } => match sender.try_send(Arc::clone(&record)) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    missed.store(true, Ordering::Release);
+                    true
+                }
+                Err(TrySendError::Closed(_)) => false,
+            },
             Subscriber::Actor(recipient) => recipient.upgrade().is_some_and(|recipient| {
                 recipient.do_send(SessionEvent(Arc::clone(&record)));
                 true
@@ -100,6 +157,7 @@ impl Subscribers {
     pub fn has_living(&self) -> bool {
         self.locked().iter().any(|subscriber| match subscriber {
             Subscriber::Stream(sender) => !sender.is_closed(),
+            Subscriber::Watch { sender, .. } => !sender.is_closed(),
             Subscriber::Actor(recipient) => recipient.upgrade().is_some(),
         })
     }

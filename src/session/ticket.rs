@@ -44,6 +44,11 @@ impl Ticket {
         (Arc::new(ticket), answer)
     }
 
+    /// The turn that has begun with it; 0 if none has.
+    pub fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
     /// Says whether nobody waits any more.
     pub fn is_answered(&self) -> bool {
         self.lock().is_none()
@@ -117,7 +122,7 @@ impl Reply {
 
     /// The turn that began with the question at another place; 0 if none did.
     pub fn turn(&self) -> u64 {
-        self.ticket.turn.load(Ordering::Relaxed)
+        self.ticket.turn()
     }
 }
 

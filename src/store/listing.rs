@@ -42,7 +42,7 @@ impl Digest {
     /// Takes in `event`, and says whether it made a difference.
     pub fn on(&mut self, event: &Event) -> bool {
         match event {
-            Event::TurnStarted { turn, prompt } => {
+            Event::TurnStarted { turn, prompt, .. } => {
                 if self.turns == 0 {
                     self.title = title(prompt);
                 }
@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn a_digest_knows_the_first_question_and_whether_the_last_turn_is_open() {
         let mut digest = Digest::default();
-        let start = |turn, prompt: &str| Event::TurnStarted { turn, prompt: prompt.into() };
+        let start =
+            |turn, prompt: &str| Event::TurnStarted { turn, prompt: prompt.into(), key: None };
         let end = Event::TurnEnded {
             turn: 1,
             end: TurnEnd::Answered,

@@ -75,4 +75,5 @@ mod tracing_spans;
 mod turns;
 mod waiting_in_line;
 mod watchdog;
+mod watching;
 mod wrapped_calls;

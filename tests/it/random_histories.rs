@@ -153,7 +153,7 @@ impl Course {
 
     fn turn(&mut self, turn: u64) {
         self.prompt = self.text();
-        self.record(Event::TurnStarted { turn, prompt: self.prompt.as_str().into() });
+        self.record(Event::TurnStarted { turn, prompt: self.prompt.as_str().into(), key: None });
         let rounds = self.dice.one_of(&[0, 1, 2, 15]);
         for _ in 0..rounds {
             let round = self.state.rounds() + 1;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::args::{Common, Compare, Output};
 use crate::cli::draw::compare::compare;
-use crate::cli::fixed_model::FixedModel;
+use crate::cli::fixed_round::round;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::Status;
@@ -17,6 +17,7 @@ use crate::cli::{approver, live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Effects, Limits, Mode};
 use crate::document::millis;
+use crate::model::FixedModel;
 use crate::session::{Answer, Error, Runtime, SessionOptions};
 use crate::supervision::RoundReport;
 use crate::tools::{Demo, Simulation, ToolSet};
@@ -92,7 +93,7 @@ async fn tools_alone(
     let mut rounds = Vec::new();
     for mode in [Mode::Parallel, Mode::Sequential] {
         let (model, tools, limits) = (model.clone(), tools.clone(), limits.clone());
-        let run = model.round(config, runtime, tools, limits, mode, signals);
+        let run = round(model, config, runtime, tools, limits, mode, signals);
         match run.await? {
             (round, None) => rounds.push(vec![round]),
             (_, Some(_interrupted)) => return Ok(None),

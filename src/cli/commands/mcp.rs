@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::cli::args::{Choice, Common, Mcp};
-use crate::cli::fixed_model::FixedModel;
 use crate::cli::mcp_server::{Bearer, Listener, Served, serve_stdio};
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
@@ -14,6 +13,7 @@ use crate::cli::status::{Status, UsageError};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::{approver, logging, setup};
 use crate::config::Config;
+use crate::model::FixedModel;
 use crate::wire::Arguments;
 
 pub(in crate::cli) fn run(common: &Common, mcp: Mcp, screen: &Screen) -> anyhow::Result<Status> {

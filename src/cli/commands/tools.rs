@@ -8,7 +8,7 @@ use serde_json::json;
 use super::health;
 use crate::cli::args::{Common, Output, Tools, ToolsCommand};
 use crate::cli::draw::list::columns;
-use crate::cli::fixed_model::FixedModel;
+use crate::cli::fixed_round::round;
 use crate::cli::screen::Screen;
 use crate::cli::signals::Signals;
 use crate::cli::status::{Status, UsageError};
@@ -16,6 +16,7 @@ use crate::cli::toolbox::Toolbox;
 use crate::cli::{live, logging, setup};
 use crate::config::Config;
 use crate::conversation::{Approval, Mode, OutcomeKind};
+use crate::model::FixedModel;
 use crate::session::Cause;
 use crate::tools::{ToolSet, ToolType};
 use crate::wire::Arguments;
@@ -143,7 +144,7 @@ fn call(
     let signals = Signals::listen();
     let model = FixedModel::new(1, name, &arguments);
     let limits = setup::limits(config);
-    let round = model.round(config, &runtime, tools, limits, Mode::Parallel, &signals);
+    let round = round(model, config, &runtime, tools, limits, Mode::Parallel, &signals);
     let (round, cause) = setup::executor()?.block_on(round)?;
     let Some(call) = round.calls.first() else { return Ok(Status::Failed) };
     if screen.output == Output::Text {

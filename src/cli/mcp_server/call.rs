@@ -13,9 +13,9 @@ use rmcp::service::{Peer, RequestContext, RoleServer};
 use serde_json::json;
 
 use super::Served;
-use crate::cli::fixed_model::FixedModel;
 use crate::conversation::{Catalogue, Event, OutcomeKind, Record};
 use crate::document::millis;
+use crate::model::FixedModel;
 use crate::session::{Error, FailedTurn};
 use crate::supervision::CallReport;
 use crate::wire::Arguments;

@@ -95,7 +95,7 @@ async fn fence_one_of_three(at_us: u64) {
     let epochs = all(sessions.iter().map(open).collect()).await;
     let append = |seq: u64, at_us: u64| {
         let append = |(session, epoch): (&SessionId, &Result<u64, Error>)| {
-            let event = Event::TurnStarted { turn: 1, prompt: "x".into() };
+            let event = Event::TurnStarted { turn: 1, prompt: "x".into(), key: None };
             let mut records = said(session, seq, "x");
             let record = &mut Arc::make_mut(&mut records)[0];
             record.at_us = at_us;

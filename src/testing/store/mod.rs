@@ -106,7 +106,7 @@ fn said(text: &str) -> Event {
 }
 
 fn asked(turn: u64, prompt: &str) -> Event {
-    Event::TurnStarted { turn, prompt: prompt.into() }
+    Event::TurnStarted { turn, prompt: prompt.into(), key: None }
 }
 
 fn answered(turn: u64) -> Event {
