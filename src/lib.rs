@@ -108,6 +108,8 @@ pub mod mock_model;
 pub mod model;
 pub mod panic_hook;
 mod sabotage;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod session;
 pub mod store;
 pub mod supervision;

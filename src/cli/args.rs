@@ -94,6 +94,12 @@ pub(super) enum Command {
     /// Over standard input and output, until the input ends, or over HTTP.
     #[cfg(feature = "mcp")]
     Mcp(Mcp),
+    /// Serves sessions over HTTP, with a page to look at them, until Ctrl-C or SIGTERM
+    ///
+    /// What it listens on and who may use it is in the settings, under `[server]`. The first signal ends it
+    /// in good order: turns that are under way wait for the next start.
+    #[cfg(feature = "server")]
+    Serve(Serve),
     /// Shows or checks the settings
     Config(Config),
     /// Checks what a question needs, from the settings to the endpoint, without asking one
@@ -231,6 +237,19 @@ pub(super) struct Mcp {
     /// Tools whose calls need no approval, separated by commas; calls of others that need it are denied
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub approve: Option<Vec<String>>,
+}
+
+#[cfg(feature = "server")]
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to listen, in place of `server.bind`; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub bind: Option<SocketAddr>,
+    /// Leaves turns that were cut as they are, in place of going on with them at once
+    #[arg(long)]
+    pub no_resume: bool,
+    #[command(flatten)]
+    pub choice: Choice,
 }
 
 #[derive(Debug, Args)]

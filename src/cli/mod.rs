@@ -76,6 +76,8 @@ fn run(arguments: Arguments, screen: &Screen) -> anyhow::Result<Status> {
         Command::Tools(tools) => commands::tools::run(&common, tools, screen),
         #[cfg(feature = "mcp")]
         Command::Mcp(mcp) => commands::mcp::run(&common, mcp, screen),
+        #[cfg(feature = "server")]
+        Command::Serve(serve) => commands::serve::run(&common, serve, screen),
         Command::Config(config) => commands::config::run(&common, &config, screen),
         Command::Doctor => commands::doctor::run(&common, screen),
         Command::MockModel(mock) => commands::mock_model::run(&mock, screen),

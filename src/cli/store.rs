@@ -114,12 +114,3 @@ pub(super) async fn find(store: &dyn Store, id: &str) -> anyhow::Result<Summary>
 pub(super) async fn read(store: &dyn Store, session: &SessionId) -> Result<Vec<Record>, Error> {
     store.read(session, 0).await
 }
-
-/// What a session is doing, in a word: its last turn has ended, is under way, or was cut.
-pub(super) fn state(summary: &Summary) -> &'static str {
-    match (summary.digest.is_open, &summary.owner) {
-        (false, _) => "idle",
-        (true, Some(_)) => "running",
-        (true, None) => "cut",
-    }
-}

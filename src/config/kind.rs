@@ -1,5 +1,6 @@
 //! The kinds of values: what a setting accepts, what it expects instead, how it is shown.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -67,6 +68,12 @@ pub(super) fn filled(input: &Input<'_>) -> Parsed<String> {
 pub(super) fn store_url(input: &Input<'_>) -> Parsed<StoreUrl> {
     let expected = "\"memory:\", \"sqlite:PATH\" or \"postgres://USER:PASSWORD@HOST/DATABASE\"";
     input.string().and_then(StoreUrl::new).ok_or_else(|| expected.to_owned())
+}
+
+/// An address to listen on.
+pub(super) fn address(input: &Input<'_>) -> Parsed<SocketAddr> {
+    let address = input.string().and_then(|text| text.parse().ok());
+    address.ok_or_else(|| "an address with a port, such as \"127.0.0.1:8787\"".to_owned())
 }
 
 /// The name of an environment variable.
@@ -379,6 +386,12 @@ impl Notation for String {
 }
 
 impl Notation for BaseUrl {
+    fn notation(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Notation for SocketAddr {
     fn notation(&self) -> String {
         quoted(&self.to_string())
     }

@@ -25,6 +25,8 @@ impl Config {
         secrets.extend(values.flat_map(secrets_in));
         let store = self.store_url().unwrap_or_default();
         secrets.extend(password(&store).into_iter().flat_map(secrets_in));
+        let tokens = self.server.tokens.iter().filter_map(|token| self.variables.get(&token.env));
+        secrets.extend(tokens.flat_map(secrets_in));
         let commands = self.tools.iter().filter_map(|tool: &Tool| match &tool.work {
             ToolWork::Command(command) => Some(command),
             ToolWork::Demo(_) | ToolWork::Http(_) => None, // Those hide their own.

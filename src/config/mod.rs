@@ -19,6 +19,7 @@ mod reader;
 mod reference;
 mod secret;
 mod sections;
+mod server;
 mod sources;
 mod store_url;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use origin::{Row, Source};
 pub use reference::{Filled, Text};
 pub use secret::Variables;
 pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
+pub use server::{Server, ServerToken};
 pub use sources::Sources;
 pub use store_url::StoreUrl;
 pub use tool::{Rate, Simulate, Tool, ToolWork};
@@ -68,6 +70,8 @@ pub struct Config {
     pub runtime: Runtime,
     /// `[store]`: where sessions are kept.
     pub store: Store,
+    /// `[server]`: where `serve` listens, and for whom.
+    pub server: Server,
     /// `[log]`: what goes to stderr.
     pub log: Log,
     /// `[[tools]]`: what the model may call, in the order of the file.
@@ -267,6 +271,7 @@ impl Config {
         let supervision = root.table("supervision", Supervision::read)?;
         let runtime = root.table("runtime", Runtime::read)?;
         let store = root.table("store", Store::read)?;
+        let server = root.table("server", Server::read)?;
         let log = root.table("log", Log::read)?;
         let tools = Tool::read_all(root, &turn, &supervision)?;
         let mcp = McpServer::read_all(root)?;
@@ -275,6 +280,7 @@ impl Config {
         Ok(Config {
             runtime,
             store,
+            server,
             log,
             tools,
             mcp,

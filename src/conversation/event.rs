@@ -336,6 +336,35 @@ impl Event {
         }
     }
 
+    /// The kind of event, as it is written down in `type`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::SessionOpened { .. } => "session_opened",
+            Self::TurnStarted { .. } => "turn_started",
+            Self::SummaryAsked { .. } => "summary_asked",
+            Self::ContextCompacted { .. } => "context_compacted",
+            Self::ModelAsked { .. } => "model_asked",
+            Self::ModelFailed { .. } => "model_failed",
+            Self::TextStreamed { .. } => "text_streamed",
+            Self::ReasoningStreamed { .. } => "reasoning_streamed",
+            Self::Replied { .. } => "replied",
+            Self::ApprovalAsked { .. } => "approval_asked",
+            Self::ApprovalDecided { .. } => "approval_decided",
+            Self::CallStarted { .. } => "call_started",
+            Self::CallProgressed { .. } => "call_progressed",
+            Self::CallQueued { .. } => "call_queued",
+            Self::CallRetried { .. } => "call_retried",
+            Self::CallEnded { .. } => "call_ended",
+            Self::WorkerRestarted { .. } => "worker_restarted",
+            Self::CircuitOpened { .. } => "circuit_opened",
+            Self::CircuitClosed { .. } => "circuit_closed",
+            Self::TurnResumed { .. } => "turn_resumed",
+            Self::TurnEnded { .. } => "turn_ended",
+            Self::Unknown(unknown) => unknown.kind(),
+        }
+    }
+
     /// The key of the call of `session` that waits for approval, if the event says that one does: what
     /// a decision about it is told with ([`Session::decide`](crate::Session::decide)).
     #[must_use]

@@ -84,8 +84,9 @@ impl Usage {
     }
 }
 
+/// A round of it.
 #[derive(Debug, Serialize)]
-struct Round<'a> {
+pub(crate) struct Round<'a> {
     round: u64,
     mode: &'static str,
     model_ms: f64,
@@ -112,8 +113,9 @@ struct Retry<'a> {
     waited_ms: f64,
 }
 
+/// A call of a round.
 #[derive(Debug, Serialize)]
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     id: &'a str,
     tool: &'a str,
     arguments: Option<&'a RawValue>,
@@ -231,7 +233,7 @@ impl<'a> Turn<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn of(report: &'a RoundReport) -> Self {
+    pub fn of(report: &'a RoundReport) -> Self {
         Self {
             round: report.round,
             mode: report.mode.as_str(),
@@ -254,7 +256,7 @@ impl<'a> Round<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn of(call: &'a CallReport) -> Self {
+    pub fn of(call: &'a CallReport) -> Self {
         Self {
             id: &call.id,
             tool: &call.tool,

@@ -182,10 +182,21 @@ impl Coordinator {
         waits && !has_begun && self.journal.outlives_close()
     }
 
+    /// Says whether the runtime ends, and the turn is at a point that is on record, for another process to
+    /// go on from: none of its calls runs.
+    pub(super) fn may_leave(&self) -> bool {
+        let runs = self.turn.as_ref().is_some_and(|turn| turn.flight.has_awaited());
+        self.leaves_turns() && !runs
+    }
+
+    fn leaves_turns(&self) -> bool {
+        self.closing.leaves_turns() && self.journal.outlives_close()
+    }
+
     /// Ends the turn that somebody has cancelled, or that the shutdown cuts.
     pub(super) fn cut_off(&mut self, shut_down: bool) {
         match shut_down {
-            true if self.only_waits() => self.leave_open(),
+            true if self.only_waits() || self.leaves_turns() => self.leave_open(),
             true => self.break_off(Cause::ShutDown),
             false => self.break_off(Cause::Cancelled),
         }
@@ -193,7 +204,7 @@ impl Coordinator {
 
     /// Lets go of the turn as it is, as if the process had ended: whoever opens the session next may go
     /// on with it. Those who listen hear of the end all the same.
-    fn leave_open(&mut self) {
+    pub(super) fn leave_open(&mut self) {
         let call = |place| self.state.call_at(place).map(|(id, tool)| (id.clone(), tool.clone()));
         let calls = self.state.unanswered().filter_map(call).collect();
         self.end_unkept(Cause::ShutDown);

@@ -131,6 +131,7 @@ impl Coordinator {
             landed.append(&mut turn.flight.take_landed(cx));
             self.stop_cancelled_calls();
         }
+        let leaves = self.may_leave();
         let Some(turn) = &mut self.turn else { return Step::Over };
         let cancels = !turn.cancelled_calls.is_empty();
         if rang && (!landed.is_empty() || cancels) {
@@ -138,6 +139,8 @@ impl Coordinator {
         }
         if !landed.is_empty() {
             self.on_landed(landed);
+        } else if leaves {
+            self.leave_open();
         } else if std::mem::take(&mut turn.cancelled) {
             let shut_down = turn.shut_down;
             self.cut_off(shut_down);

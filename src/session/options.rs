@@ -231,8 +231,14 @@ impl SessionOptions {
         self.denies_unasked.then_some(Decision::Denied { reason })
     }
 
+    /// What a turn may cost.
+    #[cfg(feature = "server")]
+    pub(crate) fn turn_limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The time limit of a call whose tool sets none.
-    #[cfg(all(feature = "cli", feature = "mcp"))]
+    #[cfg(any(all(feature = "cli", feature = "mcp"), feature = "server"))]
     pub(crate) fn call_time_limit(&self) -> std::time::Duration {
         self.limits.call_time_limit
     }
@@ -262,7 +268,7 @@ impl SessionOptions {
     }
 
     /// The tools that a session begins with.
-    pub(super) fn first_tools(&self) -> Arc<ToolSet> {
+    pub(crate) fn first_tools(&self) -> Arc<ToolSet> {
         self.source.as_ref().map_or_else(|| Arc::clone(&self.tools), ToolSource::current)
     }
 

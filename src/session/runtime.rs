@@ -142,8 +142,26 @@ impl Runtime {
     /// until the runtime is dropped; a question to one, or to a new one, is answered
     /// [`super::Error::ShuttingDown`].
     pub async fn shutdown(&self, drain: Duration) -> ShutdownReport {
+        self.inner.closing.begin();
+        self.end(drain).await
+    }
+
+    /// Ends the runtime as [`Runtime::shutdown`] does, but for another to go on: a turn is left open as
+    /// soon as none of its calls runs, and what runs has until `drain` has passed. Those who asked get
+    /// [`super::Cause::ShutDown`], and the store has no end of the turn: [`Session::resume`] goes on with
+    /// it, in this process or in another, and runs nothing again that had ended. What still ran after
+    /// `drain` is dropped, as if the process had ended there.
+    ///
+    /// A turn that the store would forget with the process
+    /// ([`Journal::outlives_close`]) is cut at last, as in a shutdown. The report counts the turns that
+    /// were left among those that were cut, not recorded.
+    pub async fn suspend(&self, drain: Duration) -> ShutdownReport {
+        self.inner.closing.begin_to_leave();
+        self.end(drain).await
+    }
+
+    async fn end(&self, drain: Duration) -> ShutdownReport {
         let inner = &self.inner;
-        inner.closing.begin();
         let (asked, until) = (Instant::now(), later(tokio::time::Instant::now(), drain));
         let mut alarm = Alarm::after(drain.saturating_add(shutdown::PATIENCE));
         let answers: Vec<_> =

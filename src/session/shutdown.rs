@@ -68,18 +68,34 @@ impl ShutdownReport {
     }
 }
 
-/// Says whether a runtime is shutting down. Shared by all that begin something in it.
+/// Says whether a runtime is shutting down, and how. Shared by all that begin something in it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Closing(Arc<AtomicBool>);
+pub(super) struct Closing(Arc<Ending>);
+
+#[derive(Debug, Default)]
+struct Ending {
+    has_begun: AtomicBool,
+    leaves_turns: AtomicBool,
+}
 
 impl Closing {
     /// From now on nothing begins.
     pub fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.has_begun.store(true, Ordering::Relaxed);
+    }
+
+    /// The same, and turns are left as they are at the next point that is on record.
+    pub fn begin_to_leave(&self) {
+        self.0.leaves_turns.store(true, Ordering::Relaxed);
+        self.begin();
     }
 
     pub fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.has_begun.load(Ordering::Relaxed)
+    }
+
+    pub fn leaves_turns(&self) -> bool {
+        self.0.leaves_turns.load(Ordering::Relaxed)
     }
 }
 

@@ -27,6 +27,19 @@ pub struct Summary {
     pub forked_from: Option<SessionId>,
 }
 
+impl Summary {
+    /// What the session is doing, in a word: its last turn has ended (`idle`), is under way (`running`),
+    /// or was cut (`cut`).
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.digest.is_open, &self.owner) {
+            (false, _) => "idle",
+            (true, Some(_)) => "running",
+            (true, None) => "cut",
+        }
+    }
+}
+
 /// What the events of a session say, in short: a fold that looks at few of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
@@ -92,6 +105,8 @@ pub struct Listing {
     pub after: Option<Cursor>,
     /// Only those whose last turn has not ended.
     pub open_only: bool,
+    /// Only those whose ids begin with this.
+    pub prefix: Arc<str>,
 }
 
 /// A place in the list of sessions, which begins with the one that was last active.

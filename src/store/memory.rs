@@ -199,6 +199,7 @@ impl Store for MemoryStore {
         let sessions = self.sessions();
         let found = sessions.iter().filter_map(|(session, kept)| kept.summary(session));
         let found = found.filter(|summary| !listing.open_only || summary.digest.is_open);
+        let found = found.filter(|summary| summary.session.as_str().starts_with(&*listing.prefix));
         let mut found: Vec<Summary> = found.filter(is_behind).collect();
         found.sort_unstable_by(|one, other| place(other).cmp(&place(one)));
         Pending::ready(Ok(Page::of(found, listing.limit)))

@@ -11,5 +11,7 @@ mod health;
 #[cfg(feature = "mcp")]
 pub mod mcp;
 pub mod mock_model;
+#[cfg(feature = "server")]
+pub mod serve;
 pub mod sessions;
 pub mod tools;

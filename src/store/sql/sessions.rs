@@ -82,7 +82,8 @@ pub(super) async fn list(
         None => (u64::MAX, ""),
     };
     let limit = u64::try_from(listing.limit).unwrap_or(u64::MAX).saturating_add(1);
-    let values = vec![Value::int(time), Value::text(session), Value::int(limit)];
+    let prefix = Value::text(&*listing.prefix);
+    let values = vec![Value::int(time), Value::text(session), Value::int(limit), prefix];
     let list = if listing.open_only { &statements.list_open } else { &statements.list };
     let found = connection.run(&**list, values).await?;
     let found: Result<Vec<Summary>, Failure> =

@@ -50,6 +50,7 @@ impl Statements {
             format!(
                 "SELECT * FROM (SELECT * FROM sessions WHERE is_open = {is_open} \
                  AND (updated_at_us, name) < ($1, $2) \
+                 AND substr(name, 1, length($4)) = $4 \
                  ORDER BY updated_at_us DESC, name DESC LIMIT $3) AS part_{is_open}"
             )
         };

@@ -10,6 +10,7 @@ pub(super) const CASES: &[Case] = &[
     ("a summary says what its events say", summary),
     ("the list begins with the last active one, and is read page by page", pages),
     ("the sessions with an open turn can be listed alone", open_only),
+    ("those of one owner, whose ids begin alike, can be listed alone", prefix),
     ("what was last is known at once, and when to a second", last_active),
     ("an empty store has an empty list", empty),
     ("a store says what it is", check),
@@ -73,7 +74,7 @@ fn pages(place: &dyn Place) {
     for limit in 1..=7 {
         let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = list(&*store, &Listing { limit, after, open_only: false });
+            let page = list(&*store, &Listing { limit, after, ..Listing::default() });
             assert!(page.sessions.len() <= limit);
             found.extend(names(&page).into_iter().map(str::to_owned));
             after = page.next;
@@ -102,12 +103,27 @@ fn open_only(place: &dyn Place) {
         };
         make(&*store, &session, events);
     }
-    let listing = Listing { limit: 2, after: None, open_only: true };
+    let listing = Listing { limit: 2, open_only: true, ..Listing::default() };
     let first = list(&*store, &listing);
     assert_eq!(names(&first), ["s6", "s4"]);
     let rest = list(&*store, &Listing { after: first.next, ..listing });
     assert_eq!(names(&rest), ["s2"]);
     assert_eq!(rest.next, None);
+}
+
+fn prefix(place: &dyn Place) {
+    let store = place.store();
+    for (name, at_us) in [("ann:b", 4), ("anna:a", 3), ("ann:a", 2), ("Ann:a", 1), ("ann", 5), ("a%n:", 6)] {
+        make_at(&*store, name, at_us);
+    }
+    let of = |prefix: &str| Listing { limit: 1, prefix: prefix.into(), ..Listing::default() };
+    let first = list(&*store, &of("ann:"));
+    assert_eq!(names(&first), ["ann:b"]);
+    let rest = list(&*store, &Listing { limit: 5, after: first.next, ..of("ann:") });
+    assert_eq!(names(&rest), ["ann:a"]);
+    assert_eq!(rest.next, None);
+    assert_eq!(names(&list(&*store, &of("a%n"))), ["a%n:"], "it is no pattern");
+    assert_eq!(list(&*store, &of("bob:")).sessions, Vec::new());
 }
 
 fn last_active(place: &dyn Place) {
@@ -129,14 +145,14 @@ fn last_active(place: &dyn Place) {
         let late = at_us - found.updated_at_us;
         assert!(late < if is_over { 1 } else { 1_000_000 }, "{late} µs after event {seq}");
     }
-    let page = list(&*store, &Listing { limit: 1, after: None, open_only: false });
+    let page = list(&*store, &Listing { limit: 1, ..Listing::default() });
     assert_eq!((page.sessions[0].last_seq, page.sessions[0].updated_at_us), (5, 6_700_000));
 }
 
 fn empty(place: &dyn Place) {
     let store = place.store();
     for open_only in [false, true] {
-        let page = list(&*store, &Listing { limit: 5, after: None, open_only });
+        let page = list(&*store, &Listing { limit: 5, open_only, ..Listing::default() });
         assert_eq!((page.sessions, page.next), (Vec::new(), None));
     }
 }

@@ -7,7 +7,6 @@ use crate::cli::draw::sessions::{Row, sessions};
 use crate::cli::going_on::quoted;
 use crate::cli::screen::Screen;
 use crate::cli::status::{Status, UsageError};
-use crate::cli::store::state;
 use crate::cli::when;
 use crate::conversation::SessionId;
 use crate::store::{Cursor, Listing, Owner, Store, Summary};
@@ -15,7 +14,7 @@ use crate::store::{Cursor, Listing, Owner, Store, Summary};
 pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyhow::Result<Status> {
     let after = list.after.as_deref().map(read_cursor).transpose()?;
     let limit = usize::try_from(list.limit)?;
-    let page = store.list(&Listing { limit, after, open_only: list.open }).await?;
+    let page = store.list(&Listing { limit, after, open_only: list.open, ..Listing::default() }).await?;
     let next = page.next.as_ref().map(write_cursor);
     match screen.output {
         Output::Text => {
@@ -48,7 +47,7 @@ pub(super) fn print_table(found: &[Summary], screen: &Screen) -> anyhow::Result<
     let now = when::now_us();
     let row = |summary: &Summary| Row {
         id: summary.session.to_string(),
-        state: state(summary),
+        state: summary.state(),
         turns: summary.digest.turns.to_string(),
         active: when::ago(summary.updated_at_us, now),
         title: summary.digest.title.to_string(),
@@ -82,7 +81,7 @@ struct DescribedOwner<'a> {
 pub(super) fn describe(summary: &Summary) -> Described<'_> {
     Described {
         session: summary.session.as_str(),
-        state: state(summary),
+        state: summary.state(),
         turns: summary.digest.turns,
         title: &summary.digest.title,
         created_at: when::exact(summary.created_at_us),

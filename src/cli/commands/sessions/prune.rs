@@ -48,7 +48,7 @@ pub(super) async fn run(
 async fn older(store: &dyn Store, before_us: u64) -> Result<Vec<Summary>, Error> {
     let (mut old, mut after) = (Vec::new(), None);
     loop {
-        let page = store.list(&Listing { limit: PAGE, after, open_only: false }).await?;
+        let page = store.list(&Listing { limit: PAGE, after, ..Listing::default() }).await?;
         let is_old =
             |summary: &Summary| summary.updated_at_us < before_us && summary.owner.is_none();
         old.extend(page.sessions.into_iter().filter(is_old));

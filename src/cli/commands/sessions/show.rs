@@ -5,7 +5,7 @@ use crate::cli::draw::health::count;
 use crate::cli::draw::session::{Look, session};
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
-use crate::cli::store::{find, read, state};
+use crate::cli::store::{find, read};
 use crate::cli::when;
 use crate::document::Document;
 use crate::document::past::Past;
@@ -24,7 +24,7 @@ pub(super) async fn run(store: &dyn Store, show: &Show, screen: &Screen) -> anyh
             screen.data(&session(&past, &facts(&summary), look))?;
         }
         Output::Json => {
-            let document = Document::of_session(&past, state(&summary));
+            let document = Document::of_session(&past, summary.state());
             screen.data_line(&serde_json::to_string(&document)?)?;
         }
         Output::Jsonl => {
@@ -43,7 +43,7 @@ fn facts(summary: &Summary) -> Vec<String> {
         format!("session {}", summary.session),
         format!(
             "{}, {turns}, {} events, {} to {}",
-            state(summary),
+            summary.state(),
             summary.last_seq,
             when::local(summary.created_at_us),
             when::local(summary.updated_at_us)

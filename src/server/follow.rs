@@ -1,0 +1,197 @@
+//! The events of a session as a stream: what the journal keeps, then what happens, without a gap and
+//! without a repetition.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::Bytes;
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::Server;
+use super::problem::Problem;
+use super::registry::InUse;
+use crate::conversation::{Event, Record};
+use crate::session::{Heard, Session, Watch};
+
+/// After so long without an event a comment is sent: whatever stands between would close the
+/// connection, and a client that is gone is found out.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// So many events are kept in memory for a reader that is slow; after that it reads the journal.
+const AHEAD: usize = 128;
+
+/// A client that was cut off comes again after so long.
+const RETRY: &str = "retry: 1000\n\n";
+
+/// A session that is followed.
+pub(super) struct Following {
+    server: Server,
+    used: InUse,
+    watch: Watch,
+    closing: watch::Receiver<bool>,
+    /// The number of the last kept event that was told.
+    told: u64,
+    /// From the journal, to be told first.
+    past: VecDeque<Arc<Record>>,
+    /// It has to be read again.
+    has_missed: bool,
+    quiet_since: Instant,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// What comes next.
+pub(super) enum Next {
+    Event(Arc<Record>),
+    /// Nothing has come for a while.
+    Heartbeat,
+    /// Nothing comes any more, and why.
+    Closed(&'static str),
+}
+
+impl Following {
+    /// Begins to listen. What is kept after `told` is told first, if it is said that it `has_past`.
+    pub fn new(server: &Server, used: InUse, told: u64, has_past: bool) -> Result<Self, Problem> {
+        let permit = Arc::clone(&server.0.streams).try_acquire_owned();
+        let too_many = |_| Problem::overloaded("too many streams are open", 1);
+        Ok(Self {
+            watch: used.session.watch(AHEAD),
+            closing: server.0.closing.subscribe(),
+            server: server.clone(),
+            used,
+            told,
+            past: VecDeque::new(),
+            has_missed: has_past,
+            quiet_since: Instant::now(),
+            _permit: permit.map_err(too_many)?,
+        })
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.used.session
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Tells an event again, that it has just told.
+    pub fn put_back(&mut self, record: Arc<Record>) {
+        self.past.push_front(record);
+    }
+
+    /// What comes next. A future that is dropped loses nothing.
+    pub async fn next(&mut self) -> Next {
+        loop {
+            if let Some(record) = self.past.pop_front() {
+                self.told = record.seq;
+                return self.tell(record);
+            }
+            if self.has_missed {
+                match self.server.records(self.used.session.id(), self.told).await {
+                    Ok(records) => {
+                        self.past = records.into_iter().map(Arc::new).collect();
+                        self.has_missed = false;
+                    }
+                    Err(_) => return Next::Closed("store_failed"),
+                }
+                continue;
+            }
+            let heartbeat = self.quiet_since + HEARTBEAT;
+            let heard = tokio::select! {
+                biased;
+                heard = self.watch.next() => heard,
+                _ = self.closing.wait_for(|is_closing| *is_closing) => {
+                    return Next::Closed("shutting_down");
+                }
+                () = sleep_until(heartbeat) => {
+                    self.quiet_since = Instant::now();
+                    return Next::Heartbeat;
+                }
+            };
+            match heard {
+                Some(Heard::Event(record)) if self.is_new(&record) => return self.tell(record),
+                Some(Heard::Event(_)) => {}
+                Some(Heard::Missed) => self.has_missed = true,
+                None => return Next::Closed("ended"),
+            }
+        }
+    }
+
+    /// Says whether the journal has not told it yet.
+    fn is_new(&mut self, record: &Record) -> bool {
+        if !record.event.is_durable() {
+            return record.seq >= self.told;
+        }
+        let is_new = record.seq > self.told;
+        self.told = self.told.max(record.seq);
+        is_new
+    }
+
+    fn tell(&mut self, record: Arc<Record>) -> Next {
+        self.quiet_since = Instant::now();
+        Next::Event(record)
+    }
+}
+
+/// An event as it is sent. What is kept has a number that a client can come back with.
+pub(super) fn written(record: &Record) -> Bytes {
+    let mut text = Vec::with_capacity(256);
+    let kind = record.event.kind();
+    if record.event.is_durable() {
+        text.extend_from_slice(format!("id: {}\n", record.seq).as_bytes());
+    }
+    text.extend_from_slice(b"event: ");
+    // Of an event that is not known here.
+    text.extend(kind.bytes().filter(|byte| byte.is_ascii_graphic()));
+    text.extend_from_slice(b"\ndata: ");
+    // One line: JSON has no line's end in it.
+    if serde_json::to_writer(&mut text, record).is_err() {
+        tracing::error!(session = %record.session, seq = record.seq, "an event is no JSON");
+    }
+    text.extend_from_slice(b"\n\n");
+    text.into()
+}
+
+/// Another event, that is none of the session's own.
+pub(super) fn word(name: &str, data: &str) -> Bytes {
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+/// A session's events for as long as the client stays.
+pub(super) fn respond(following: Following) -> HttpResponse {
+    let rest = stream::unfold(Some(following), |following| async {
+        let mut following = following?;
+        let (bytes, rest) = match following.next().await {
+            Next::Event(record) => (written(&record), Some(following)),
+            Next::Heartbeat => (Bytes::from_static(b": \n\n"), Some(following)),
+            Next::Closed(reason) => (closed(reason), None),
+        };
+        Some((Ok::<_, std::convert::Infallible>(bytes), rest))
+    });
+    stream_of(rest)
+}
+
+pub(super) fn closed(reason: &str) -> Bytes {
+    word("closed", &format!("{{\"reason\":\"{reason}\"}}"))
+}
+
+/// A response that sends `events` as they come.
+pub(super) fn stream_of(
+    events: impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + 'static,
+) -> HttpResponse {
+    use futures_util::StreamExt;
+    let first = stream::iter([Ok(Bytes::from_static(RETRY.as_bytes()))]);
+    HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(first.chain(events))
+}
+
+/// Says whether an event ends `turn`.
+pub(super) fn ends(event: &Event, number: u64) -> bool {
+    matches!(event, Event::TurnEnded { turn, .. } if *turn == number)
+}

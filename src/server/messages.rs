@@ -1,0 +1,247 @@
+//! `POST …/messages`: a question, and its answer as it comes or when it is there.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Bytes, BytesMut, Data, Path, ReqData};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
+
+use super::access::Owner;
+use super::follow::{Following, Next, closed, ends, stream_of, word, written};
+use super::json::Json;
+use super::problem::Problem;
+use super::{Server, prefer};
+use crate::conversation::{Event, Record, SessionId};
+use crate::document::Document;
+use crate::document::past::Past;
+use crate::session::{Answer, Asked, Error, Question};
+
+/// How long the answer of a turn whose end was heard may take to arrive.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// A question.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    /// Its text.
+    content: String,
+}
+
+/// A turn that has begun.
+struct Begun {
+    following: Following,
+    turn: u64,
+    /// Whoever has begun it has its answer; others read it.
+    asked: Option<Asked>,
+}
+
+/// Asks a question. The answer is a stream of the turn's events, and at last an event `done` with its
+/// document; with `Prefer: wait` it is the document, or with `wait=SECONDS` what there is of it then (202).
+/// The turn goes on whether or not the client stays. With an `Idempotency-Key` the same question in the
+/// same session is asked once: a repetition gets the same turn.
+#[utoipa::path(post, path = "/v1/sessions/{id}/messages", tag = "sessions",
+    params(("id" = String, Path),
+           ("Prefer" = Option<String>, Header, description = "`wait` or `wait=SECONDS`: no stream"),
+           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters")),
+    request_body = Message,
+    responses((status = 200, description = "Events, or with `Prefer: wait` the document",
+               content((String = "text/event-stream"), (Object = "application/json"))),
+              (status = 202, description = "It is under way; the document so far", body = Object),
+              (status = 404, description = "There is no such session", body = Problem),
+              (status = 409, description = "Another turn is under way, or elsewhere", body = Problem),
+              (status = 422, description = "No question, or the key is that of another one", body = Problem)))]
+pub(super) async fn ask(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    id: Path<String>,
+    request: HttpRequest,
+    Json(Message { content }): Json<Message>,
+) -> Result<HttpResponse, Problem> {
+    server.begins()?;
+    let wait = prefer::wait(request.headers());
+    let key = prefer::idempotency_key(request.headers())?;
+    let used = server.session(&owner, &id).await?;
+    let Some(key) = key else {
+        let following = Following::new(&server, used.clone(), 0, false)?;
+        let asked = used.session.begin(Question::new(content))?;
+        return respond(begun(following, asked).await?, wait).await;
+    };
+    // Of those with a key one at a time looks whether it was asked, and asks.
+    let _one = used.keys.lock().await;
+    let records = server.records(used.session.id(), 0).await?;
+    let same = records.iter().rev().find_map(|record| match &record.event {
+        Event::TurnStarted { turn, prompt, key: Some(of) } if *of == key => Some((record.seq, *turn, prompt)),
+        _ => None,
+    });
+    let begun = match same {
+        Some((_, _, prompt)) if **prompt != *content => {
+            let detail = "the Idempotency-Key is that of another question";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail));
+        }
+        Some((seq, turn, _)) => {
+            let following = Following::new(&server, used.clone(), seq - 1, true)?;
+            Begun { following, turn, asked: None }
+        }
+        None => {
+            let following = Following::new(&server, used.clone(), 0, false)?;
+            let asked = used.session.begin(Question::new(content).key(key))?;
+            begun(following, asked).await?
+        }
+    };
+    drop(_one);
+    respond(begun, wait).await
+}
+
+/// Goes on with a turn that was cut when a process ended, and answers as to a question.
+#[utoipa::path(post, path = "/v1/sessions/{id}/resume", tag = "sessions",
+    params(("id" = String, Path),
+           ("Prefer" = Option<String>, Header, description = "`wait` or `wait=SECONDS`: no stream")),
+    responses((status = 200, description = "Events, or with `Prefer: wait` the document",
+               content((String = "text/event-stream"), (Object = "application/json"))),
+              (status = 202, description = "It is under way; the document so far", body = Object),
+              (status = 404, description = "There is no such session", body = Problem),
+              (status = 409, description = "There is nothing to resume", body = Problem)))]
+pub(super) async fn resume(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    id: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    server.begins()?;
+    let wait = prefer::wait(request.headers());
+    let (id, summary) = server.find(&owner, &id).await?;
+    match summary.as_ref().map(|summary| summary.state()) {
+        Some("cut") => {}
+        Some("running") => return Err(Error::Busy.into()),
+        _ => return Err(Error::NoAnswer.into()),
+    }
+    let following = Following::new(&server, server.enter(&id)?, 0, false)?;
+    let asked = following.session().begin_resume();
+    respond(begun(following, asked).await?, wait).await
+}
+
+/// Waits until the turn has begun, or is refused: then nothing was sent yet.
+async fn begun(mut following: Following, mut asked: Asked) -> Result<Begun, Problem> {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = following.next() => next,
+            // Refused, or over before anybody heard of it.
+            answer = &mut asked => return Err(match answer {
+                Ok(_) | Err(Error::Turn(_)) => Problem::internal(),
+                Err(error) => error.into(),
+            }),
+        };
+        match next {
+            Next::Event(record) => match record.event {
+                Event::TurnStarted { turn, .. } | Event::TurnResumed { turn }
+                    if asked.turn() == Some(turn) =>
+                {
+                    following.put_back(record);
+                    return Ok(Begun { following, turn, asked: Some(asked) });
+                }
+                _ => {}
+            },
+            Next::Heartbeat => {}
+            Next::Closed("shutting_down") => return Err(Problem::shutting_down()),
+            Next::Closed(_) => return Err(Error::Closed.into()),
+        }
+    }
+}
+
+/// Answers with the document, if the client would rather `wait`, or with what happens.
+async fn respond(begun: Begun, wait: Option<Duration>) -> Result<HttpResponse, Problem> {
+    let Some(wait) = wait else { return Ok(stream_of(events(begun))) };
+    let Begun { mut following, turn, asked } = begun;
+    let (server, id) = (following.server().clone(), following.session().id().clone());
+    let over = async {
+        match asked {
+            Some(asked) => document_of(asked.await),
+            None => {
+                while !is_over(&following.next().await, turn) {}
+                None
+            }
+        }
+    };
+    let (status, known) = match timeout(wait, over).await {
+        Ok(document) => (StatusCode::OK, document),
+        Err(_elapsed) => (StatusCode::ACCEPTED, None),
+    };
+    let document = match known {
+        Some(document) => document?,
+        None => on_record(&server, &id, turn).await?,
+    };
+    let mut response = HttpResponse::build(status);
+    if status == StatusCode::ACCEPTED {
+        response.insert_header((LOCATION, format!("/v1/sessions/{id}")));
+    }
+    Ok(response.content_type("application/json").body(document))
+}
+
+fn is_over(next: &Next, turn: u64) -> bool {
+    match next {
+        Next::Event(record) => ends(&record.event, turn),
+        Next::Heartbeat => false,
+        Next::Closed(_) => true,
+    }
+}
+
+/// The turn's events, and at last its document.
+fn events(begun: Begun) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold(Some(begun), |begun| async {
+        let mut begun = begun?;
+        let (bytes, rest) = match begun.following.next().await {
+            Next::Event(record) if ends(&record.event, begun.turn) => {
+                let mut bytes = BytesMut::from(&*written(&record));
+                bytes.extend_from_slice(&end(begun).await);
+                (bytes.freeze(), None)
+            }
+            Next::Event(record) => (written(&record), Some(begun)),
+            Next::Heartbeat => (Bytes::from_static(b": \n\n"), Some(begun)),
+            Next::Closed(reason) => (closed(reason), None),
+        };
+        Some((Ok(bytes), rest))
+    })
+}
+
+/// The last word of a turn that is over.
+async fn end(Begun { following, turn, asked }: Begun) -> Bytes {
+    let known = match asked {
+        // It is on its way.
+        Some(asked) => timeout(AT_ONCE, asked).await.ok().and_then(document_of),
+        None => None,
+    };
+    let document = match known {
+        Some(document) => document,
+        None => on_record(following.server(), following.session().id(), turn).await,
+    };
+    match document {
+        Ok(document) => word("done", &document),
+        Err(problem) => word("failed", &serde_json::to_string(&problem).unwrap_or_default()),
+    }
+}
+
+/// The document of a turn that is over, if whoever asked was told what became of it.
+fn document_of(answer: Result<Answer, Error>) -> Option<Result<String, Problem>> {
+    let text = match &answer {
+        Ok(answer) => serde_json::to_string(&Document::of_answer(answer)),
+        Err(Error::Turn(failed)) => serde_json::to_string(&Document::of_failure(failed)),
+        Err(_) => return None,
+    };
+    Some(text.map_err(|_| Problem::internal()))
+}
+
+/// The document of a turn, as far as it is on record.
+async fn on_record(server: &Server, id: &SessionId, turn: u64) -> Result<String, Problem> {
+    let records: Vec<Record> = server.records(id, 0).await?;
+    let past = Past::of(&records).ok_or_else(|| Problem::not_found("session"))?;
+    let found = past.turns.iter().find(|past| past.turn == turn);
+    let found = found.ok_or_else(|| Problem::not_found("turn"))?;
+    serde_json::to_string(&Document::of_turn(&past, found)).map_err(|_| Problem::internal())
+}

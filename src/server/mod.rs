@@ -1,0 +1,265 @@
+//! Sessions over HTTP: for backends that are not in Rust, for operators, and for the eyes.
+//!
+//! [`configure`] mounts it in an actix-web app, with that app's middleware and on its workers; no second
+//! System is started. [`listen`] is such an app for those who have none.
+//!
+//! A session belongs to the token that it was made with. On the API of its own a client that goes away
+//! cancels nothing: a turn goes on, and its events are found again by their numbers. What is streamed
+//! live and what the journal keeps are the same events; a reader that is too slow gets the latter.
+//!
+//! Absent: decisions. What a question does is the session's business.
+
+mod access;
+mod approvals;
+#[allow(unused_qualifications, reason = "of the macro that describes it")]
+mod events;
+#[allow(unused_qualifications, reason = "of the macro that describes it")]
+mod export;
+mod follow;
+mod guard;
+mod health;
+mod json;
+mod listen;
+mod messages;
+mod openapi;
+mod overview;
+mod page;
+mod prefer;
+mod problem;
+mod registry;
+mod routes;
+#[allow(unused_qualifications, reason = "of the macro that describes it")]
+mod sessions;
+mod tools;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+
+pub use access::{Rate, Token, TokenError};
+pub use guard::Hosts;
+pub use listen::{ListenError, Listener, Listening, listen};
+pub use problem::Problem;
+pub use routes::configure;
+
+use self::access::{Owner, Tokens};
+use self::overview::Overviews;
+use self::registry::{InUse, Registry};
+use crate::conversation::{Record, SessionId};
+use crate::session::{Runtime, Session, SessionOptions};
+use crate::store::{Store, Summary};
+
+/// What a server is made of. Cheap to clone.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+struct Shared {
+    runtime: Runtime,
+    store: Arc<dyn Store>,
+    options: SessionOptions,
+    tokens: Tokens,
+    hosts: Hosts,
+    limits: ServerLimits,
+    registry: Registry,
+    overviews: Overviews,
+    /// One for each stream that may be open.
+    streams: Arc<Semaphore>,
+    /// True once it ends: streams end, and nothing begins any more.
+    closing: watch::Sender<bool>,
+}
+
+/// What clients may take of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerLimits {
+    /// Bytes of one request's body.
+    pub max_body_bytes: usize,
+    /// Sessions that are held at a time; of those that are not in use the oldest is let go.
+    pub max_sessions: usize,
+    /// Streams of events that are open at a time.
+    pub max_streams: usize,
+    /// Requests with one token; `None` = as many as there come.
+    pub rate: Option<Rate>,
+    /// How long a client that holds calls of a half-done round may take to bring their results.
+    pub pending: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 4_000_000,
+            max_sessions: 10_000,
+            max_streams: 4_000,
+            rate: None,
+            pending: Duration::from_secs(300),
+        }
+    }
+}
+
+/// How a [`Server`] is made.
+pub struct ServerBuilder {
+    runtime: Runtime,
+    store: Arc<dyn Store>,
+    options: SessionOptions,
+    tokens: Vec<Token>,
+    hosts: Hosts,
+    limits: ServerLimits,
+}
+
+impl Server {
+    /// A server for sessions of `runtime`, whose journal is `store`, and that are made of `options`.
+    #[must_use]
+    pub fn builder(
+        runtime: Runtime,
+        store: Arc<dyn Store>,
+        options: SessionOptions,
+    ) -> ServerBuilder {
+        let (tokens, hosts, limits) = (Vec::new(), Hosts::Any, ServerLimits::default());
+        ServerBuilder { runtime, store, options, tokens, hosts, limits }
+    }
+
+    /// From now on the server says that it is not ready, begins nothing, and ends its streams with a
+    /// reason. Turns go on until the runtime is shut down.
+    pub fn close(&self) {
+        self.0.closing.send_replace(true);
+    }
+
+    fn is_closing(&self) -> bool {
+        *self.0.closing.borrow()
+    }
+
+    /// Lets what would begin something pass, unless the server ends.
+    fn begins(&self) -> Result<(), Problem> {
+        if self.is_closing() { Err(Problem::shutting_down()) } else { Ok(()) }
+    }
+
+    fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    fn hosts(&self) -> &Hosts {
+        &self.0.hosts
+    }
+
+    fn max_body_bytes(&self) -> usize {
+        self.0.limits.max_body_bytes
+    }
+
+    /// The id that a client of `owner` means by `id` in a path.
+    fn own(&self, owner: &Owner, id: &str) -> Result<SessionId, Problem> {
+        match owner.owns(id) {
+            true => Ok(SessionId::new(id)),
+            false => Err(Problem::not_found("session")),
+        }
+    }
+
+    /// What is on record of a session of `owner`; nothing of one that was only made.
+    async fn find(
+        &self,
+        owner: &Owner,
+        id: &str,
+    ) -> Result<(SessionId, Option<Summary>), Problem> {
+        let id = self.own(owner, id)?;
+        match self.0.store.find(&id).await? {
+            None if !self.0.registry.is_fresh(&id) => Err(Problem::not_found("session")),
+            known => Ok((id, known)),
+        }
+    }
+
+    /// A handle of a session that is known.
+    fn enter(&self, id: &SessionId) -> Result<InUse, Problem> {
+        self.0.registry.enter(id, &self.0.runtime, || self.0.options.clone(), false)
+    }
+
+    /// The handle of a session of `owner`.
+    async fn session(&self, owner: &Owner, id: &str) -> Result<InUse, Problem> {
+        let (id, _) = self.find(owner, id).await?;
+        self.enter(&id)
+    }
+
+    /// The records of a session after `after`.
+    async fn records(&self, id: &SessionId, after: u64) -> Result<Vec<Record>, Problem> {
+        Ok(self.0.store.read(id, after).await?)
+    }
+
+    /// Goes on with every turn that was cut, and says of how many sessions. Those that somebody else has
+    /// open are theirs. What is on record is not run again.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn resume_all(&self) -> Result<usize, crate::store::Error> {
+        let mut listing = crate::store::Listing { limit: 100, open_only: true, ..crate::store::Listing::default() };
+        let mut resumed = 0;
+        loop {
+            let page = self.0.store.list(&listing).await?;
+            for summary in page.sessions.iter().filter(|summary| summary.owner.is_none()) {
+                let Ok(InUse { session, .. }) = self.enter(&summary.session) else { continue };
+                resumed += 1;
+                resume(session);
+            }
+            match page.next {
+                Some(next) => listing.after = Some(next),
+                None => return Ok(resumed),
+            }
+        }
+    }
+}
+
+/// Goes on with a turn whoever waits for it.
+fn resume(session: Session) {
+    let asked = session.begin_resume();
+    drop(asked); // That does not stop it; whoever wants to know follows its events.
+}
+
+impl ServerBuilder {
+    /// Who is admitted. Everybody, if it is not said.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Vec<Token>) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// The names that it is reached by. Any, if it is not said.
+    #[must_use]
+    pub fn hosts(mut self, hosts: Hosts) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    /// What clients may take, in place of [`ServerLimits::default`].
+    #[must_use]
+    pub fn limits(mut self, limits: ServerLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// [`TokenError`] for tokens that will not do.
+    pub fn build(self) -> Result<Server, TokenError> {
+        let Self { runtime, store, options, tokens, hosts, limits } = self;
+        let tokens = Tokens::new(&tokens, limits.rate)?;
+        let registry = Registry::new(limits.max_sessions);
+        let closing = watch::Sender::new(false);
+        let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
+        Ok(Server(Arc::new(Shared {
+            runtime,
+            store,
+            options,
+            tokens,
+            hosts,
+            limits,
+            registry,
+            overviews: Overviews::default(),
+            streams,
+            closing,
+        })))
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}

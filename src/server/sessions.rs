@@ -1,0 +1,314 @@
+//! Sessions as such: made, listed, shown, cancelled, removed.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Path, Query, ReqData};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::Server;
+use super::access::Owner;
+use super::json::Json;
+use super::overview::{Failure, Overview, Waiting};
+use super::problem::Problem;
+use crate::conversation::SessionId;
+use crate::document::past::Past;
+use crate::document::{Document, exact};
+use crate::store::{Access, Cursor, Listing, Owner as Holder, Summary};
+
+/// The most that are listed at once.
+const MOST: usize = 200;
+
+/// A session to be made.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSession {
+    /// Its id: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. A new one if it is left out. With a token
+    /// the ids of all its sessions begin with the token's name and a colon, which is put there.
+    #[serde(default)]
+    id: Option<String>,
+}
+
+/// A session that was made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Made {
+    /// Its id.
+    session: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// At most so many, 1 to 200; 50 if it is left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<usize>,
+    /// Those behind this place: `next` of the page before.
+    after: Option<String>,
+}
+
+/// A page of sessions, the last active one first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Listed {
+    sessions: Vec<Line>,
+    /// Where the next page begins; null if there is none.
+    next: Option<String>,
+}
+
+/// A session in a list.
+#[derive(Debug, Serialize, ToSchema)]
+struct Line {
+    session: String,
+    /// The beginning of the first question.
+    title: String,
+    /// `idle`, `running`, `waiting` (for a person), `cut` (to be resumed) or `elsewhere` (another process
+    /// has it open).
+    state: &'static str,
+    turns: u64,
+    rounds: u64,
+    /// Turns that failed.
+    failed: u64,
+    created_at: String,
+    updated_at: String,
+    /// The number of its last event.
+    last_seq: u64,
+    /// Why the last turn failed, if it did.
+    last_error: Option<Failure>,
+}
+
+/// Whether there was something to cancel.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Cancelled {
+    cancelled: bool,
+}
+
+/// What is to be cancelled: the turn that is under way, or one call of it.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToCancel {
+    /// The call's id on the wire; the turn if it is left out.
+    #[serde(default)]
+    call: Option<String>,
+}
+
+/// Makes a session. One that is there already is refused.
+#[utoipa::path(post, path = "/v1/sessions", tag = "sessions", request_body = NewSession,
+    responses((status = 201, description = "It is made", body = Made),
+              (status = 400, description = "No such id can be", body = Problem),
+              (status = 409, description = "There is one of this id", body = Problem)))]
+pub(super) async fn create(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    Json(NewSession { id }): Json<NewSession>,
+) -> Result<HttpResponse, Problem> {
+    server.begins()?;
+    let id = match id {
+        None => owner.new_id(),
+        Some(id) => {
+            let id = checked(&owner.id_of(&id))?;
+            let is_known = server.0.registry.is_fresh(&id) || server.0.store.find(&id).await?.is_some();
+            if is_known {
+                return Err(Problem::conflict("exists", "there is a session of this id"));
+            }
+            id
+        }
+    };
+    server.0.registry.enter(&id, &server.0.runtime, || server.0.options.clone(), true)?;
+    let place = format!("/v1/sessions/{id}");
+    let made = Made { session: id.to_string() };
+    Ok(HttpResponse::Created().insert_header((LOCATION, place)).json(made))
+}
+
+/// Those of the token, the last active one first, in pages.
+#[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(Wanted),
+    responses((status = 200, description = "A page", body = Listed),
+              (status = 400, description = "No such page", body = Problem)))]
+pub(super) async fn list(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    wanted: Query<Wanted>,
+) -> Result<HttpResponse, Problem> {
+    let limit = wanted.limit.unwrap_or(50);
+    if !(1..=MOST).contains(&limit) {
+        let detail = format!("limit is a number from 1 to {MOST}");
+        return Err(Problem::bad_request("bad_limit", detail));
+    }
+    let after = wanted.after.as_deref().map(cursor).transpose()?;
+    let prefix = owner.prefix().unwrap_or_default().into();
+    let listing = Listing { limit, after, prefix, ..Listing::default() };
+    let page = server.0.store.list(&listing).await?;
+    let mut sessions = Vec::with_capacity(page.sessions.len());
+    for summary in &page.sessions {
+        let overview = server.0.overviews.of(&*server.0.store, summary).await?;
+        sessions.push(Line::of(summary, &overview));
+    }
+    let next = page.next.map(|Cursor { updated_at_us, session }| format!("{updated_at_us}-{session}"));
+    Ok(HttpResponse::Ok().json(Listed { sessions, next }))
+}
+
+/// What a session was so far, its rounds among it.
+#[utoipa::path(get, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+    responses((status = 200, description = "The document of `sessions show --json`", body = Object),
+              (status = 404, description = "There is none", body = Problem)))]
+pub(super) async fn show(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        #[serde(flatten)]
+        document: Document<'a>,
+        last_seq: u64,
+        waiting: Vec<&'a Waiting>,
+    }
+    let (id, summary) = server.find(&owner, &id).await?;
+    let Some(summary) = summary else {
+        let none: [(); 0] = [];
+        return Ok(HttpResponse::Ok().json(json!({"session": id, "state": "idle", "title": "",
+            "answer": null, "turns": none, "rounds": none, "last_seq": 0, "waiting": none})));
+    };
+    let records = server.records(&id, 0).await?;
+    let past = Past::of(&records).ok_or_else(|| Problem::not_found("session"))?;
+    let overview = server.0.overviews.of(&*server.0.store, &summary).await?;
+    let document = Document::of_session(&past, state(&summary, &overview));
+    let last_seq = records.last().map_or(0, |record| record.seq);
+    let waiting = overview.waiting.values().collect();
+    Ok(HttpResponse::Ok().json(Shown { document, last_seq, waiting }))
+}
+
+/// Removes a session and all that is on record of it. One whose turn is under way is refused.
+#[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions", params(("id" = String, Path)),
+    responses((status = 204, description = "It is gone"),
+              (status = 404, description = "There is none", body = Problem),
+              (status = 409, description = "It is in use", body = Problem)))]
+pub(super) async fn remove(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    id: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let (id, summary) = server.find(&owner, &id).await?;
+    if summary.as_ref().is_some_and(|summary| summary.state() == "running") {
+        return Err(Problem::conflict("busy", "a turn of the session is under way"));
+    }
+    server.0.registry.forget(&id);
+    server.0.overviews.forget(&id);
+    if summary.is_some() {
+        // It may be awake here without a turn: then it is fenced, and lets go.
+        server.0.store.remove(&id, Access::TakeOver).await?;
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Cancels the turn that is under way, or one call of it. That is all that does: a client that goes away
+/// cancels nothing.
+#[utoipa::path(post, path = "/v1/sessions/{id}/cancel", tag = "sessions",
+    params(("id" = String, Path)), request_body = ToCancel,
+    responses((status = 200, description = "Whether there was something to cancel", body = Cancelled),
+              (status = 404, description = "There is no such session", body = Problem)))]
+pub(super) async fn cancel(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    id: Path<String>,
+    Json(ToCancel { call }): Json<ToCancel>,
+) -> Result<HttpResponse, Problem> {
+    let used = server.session(&owner, &id).await?;
+    let cancelled = match call {
+        None => used.session.cancel().await,
+        Some(call) => used.session.cancel_call(&call).await,
+    };
+    Ok(HttpResponse::Ok().json(Cancelled { cancelled }))
+}
+
+/// The account of a round: what waited, what ran, what was restarted, what parallelism saved.
+#[utoipa::path(get, path = "/v1/sessions/{id}/rounds/{round}", tag = "sessions",
+    params(("id" = String, Path), ("round" = u64, Path)),
+    responses((status = 200, description = "The round", body = Object),
+              (status = 404, description = "There is none", body = Problem)))]
+pub(super) async fn round(
+    server: Data<Server>,
+    owner: ReqData<Owner>,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (id, number) = path.into_inner();
+    let (id, _) = server.find(&owner, &id).await?;
+    let none = || Problem::not_found("round");
+    let number: u64 = number.parse().map_err(|_| none())?;
+    let records = server.records(&id, 0).await?;
+    let past = Past::of(&records).ok_or_else(none)?;
+    let round = past.turns.iter().flat_map(|turn| &turn.rounds).find(|round| round.round == number);
+    Ok(HttpResponse::Ok().json(crate::document::Round::of(round.ok_or_else(none)?)))
+}
+
+impl Line {
+    fn of(summary: &Summary, overview: &Overview) -> Self {
+        Self {
+            session: summary.session.to_string(),
+            title: summary.digest.title.to_string(),
+            state: state(summary, overview),
+            turns: summary.digest.turns,
+            rounds: overview.rounds,
+            failed: overview.failed,
+            created_at: exact(summary.created_at_us),
+            updated_at: exact(summary.updated_at_us),
+            last_seq: summary.last_seq,
+            last_error: overview.last_error.clone(),
+        }
+    }
+}
+
+fn state(summary: &Summary, overview: &Overview) -> &'static str {
+    let is_here = |holder: &Holder| holder.pid == std::process::id();
+    match summary.state() {
+        "running" if !summary.owner.as_ref().is_some_and(is_here) => "elsewhere",
+        "running" if !overview.waiting.is_empty() => "waiting",
+        state => state,
+    }
+}
+
+/// The place in the list that was written as `text`.
+fn cursor(text: &str) -> Result<Cursor, Problem> {
+    let place = text.split_once('-').and_then(|(time, session)| {
+        Some(Cursor { updated_at_us: time.parse().ok()?, session: SessionId::new(session) })
+    });
+    place.ok_or_else(|| Problem::bad_request("bad_cursor", "after is the `next` of another page"))
+}
+
+/// An id that a client has chosen.
+fn checked(id: &SessionId) -> Result<SessionId, Problem> {
+    let text = id.as_str();
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    // A path of nothing but dots leads elsewhere.
+    let is_one = (1..=128).contains(&text.len()) && text.chars().all(fits) && text.trim_matches('.') != "";
+    match is_one {
+        true => Ok(id.clone()),
+        false => {
+            let detail = "an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`";
+            Err(Problem::bad_request("bad_id", detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_leads_nowhere_else() {
+        for good in ["a", "ann:demo-1", "0192.x_Y"] {
+            assert!(checked(&SessionId::new(good)).is_ok(), "{good}");
+        }
+        let long = "x".repeat(129);
+        for bad in ["", ".", "..", "a/b", "a b", "a%2Fb", "ä", "a\n", &long] {
+            assert!(checked(&SessionId::new(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_reads_back() {
+        let place = cursor("17-ann:a-b").unwrap();
+        assert_eq!((place.updated_at_us, place.session.as_str()), (17, "ann:a-b"));
+        assert!(cursor("x-ann").is_err() && cursor("17").is_err());
+    }
+}
