@@ -421,9 +421,9 @@ pub struct CallTimes {
     pub dispatched_at_us: u64,
     /// Waiting behind other work.
     pub queued_us: u64,
-    /// Waiting for the worker's first start.
+    /// Waiting for the first start of the worker, or of the server that the tool is of.
     pub startup_us: u64,
-    /// Waiting for a failed worker to come back, or between attempts.
+    /// Waiting for a failed worker or server to come back, or between attempts.
     pub backoff_us: u64,
     /// Waiting for a person.
     pub waited_us: u64,

@@ -35,7 +35,7 @@ impl Tool for ServerTool {
         };
         let (name, door) = (Cow::Owned(self.name.to_string()), self.door.clone());
         async move {
-            let line = door.line().await?;
+            let line = door.line(&context).await?;
             let answer = line.call(name, arguments, context).await;
             if let Err(Failed::Line(_)) = &answer {
                 door.report_broken(line.life);

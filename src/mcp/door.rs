@@ -7,12 +7,14 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::connection::Ears;
-use crate::tools::Error;
+use crate::tools::{Absent, CallContext, Error};
 
 /// What its calls have to know of it.
 #[derive(Clone)]
 pub(super) enum State {
-    /// Calls wait.
+    /// Calls wait for its first start.
+    Starting,
+    /// It failed; calls wait until it is back.
     Away,
     Open(Line),
     /// Calls need not wait.
@@ -29,17 +31,24 @@ pub(super) struct Door {
 }
 
 impl Door {
-    /// Waits until the server takes calls.
-    pub async fn line(&self) -> Result<Line, Error> {
+    /// Waits until the server takes calls. That is no running time of the call of `context`.
+    pub async fn line(&self, context: &CallContext) -> Result<Line, Error> {
+        let line = self.open_line(context).await;
+        context.run_on();
+        line
+    }
+
+    async fn open_line(&self, context: &CallContext) -> Result<Line, Error> {
         let mut state = self.state.clone();
         loop {
-            match &*state.borrow_and_update() {
+            let absent = match &*state.borrow_and_update() {
                 // Who knows of its end before the server's keeper does waits for the next life.
                 State::Open(line) if !line.peer.is_transport_closed() => return Ok(line.clone()),
-                State::Open(_) => {}
+                State::Open(_) | State::Away => Absent::Failed,
+                State::Starting => Absent::NotStarted,
                 State::Down(why) => return Err(self.away(why)),
-                State::Away => {}
-            }
+            };
+            context.wait_for(absent);
             if state.changed().await.is_err() {
                 return Err(self.away("it was stopped"));
             }

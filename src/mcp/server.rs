@@ -121,7 +121,7 @@ impl Server {
             memory,
             limits,
             name,
-            state: watch::Sender::new(State::Away),
+            state: watch::Sender::new(State::Starting),
             broken: watch::Sender::new(0),
             status: Mutex::new(status),
             settled: watch::Sender::new(false),
@@ -184,6 +184,7 @@ impl Server {
                         false => info!(server = &*self.name, cause, ?rest, "server starts again"),
                     }
                     self.note(|status| status.condition = Condition::Resting);
+                    self.state.send_replace(State::Away);
                     rest
                 }
                 Decision::OpenCircuit(rest) => {

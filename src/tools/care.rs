@@ -77,6 +77,7 @@ impl Care {
         let Assignment { tool_type, terms, .. } = post;
         let needed = tool_type.limits.has_gate()
             || tool_type.limits.has_tries()
+            || tool_type.needs_server()
             || matches!(tool_type.work, Work::Blocking(_))
             || terms.bound.is_some()
             || terms.capacity.bound.is_some();
@@ -110,6 +111,11 @@ impl Care {
 
     pub fn is_attempting(&self) -> bool {
         matches!(self.stage, Stage::Attempting)
+    }
+
+    /// A try has begun, and waits for what the tool needs.
+    pub fn is_held_up(&self) -> bool {
+        self.is_attempting() && self.context.account(|tries| !tries.is_running()) == Some(true)
     }
 
     /// Ready with the reason if the try has taken too long, or was silent for too long.

@@ -12,6 +12,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::Waits;
+#[cfg(feature = "mcp")]
+use super::tries::Absent;
 use super::tries::{Spent, Tries};
 use crate::conversation::{CallKey, Place};
 
@@ -44,7 +46,8 @@ struct Beginning {
 }
 
 struct Cared {
-    tries: Mutex<Tries>,
+    /// The same for all tries of a call.
+    tries: Arc<Mutex<Tries>>,
     /// The last sign of life: microseconds since it began.
     sign: AtomicU64,
 }
@@ -88,7 +91,9 @@ impl CallContext {
     /// The same call, at the try `attempt`: what ends is the try, and not the call.
     pub(super) fn at_attempt(&self, attempt: u32, now: Instant) -> Self {
         let context = Self::new(Facts { attempt, ..self.0.facts.clone() });
-        context.keep_account(now);
+        if let Some(care) = self.0.care.get() {
+            context.go_on_with(Arc::clone(&care.tries));
+        }
         context.begin(now, 0, &Waits::default());
         context
     }
@@ -147,14 +152,30 @@ impl CallContext {
 
     /// Begins the account of a call that may wait for others or be tried again.
     pub(super) fn keep_account(&self, dispatched: Instant) {
-        let (tries, sign) = (Mutex::new(Tries::new(dispatched)), AtomicU64::new(0));
-        let _ = self.0.care.set(Box::new(Cared { tries, sign }));
+        self.go_on_with(Arc::new(Mutex::new(Tries::new(dispatched))));
+    }
+
+    fn go_on_with(&self, tries: Arc<Mutex<Tries>>) {
+        let _ = self.0.care.set(Box::new(Cared { tries, sign: AtomicU64::new(0) }));
     }
 
     /// Goes on with that account; nothing without one.
     pub(super) fn account<T>(&self, go_on: impl FnOnce(&mut Tries) -> T) -> Option<T> {
         let care = self.0.care.get()?;
         Some(go_on(&mut care.tries.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// What the tool needs is away: from now on the call waits for it, until [`Self::run_on`]. Only of
+    /// a call whose account is kept.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn wait_for(&self, absent: Absent) {
+        self.account(|tries| tries.wait_for(absent, Instant::now()));
+    }
+
+    /// What the tool needs is there, and the call runs.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn run_on(&self) {
+        self.account(|tries| tries.run_on(Instant::now()));
     }
 
     /// Where the time of the call, which was dispatched at `dispatched`, went until `now`. Before it

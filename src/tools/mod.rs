@@ -87,5 +87,7 @@ pub(crate) use large_result::LargeResults;
 pub(crate) use running::{Begun, Running};
 pub(crate) use stable_hash::stable_hash;
 pub(crate) use terms::{Capacity, Rules, Terms};
+#[cfg(feature = "mcp")]
+pub(crate) use tries::Absent;
 pub(crate) use tries::Spent;
 pub(crate) use worker::{Assignment, Ended, Order, Post, RunCall, ToolWorker, Waits};

@@ -133,6 +133,10 @@ impl Running {
         let cause = outcome.problem.as_ref().map_or("", |problem| &problem.message);
         match (outcome.kind, dropped) {
             (OutcomeKind::Panicked, _) => self.tell_of_crash(cause),
+            // That says nothing of the tool, but that it does not work yet.
+            (OutcomeKind::TimedOut, None) if self.is_held_up() => {
+                self.tell(CallEnd::Answered, Probed::Badly);
+            }
             (OutcomeKind::TimedOut, None) => self.tell(CallEnd::TimedOut, Probed::Badly),
             (_, Some(cause)) => self.tell_of_crash(&cause),
             // That shows nothing of the tool.
@@ -145,6 +149,11 @@ impl Running {
             }
             (_, None) => self.tell(CallEnd::Answered, Probed::Well),
         }
+    }
+
+    /// What the tool needs is away, and the call waits for it.
+    fn is_held_up(&self) -> bool {
+        self.care.as_ref().is_some_and(|care| care.is_held_up())
     }
 
     /// The tool that was to be found out about could not even be made.
@@ -180,10 +189,12 @@ impl Running {
         let runs = self.care.as_ref().is_none_or(|care| care.is_attempting());
         let own_limit = self.expires == Expired::Call;
         let is_late = runs && own_limit && self.guard.context().deadline() <= Instant::now();
+        let held_up = self.is_held_up();
         let Self { guard, post, .. } = self;
         post.inside(|| guard.stop());
         match self.guard.take_drop_panic() {
             Some(cause) => self.tell_of_crash(&cause),
+            None if is_late && held_up => self.tell(CallEnd::Answered, Probed::Badly),
             None if is_late => self.tell(CallEnd::TimedOut, Probed::Badly),
             None => {}
         }

@@ -373,6 +373,11 @@ impl ToolType {
         &self.origin
     }
 
+    /// Its calls may have to wait for a server.
+    pub(super) fn needs_server(&self) -> bool {
+        self.origin.server.is_some()
+    }
+
     /// The time limit of one call, if the tool sets one.
     #[must_use]
     pub fn declared_time_limit(&self) -> Option<Duration> {

@@ -11,8 +11,8 @@ use super::Waits;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tries {
     dispatched: Instant,
-    /// Before the first try.
     startup: Duration,
+    /// Before the first try.
     backoff: Duration,
     pub attempts: u32,
     pub generation: u32,
@@ -26,7 +26,30 @@ pub(crate) struct Tries {
 enum Phase {
     Queued,
     Running,
+    /// What it needs has not started yet.
+    #[cfg(feature = "mcp")]
+    Starting,
     Resting,
+}
+
+/// Why what a call needs is not there.
+#[cfg(feature = "mcp")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// It has not started yet.
+    NotStarted,
+    /// It failed, and will be back.
+    Failed,
+}
+
+#[cfg(feature = "mcp")]
+impl From<Absent> for Phase {
+    fn from(absent: Absent) -> Self {
+        match absent {
+            Absent::NotStarted => Self::Starting,
+            Absent::Failed => Self::Resting,
+        }
+    }
 }
 
 /// The sums.
@@ -64,6 +87,23 @@ impl Tries {
         self.generation = generation;
     }
 
+    /// What the try that runs needs is away: it waits for it, and does not run.
+    #[cfg(feature = "mcp")]
+    pub fn wait_for(&mut self, absent: Absent, now: Instant) {
+        self.turn_to(absent.into(), now);
+    }
+
+    /// What it needs is there: it runs.
+    #[cfg(feature = "mcp")]
+    pub fn run_on(&mut self, now: Instant) {
+        self.turn_to(Phase::Running, now);
+    }
+
+    /// Says whether the call runs, and does not wait.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
     /// A try has ended, or the wait for a place; now the call rests, or waits for its worker.
     pub fn rest(&mut self, now: Instant) {
         if self.attempts > 0 {
@@ -92,6 +132,8 @@ impl Tries {
         match self.phase {
             Phase::Queued => {}
             Phase::Running => self.ran += passed,
+            #[cfg(feature = "mcp")]
+            Phase::Starting => self.startup += passed,
             Phase::Resting => self.rested += passed,
         }
         (self.phase, self.since) = (phase, now);
@@ -116,6 +158,28 @@ mod tests {
         let Spent { waits, ran, attempts, generation } = tries.spent(at(20));
         assert_eq!(waits, Waits { queued: secs(2), startup: secs(1), backoff: secs(4) });
         assert_eq!((ran, attempts, generation), (secs(13), 2, 4));
+    }
+
+    #[cfg(feature = "mcp")]
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_waits_for_what_it_needs_does_not_run() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let secs = Duration::from_secs;
+        let mut tries = Tries::new(start);
+        let waits = Waits { queued: secs(1), startup: secs(1), backoff: secs(0) };
+        tries.begin(at(2), 0, waits);
+        tries.wait_for(Absent::NotStarted, at(2));
+        assert!(!tries.is_running());
+        assert_eq!(tries.spent(at(5)).waits.startup, secs(4), "also in the middle");
+        tries.wait_for(Absent::Failed, at(6));
+        tries.run_on(at(11));
+        tries.rest(at(13));
+        tries.begin(at(14), 0, Waits::default());
+        tries.wait_for(Absent::NotStarted, at(14));
+        let Spent { waits, ran, attempts, .. } = tries.spent(at(20));
+        assert_eq!(waits, Waits { queued: secs(1), startup: secs(11), backoff: secs(6) });
+        assert_eq!((ran, attempts), (secs(2), 2));
     }
 
     #[tokio::test(start_paused = true)]

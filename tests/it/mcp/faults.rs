@@ -284,3 +284,26 @@ fn a_server_that_fails_too_often_is_withdrawn_and_comes_back() {
         assert_eq!(outcomes(&world.ask(script).await.report.rounds[0]), ["ok"]);
     });
 }
+
+#[test]
+fn time_outs_while_a_server_is_away_are_not_held_against_its_tools() {
+    run(async {
+        let directory = Directory::new();
+        let mut peer = directory.peer(&["echo", "die"]);
+        peer.start_ms = 1000;
+        let mut settings = peer.settings("peer");
+        let late =
+            ToolTerms { time_limit: Some(Duration::from_millis(60)), ..settings.terms.clone() };
+        settings.tool_terms.insert("echo".to_owned(), late);
+        let world = World::new([settings]).await;
+        let echoes = (0..4).map(|n| reply().call("peer__echo", &format!(r#"{{"n": {n}}}"#)));
+        let script = [reply().call("peer__die", "{}")].into_iter().chain(echoes);
+        let answer = world.ask(script.chain([reply().text("done")])).await;
+        let rounds = &answer.report.rounds;
+        let ends: Vec<_> = rounds.iter().map(|round| outcomes(round)[0]).collect();
+        assert_eq!(ends, ["unavailable", "timed_out", "timed_out", "timed_out", "timed_out"]);
+        let tools = world.servers.source().current();
+        let health = tools.get("peer__echo").expect("it stays").health();
+        assert_eq!((health.restarts, health.withdrawals), (0, 0), "{health:?}");
+    });
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use callsheet::CallReport;
 use callsheet::mcp::{Condition, LastStart, Protocol, ServerSettings};
 use callsheet::testing::reply;
 
@@ -119,6 +120,64 @@ fn a_server_that_was_there_before_is_offered_before_it_has_started() {
 /// Nothing is waited for that is known.
 fn patience(last: LastStart) -> Duration {
     if last == LastStart::Unknown { Duration::MAX } else { Duration::ZERO }
+}
+
+#[test]
+fn the_time_a_call_waits_for_its_server_is_no_running_time() {
+    run(async {
+        let directory = Directory::new();
+        let mut peer = directory.peer(&["echo", "die"]);
+        let memory = Some(directory.0.join("memory/peer.json"));
+        let kept = |peer: &Peer| ServerSettings { memory: memory.clone(), ..peer.settings("peer") };
+        drop(World::new([kept(&peer)]).await);
+        peer.start_ms = 600;
+        let world = World::starting([kept(&peer)]);
+        let script = [
+            reply().call("peer__echo", "{}"),
+            reply().call("peer__die", "{}"),
+            reply().call("peer__echo", r#"{"again": true}"#),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        let calls: Vec<_> = answer.report.rounds.iter().map(|round| &round.calls[0]).collect();
+        assert_eq!(told(calls[2]).0, "ok");
+        let is_long = |time: Duration| time > Duration::from_millis(400);
+        let long = |call: &CallReport| [call.startup, call.backoff, call.ran].map(is_long);
+        assert_eq!(long(calls[0]), [true, false, false], "{:?}", calls[0]);
+        assert_eq!(long(calls[1]), [false, false, false], "{:?}", calls[1]);
+        assert_eq!(long(calls[2]), [false, true, false], "{:?}", calls[2]);
+        for (call, round) in calls.iter().zip(&answer.report.rounds) {
+            let parts = call.queued + call.startup + call.backoff + call.waited + call.ran;
+            let rest = round.wall.saturating_sub(call.started + parts);
+            assert!(
+                rest < Duration::from_millis(100),
+                "{rest:?} of {:?} have no owner",
+                round.wall
+            );
+        }
+    });
+}
+
+#[test]
+fn a_call_that_is_given_up_while_its_server_starts_has_not_run() {
+    run(async {
+        let directory = Directory::new();
+        let mut peer = directory.peer(&["echo"]);
+        let memory = Some(directory.0.join("memory/peer.json"));
+        let kept = |peer: &Peer| {
+            let mut settings = peer.settings("peer");
+            settings.terms.time_limit = Some(Duration::from_millis(300));
+            ServerSettings { memory: memory.clone(), ..settings }
+        };
+        drop(World::new([kept(&peer)]).await);
+        peer.never_starts = true;
+        let world = World::starting([kept(&peer)]);
+        let answer = world.ask([reply().call("peer__echo", "{}"), reply().text("done")]).await;
+        let call = &answer.report.rounds[0].calls[0];
+        assert_eq!(told(call).0, "timed_out");
+        let most = Duration::from_millis(200);
+        assert!(call.startup > most && call.ran < most, "{call:?}");
+    });
 }
 
 #[test]
