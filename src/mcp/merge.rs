@@ -12,7 +12,7 @@ use super::hints::judge;
 use super::listing::Listed;
 use super::server::{News, Server};
 use super::{Choice, ServerSettings, ToolTerms};
-use crate::tools::{Origin, ToolSet, ToolType, Trip};
+use crate::tools::{Blame, Origin, ToolSet, ToolType, Trip};
 
 /// The tools so far.
 pub(super) struct Merge {
@@ -49,6 +49,9 @@ impl Merge {
             News::Tools(listed) => {
                 let before = std::mem::take(&mut part.tools);
                 let refused = part.take(listed, &before);
+                for (_, tool) in &part.tools {
+                    tool.shared().on_server_back(); // Who lists its tools is there.
+                }
                 let is_same =
                     |(one, other): (&(_, ToolType), &(_, ToolType))| one.1.is_same(&other.1);
                 let unchanged =
@@ -59,7 +62,8 @@ impl Merge {
             News::Down(why, rest) => {
                 for (_, tool) in &part.tools {
                     let cause = format!("its server is down: {why}").into();
-                    tool.shared().on_block(Instant::now(), Trip { cause, cool_down: rest });
+                    let trip = Trip { cause, cool_down: rest, blame: Blame::Server };
+                    tool.shared().on_block(Instant::now(), trip);
                 }
                 None
             }

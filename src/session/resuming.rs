@@ -16,7 +16,7 @@ use crate::conversation::{
     TurnEnd,
 };
 use crate::supervision::RoundReports;
-use crate::tools::{Trip, TypedContext};
+use crate::tools::{Blame, Trip, TypedContext};
 
 /// What is on record of a turn that was cut.
 pub(super) struct CutOpen {
@@ -51,7 +51,8 @@ impl Coordinator {
         if let Some(tool) = blocker.as_deref().and_then(|tool| self.tools.get(tool)) {
             // It would hold the next thread, too.
             let cool_down = self.options.supervision.cool_down;
-            let trip = Trip { cause: "it blocked its thread".into(), cool_down };
+            let (cause, blame) = ("it blocked its thread".into(), Blame::Tool);
+            let trip = Trip { cause, cool_down, blame };
             tool.shared().on_block(Instant::now(), trip);
         }
         let Some(plan) = ResumePlan::without(blocker.as_deref(), &self.state, &effects) else {

@@ -22,7 +22,7 @@ use super::supervisor::WorkerRecovered;
 use super::{Decision, Seat, Supervisor};
 use crate::sabotage::{self, Sabotage};
 use crate::tools::{
-    Assignment, Begun, Failure, Health, Post, ToolType, ToolWorker, Trip, later, message_of,
+    Assignment, Begun, Blame, Failure, Health, Post, ToolType, ToolWorker, Trip, later, message_of,
 };
 
 /// News to the supervisor: this generation of a worker is lost. The answer says what becomes of it.
@@ -83,7 +83,8 @@ impl Future for Rebuild {
                     match answer {
                         Ok(Decision::RebuildAfter(rest)) => this.state = resting(rest),
                         Ok(Decision::OpenCircuit(cool_down)) => {
-                            let trip = Trip { cause: Arc::clone(&this.cause), cool_down };
+                            let (cause, blame) = (Arc::clone(&this.cause), Blame::Tool);
+                            let trip = Trip { cause, cool_down, blame };
                             this.health.open_circuit(Instant::now(), trip);
                             ready!(this.go_on()); // To refuse calls, without a tool.
                         }

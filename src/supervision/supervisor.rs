@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::policy::is_widespread;
 use super::{Decision, RestartLimits, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
-use crate::tools::{Crash, Failure, Terms, Trip, stable_hash};
+use crate::tools::{Blame, Crash, Failure, Terms, Trip, stable_hash};
 
 /// News to the coordinator: what becomes of a worker that failed, or has recovered. A program hears
 /// the same as [`Event::WorkerRestarted`], [`Event::CircuitOpened`] and [`Event::CircuitClosed`].
@@ -224,7 +224,8 @@ impl Handler<WorkerFailed> for Supervisor {
             let cool_down = self.limits.cool_down;
             let ends = tool.shared().ends();
             let crash = Crash { at: now, session: self.number, arguments, withdrawn, ends };
-            let trip = Trip { cause: cause.as_str().into(), cool_down };
+            let blame = Blame::Tool;
+            let trip = Trip { cause: cause.as_str().into(), cool_down, blame };
             let is_widespread = |crashes: &_| is_widespread(crashes, ends, &self.limits);
             if tool.shared().on_crash(crash, trip, self.limits.within, is_widespread) {
                 error!(tool = %name, %cause, ?cool_down, "tool fails in many sessions, withdrawn");

@@ -29,6 +29,16 @@ pub(crate) enum Circuit {
 pub(crate) struct Trip {
     pub cause: Arc<str>,
     pub cool_down: Duration,
+    pub blame: Blame,
+}
+
+/// Who is to blame that a tool is out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Tool,
+    /// The server that it is of. Once that is back nothing is to be found out any more.
+    #[cfg(feature = "mcp")]
+    Server,
 }
 
 /// What a circuit says to a call.
@@ -100,6 +110,20 @@ impl Circuit {
         probed == Probed::Well
     }
 
+    /// The server that the tool is of is back. Says whether the circuit closed: not one that opened for
+    /// the tool's own failures.
+    #[cfg(feature = "mcp")]
+    pub fn on_server_back(&mut self) -> bool {
+        let closes = match self {
+            Self::Closed => false,
+            Self::Open { again, .. } | Self::HalfOpen { again, .. } => again.blame == Blame::Server,
+        };
+        if closes {
+            *self = Self::Closed;
+        }
+        closes
+    }
+
     /// Says whether the model should not be offered the tool at `now`.
     pub fn withdraws(&self, now: Instant) -> bool {
         matches!(self, Self::Open { until, .. } if now < *until)
@@ -120,7 +144,7 @@ mod tests {
     use super::*;
 
     fn trip() -> Trip {
-        Trip { cause: "boom".into(), cool_down: Duration::from_secs(30) }
+        Trip { cause: "boom".into(), cool_down: Duration::from_secs(30), blame: Blame::Tool }
     }
 
     #[tokio::test(start_paused = true)]
@@ -168,6 +192,21 @@ mod tests {
         circuit.begin_probe(at(50));
         assert!(matches!(circuit.judge(at(49)), Verdict::Refuse { .. }));
         assert!(circuit.end_probe(at(49), Probed::Well));
+    }
+
+    #[cfg(feature = "mcp")]
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_back_closes_what_its_fall_opened_and_nothing_else() {
+        let now = Instant::now();
+        for (blame, closes) in [(Blame::Server, true), (Blame::Tool, false)] {
+            let mut circuit = Circuit::default();
+            assert!(!circuit.on_server_back(), "it was closed");
+            circuit.open(now, Trip { blame, ..trip() });
+            assert_eq!(circuit.clone().on_server_back(), closes);
+            circuit.begin_probe(now + Duration::from_secs(1));
+            assert_eq!(circuit.on_server_back(), closes, "nor is a probe waited for");
+            assert_eq!(circuit == Circuit::Closed, closes);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub(crate) use bound::Bound;
 pub(crate) use breadcrumb::{Breadcrumb, Mark};
 pub(crate) use cache::{CacheKey, Caching};
 pub(crate) use call_limits::CallLimits;
-pub(crate) use circuit::Trip;
+pub(crate) use circuit::{Blame, Trip};
 pub(crate) use completion::{Completer, Completion, Completions};
 pub(crate) use context::{CallNews, Facts, News};
 pub(crate) use crash_log::{Crash, CrashLog, Ends};

@@ -150,6 +150,20 @@ impl Shared {
         self.on_failure(&cause, true);
     }
 
+    /// The server that the tool is of is back: what its fall opened is closed. Says whether it was open.
+    #[cfg(feature = "mcp")]
+    pub fn on_server_back(&self) -> bool {
+        if !self.is_troubled() {
+            return false;
+        }
+        let mut circuit = locked(&self.circuit);
+        let closed = circuit.on_server_back();
+        if closed {
+            self.troubled.store(false, Ordering::Release); // While nobody can open it.
+        }
+        closed
+    }
+
     /// The arguments crashed again: they are to blame, and not the tool.
     pub fn forget_poison(&self, session: u64, arguments: u64) {
         let mut crashes = locked(&self.crashes);
@@ -176,7 +190,7 @@ impl Shared {
             crashes.clear();
             self.counting.store(false, Ordering::Relaxed);
             self.troubled.store(false, Ordering::Release); // While nobody can open it.
-        } else if probed == Probed::Badly {
+        } else if probed == Probed::Badly && *circuit != Circuit::Closed {
             self.withdrawals.fetch_add(1, Ordering::Relaxed);
         }
         closed
@@ -218,6 +232,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Blame;
     use super::*;
 
     fn crash(at: Instant) -> Crash {
@@ -225,7 +240,7 @@ mod tests {
     }
 
     fn trip() -> Trip {
-        Trip { cause: "boom".into(), cool_down: Duration::from_secs(30) }
+        Trip { cause: "boom".into(), cool_down: Duration::from_secs(30), blame: Blame::Tool }
     }
 
     #[tokio::test(start_paused = true)]

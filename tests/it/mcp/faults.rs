@@ -286,6 +286,32 @@ fn a_server_that_fails_too_often_is_withdrawn_and_comes_back() {
 }
 
 #[test]
+fn a_server_that_is_back_has_its_tools_offered_and_called_at_once() {
+    run(async {
+        let directory = Directory::new();
+        let world = World::new([directory.peer(&["die", "echo"]).settings("peer")]).await;
+        let deaths = (0..6).map(|n| reply().call("peer__die", &format!(r#"{{"n": {n}}}"#)));
+        world.ask(deaths.chain([reply().text("done")])).await;
+        let circuits = || {
+            let tools = world.servers.source().current();
+            tools.iter().map(|tool| tool.health().circuit).collect::<Vec<_>>()
+        };
+        assert_eq!(circuits(), ["open", "open"]);
+        while world.servers.status()[0].condition != Condition::Ready {
+            assert_eq!(circuits(), ["open", "open"]);
+            tokio::task::yield_now().await; // After its cool-down, or the test hangs.
+        }
+        while circuits() != ["closed", "closed"] {
+            tokio::task::yield_now().await; // Without a call that finds out, or the test hangs.
+        }
+        let calls =
+            (0..4).fold(reply(), |reply, n| reply.call("peer__echo", &format!(r#"{{"n": {n}}}"#)));
+        let answer = world.ask([calls, reply().text("done")]).await;
+        assert_eq!(outcomes(&answer.report.rounds[0]), ["ok"; 4], "there is nothing to find out");
+    });
+}
+
+#[test]
 fn time_outs_while_a_server_is_away_are_not_held_against_its_tools() {
     run(async {
         let directory = Directory::new();
