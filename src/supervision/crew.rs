@@ -27,7 +27,10 @@ pub(crate) struct Crew {
     begun: Begun,
     /// Where the worker of the tool at each place is, once places have changed.
     moved: Option<Vec<Option<usize>>>,
-    /// By the first place of the tool in the set; `None` until the tool's first call.
+    /// Where the workers are whose tools are gone. They stay until none of their calls is left.
+    leaving: Vec<usize>,
+    /// By the first place of the tool in the set; `None` until the tool's first call, and once the tool
+    /// and its worker are gone.
     workers: Vec<Option<(Addr<ToolWorker>, Rc<Health>)>>,
     idle: IdleWorkers,
 }
@@ -45,16 +48,19 @@ pub(crate) struct IdleWorkers(Rc<RefCell<Vec<Box<Rebuild>>>>);
 enum Member {
     Worker(Box<Rebuild>),
     Call(Running),
+    /// A worker was here, and its tool is gone.
+    Gone,
 }
 
 impl Crew {
     /// A crew without workers.
     pub fn new(idle: IdleWorkers) -> Self {
-        Self { members: None, begun: Begun::default(), moved: None, workers: Vec::new(), idle }
+        let (begun, moved) = (Begun::default(), None);
+        Self { members: None, begun, moved, leaving: Vec::new(), workers: Vec::new(), idle }
     }
 
-    /// The worker of `tool_type`, the tool at `place`; taken in at the tool's first call, under the
-    /// supervisor of `seat`.
+    /// The worker of `tool_type`, the tool at `place`, for one call that is sent to it now. It is taken in
+    /// at the tool's first call, under the supervisor of `seat`.
     pub fn worker(
         &mut self,
         place: usize,
@@ -71,12 +77,15 @@ impl Crew {
             self.workers[place] = worker.take_up(place, tool_type, self.begun.clone(), seat);
             self.members.get_or_insert_default().push(Member::Worker(worker));
         }
-        let (address, _) = self.workers[place].as_ref().expect("an idle worker has its address");
+        let worker = self.workers[place].as_ref();
+        let (address, health) = worker.expect("an idle worker has its address");
+        health.on_sent();
         address
     }
 
     /// The tools of the session are `new` in place of `old`. A tool that is in both keeps its worker;
-    /// calls of one that is gone go on.
+    /// calls of one that is gone go on, and
+    /// its worker goes after them.
     pub fn follow(&mut self, old: &ToolSet, new: &ToolSet) {
         let place_in_old = |tool: &Arc<ToolType>| {
             let place = old.index_of(tool.name())?;
@@ -89,7 +98,31 @@ impl Crew {
         // Behind them is the one that reads large results.
         let places = new.iter().map(place_in_old).chain([Some(old.len())]);
         let has_worker = |place: &usize| self.workers.get(*place).is_some_and(Option::is_some);
-        self.moved = Some(places.map(|place| at(place?).filter(has_worker)).collect());
+        let moved: Vec<_> = places.map(|place| at(place?).filter(has_worker)).collect();
+        let mut stays = vec![false; self.workers.len()];
+        moved.iter().flatten().for_each(|place| stays[*place] = true);
+        let workers = self.workers.iter().zip(stays).enumerate();
+        let leave = workers.filter(|(_, (worker, stays))| worker.is_some() && !stays);
+        self.leaving = leave.map(|(place, _)| place).collect();
+        self.moved = Some(moved);
+    }
+
+    /// Lets the workers go whose tools are gone, and that have nothing to do any more.
+    fn let_go(&mut self) {
+        let Some(members) = &mut self.members else { return };
+        for member in members.iter_mut() {
+            let is_gone =
+                |worker: &Rebuild| self.leaving.contains(&worker.place()) && worker.is_idle();
+            if !matches!(member, Member::Worker(worker) if is_gone(worker)) {
+                continue;
+            }
+            let Member::Worker(worker) = std::mem::replace(member, Member::Gone) else { continue };
+            self.leaving.retain(|place| *place != worker.place());
+            if let Some((address, health)) = self.workers[worker.place()].take() {
+                health.wake_watcher(); // Its place among the members is given up, too.
+                self.idle.take_back(worker, Some(address));
+            }
+        }
     }
 
     /// Where the worker of the tool at `place` is, or will be.
@@ -99,8 +132,11 @@ impl Crew {
             moved.resize(place + 1, None);
         }
         *moved[place].get_or_insert_with(|| {
-            self.workers.push(None);
-            self.workers.len() - 1
+            // One without a worker is nobody's: those that stay have one.
+            self.workers.iter().position(Option::is_none).unwrap_or_else(|| {
+                self.workers.push(None);
+                self.workers.len() - 1
+            })
         })
     }
 
@@ -127,8 +163,22 @@ impl Crew {
             let before = members.len();
             self.begun.drain_into(|call| members.push(Member::Call(call)));
             if members.len() == before {
-                return;
+                break;
             }
+        }
+        if !self.leaving.is_empty() {
+            self.let_go();
+        }
+    }
+}
+
+impl IdleWorkers {
+    /// Takes a worker, whose address this is, out of its session.
+    fn take_back(&self, mut worker: Box<Rebuild>, address: Option<Addr<ToolWorker>>) {
+        let sound = worker.retire(address);
+        let mut idle = self.0.borrow_mut();
+        if sound && idle.len() < MAX_IDLE {
+            idle.push(worker);
         }
     }
 }
@@ -141,16 +191,12 @@ impl Drop for Crew {
         };
         let workers = members.into_iter().filter_map(|member| match member {
             Member::Worker(worker) => Some(worker),
-            Member::Call(_) => None, // It ends before its worker goes.
+            Member::Call(_) | Member::Gone => None, // A call ends before its worker goes.
         });
-        for mut worker in workers.collect::<Vec<_>>() {
+        for worker in workers.collect::<Vec<_>>() {
             let address = self.workers.get_mut(worker.place()).and_then(Option::take);
             let address = address.map(|(address, _)| address);
-            let sound = worker.retire(address);
-            let mut idle = self.idle.0.borrow_mut();
-            if sound && idle.len() < MAX_IDLE {
-                idle.push(worker);
-            }
+            self.idle.take_back(worker, address);
         }
     }
 }
@@ -168,6 +214,7 @@ impl Future for Member {
                 Poll::Pending
             }
             Self::Call(call) => Pin::new(call).poll(cx),
+            Self::Gone => Poll::Ready(()),
         }
     }
 }

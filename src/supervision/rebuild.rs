@@ -149,6 +149,13 @@ impl Rebuild {
         self.place
     }
 
+    /// Says whether no call runs, rests, or waits for the worker.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Running)
+            && self.health.is_awaited_by_none()
+            && self.post.is_idle()
+    }
+
     /// Takes the worker, whose address this is, out of its session, and says whether it can take up
     /// work in another. A panic of what it lets go of ends here.
     pub fn retire(&mut self, address: Option<Addr<ToolWorker>>) -> bool {

@@ -43,6 +43,8 @@ const MAX_CRASHES: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     generation: Cell<u32>,
+    /// Calls that were sent to the worker and have not come there yet.
+    under_way: Cell<u32>,
     failure: RefCell<Option<Box<Failure>>>,
     /// Failed, and not rebuilt yet.
     is_down: Cell<bool>,
@@ -74,6 +76,21 @@ impl Health {
     /// How often the worker was rebuilt.
     pub fn generation(&self) -> u32 {
         self.generation.get()
+    }
+
+    /// A call is sent to the worker.
+    pub fn on_sent(&self) {
+        self.under_way.set(self.under_way.get() + 1);
+    }
+
+    /// A call has come to the worker.
+    pub fn on_come(&self) {
+        self.under_way.set(self.under_way.get().saturating_sub(1));
+    }
+
+    /// Says whether no call waits for the worker itself.
+    pub fn is_awaited_by_none(&self) -> bool {
+        self.under_way.get() == 0 && !self.is_down()
     }
 
     /// Says that `generation` of the worker failed. News of an earlier one is stale.
@@ -275,7 +292,8 @@ impl Health {
         }
     }
 
-    fn wake_watcher(&self) {
+    /// Has the one who rebuilds the worker look after it.
+    pub fn wake_watcher(&self) {
         if let Some(waker) = self.watcher.borrow_mut().take() {
             waker.wake();
         }

@@ -176,6 +176,11 @@ impl Post {
         *self.0.borrow_mut() = assignment.map(Rc::new);
     }
 
+    /// Says whether no call is at work here.
+    pub fn is_idle(&self) -> bool {
+        self.0.borrow().as_ref().is_none_or(|assignment| Rc::strong_count(assignment) == 1)
+    }
+
     fn get(&self) -> Option<Rc<Assignment>> {
         self.0.borrow().clone()
     }
@@ -224,6 +229,7 @@ impl Handler<RunCall> for ToolWorker {
 
     fn handle(&mut self, call: RunCall, _: &mut Context<Self>) {
         if let Some(assignment) = self.post.get() {
+            assignment.health.on_come();
             self.run(call, &assignment);
         }
     }

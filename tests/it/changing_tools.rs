@@ -144,6 +144,75 @@ fn a_call_whose_tool_has_gone_meanwhile_goes_on() {
     });
 }
 
+/// How many tools there are of those that workers made, and how many there were at most.
+#[derive(Default)]
+struct Living {
+    now: AtomicU32,
+    most: AtomicU32,
+}
+
+/// One of them.
+struct Life(Arc<Living>);
+
+impl Life {
+    fn begin(living: &Arc<Living>) -> Self {
+        let now = living.now.fetch_add(1, Ordering::Relaxed) + 1;
+        living.most.fetch_max(now, Ordering::Relaxed);
+        Self(Arc::clone(living))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Another tool `live` each time it is asked for.
+fn mortal(living: &Arc<Living>) -> ToolType {
+    let living = Arc::clone(living);
+    ToolType::new("live", "for a test", json!({"type": "object"}), move || {
+        let life = Life::begin(&living);
+        move |_: &str, _: CallContext| -> callsheet::tools::ToolFuture {
+            let _ = &life;
+            Box::pin(async {
+                tokio::time::sleep(seconds(1)).await;
+                Ok("lived".to_owned())
+            })
+        }
+    })
+}
+
+#[test]
+fn tools_that_changed_leave_no_workers_behind() {
+    testing::run(async {
+        let living = Arc::new(Living::default());
+        let first = mortal(&living);
+        let others = Arc::clone(&living);
+        let rounds = (0..12).map(|_| reply().call("live", "{}").call("change", "{}"));
+        let script: Vec<_> = rounds.chain([reply().text("done"), reply().text("done")]).collect();
+        let stage = stage(script, |publisher| {
+            fn tools(publisher: &Arc<ToolPublisher>, living: &Arc<Living>) -> Vec<ToolType> {
+                let (again, others) = (Arc::downgrade(publisher), Arc::clone(living));
+                let change = changer(publisher, move || {
+                    again.upgrade().map_or_else(Vec::new, |again| tools(&again, &others))
+                });
+                vec![mortal(living), change]
+            }
+            let mut all = tools(&publisher, &others);
+            all[0] = first;
+            all
+        });
+        let answer = stage.session.ask("go").await.expect("the turn ends well");
+        let ends: Vec<_> = answer.report.rounds.iter().map(|it| outcomes(it)).collect();
+        assert_eq!(ends, vec![["ok", "ok"]; 12]);
+        assert!(living.most.load(Ordering::Relaxed) <= 2, "one goes when the next one comes");
+        stage.session.ask("again").await.expect("the turn ends well");
+        assert_eq!(living.now.load(Ordering::Relaxed), 0, "the last one has gone, too");
+        stage.assert_whole();
+    });
+}
+
 /// A tool of these effects that takes ten seconds, and counts how often it ran.
 fn toll(effects: Effects, ran: &Arc<AtomicU32>) -> ToolType {
     let ran = Arc::clone(ran);
