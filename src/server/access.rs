@@ -17,7 +17,8 @@ use crate::conversation::SessionId;
 /// What stands between an owner and the rest of a session's id.
 const SEPARATOR: char = ':';
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
+type Limiter =
+    RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>;
 
 /// A token that admits a client, under a name.
 #[derive(Clone)]

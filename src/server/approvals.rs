@@ -57,7 +57,13 @@ pub(super) async fn decide(
 ) -> Result<HttpResponse, Problem> {
     let (id, call) = path.into_inner();
     let used = server.session(&owner, &id).await?;
-    let none = || Problem::new(actix_web::http::StatusCode::NOT_FOUND, "not_waiting", "no such call waits for approval");
+    let none = || {
+        Problem::new(
+            actix_web::http::StatusCode::NOT_FOUND,
+            "not_waiting",
+            "no such call waits for approval",
+        )
+    };
     let call = key(used.session.id(), &call).ok_or_else(none)?;
     let decision = match (word.decision, word.arguments, word.reason) {
         (Verdict::Approve, None, None) => Decision::Approved,

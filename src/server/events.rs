@@ -43,7 +43,8 @@ pub(super) async fn follow(
         None => (0, true),
         Some("now") => (summary.map_or(0, |summary| summary.last_seq), false),
         Some(number) => {
-            let bad = |_| Problem::bad_request("bad_number", "after is the number of an event, or `now`");
+            let bad =
+                |_| Problem::bad_request("bad_number", "after is the number of an event, or `now`");
             (number.parse().map_err(bad)?, true)
         }
     };

@@ -7,8 +7,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName, HeaderValue,
-    ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -107,7 +107,9 @@ fn of(error: &Error) -> Problem {
         return problem.clone();
     }
     match error.as_response_error().status_code() {
-        status if status.is_client_error() => Problem::new(status, "bad_request", error.to_string()),
+        status if status.is_client_error() => {
+            Problem::new(status, "bad_request", error.to_string())
+        }
         _ => Problem::internal(),
     }
 }

@@ -154,11 +154,7 @@ impl Server {
     }
 
     /// What is on record of a session of `owner`; nothing of one that was only made.
-    async fn find(
-        &self,
-        owner: &Owner,
-        id: &str,
-    ) -> Result<(SessionId, Option<Summary>), Problem> {
+    async fn find(&self, owner: &Owner, id: &str) -> Result<(SessionId, Option<Summary>), Problem> {
         let id = self.own(owner, id)?;
         match self.0.store.find(&id).await? {
             None if !self.0.registry.is_fresh(&id) => Err(Problem::not_found("session")),
@@ -188,7 +184,11 @@ impl Server {
     /// # Errors
     /// If the store cannot be read.
     pub async fn resume_all(&self) -> Result<usize, crate::store::Error> {
-        let mut listing = crate::store::Listing { limit: 100, open_only: true, ..crate::store::Listing::default() };
+        let mut listing = crate::store::Listing {
+            limit: 100,
+            open_only: true,
+            ..crate::store::Listing::default()
+        };
         let mut resumed = 0;
         loop {
             let page = self.0.store.list(&listing).await?;

@@ -45,7 +45,8 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, P
     };
     let text = value.to_str().map_err(|_| bad())?.trim();
     let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
-    let is_key = (1..=255).contains(&bare.len()) && bare.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_key =
+        (1..=255).contains(&bare.len()) && bare.bytes().all(|byte| byte.is_ascii_graphic());
     match is_key && values.next().is_none() {
         true => Ok(Some(bare.into())),
         false => Err(bad()),
@@ -68,9 +69,8 @@ mod tests {
 
     #[test]
     fn a_wait_is_understood_among_other_wishes() {
-        let seconds = |values: &[&'static str]| {
-            wait(&headers(PREFER, values)).map(|wait| wait.as_secs())
-        };
+        let seconds =
+            |values: &[&'static str]| wait(&headers(PREFER, values)).map(|wait| wait.as_secs());
         assert_eq!(seconds(&[]), None);
         assert_eq!(seconds(&["respond-async"]), None);
         assert_eq!(seconds(&["wait"]), Some(3600));
@@ -83,7 +83,8 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_quotes_and_bare() {
         let key = |values: &[&'static str]| {
-            idempotency_key(&headers(IDEMPOTENCY_KEY, values)).map_err(|problem| problem.to_string())
+            idempotency_key(&headers(IDEMPOTENCY_KEY, values))
+                .map_err(|problem| problem.to_string())
         };
         assert_eq!(key(&[]), Ok(None));
         assert_eq!(key(&["abc-1"]), Ok(Some("abc-1".into())));

@@ -100,8 +100,7 @@ impl Problem {
             500.. => "server_error",
             _ => "invalid_request_error",
         };
-        let error =
-            json!({"message": self.detail, "type": kind, "param": null, "code": self.code});
+        let error = json!({"message": self.detail, "type": kind, "param": null, "code": self.code});
         json!({"error": error})
     }
 
@@ -171,9 +170,10 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
         match error {
-            Error::Busy => {
-                Self::conflict("busy", "another turn of the session is under way; cancel it or wait")
-            }
+            Error::Busy => Self::conflict(
+                "busy",
+                "another turn of the session is under way; cancel it or wait",
+            ),
             Error::EmptyPrompt => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "empty", detail),
             Error::ShuttingDown => Self::shutting_down(),
             Error::NoAnswer => Self::conflict("nothing_to_resume", detail),

@@ -107,7 +107,8 @@ pub(super) async fn create(
         None => owner.new_id(),
         Some(id) => {
             let id = checked(&owner.id_of(&id))?;
-            let is_known = server.0.registry.is_fresh(&id) || server.0.store.find(&id).await?.is_some();
+            let is_known =
+                server.0.registry.is_fresh(&id) || server.0.store.find(&id).await?.is_some();
             if is_known {
                 return Err(Problem::conflict("exists", "there is a session of this id"));
             }
@@ -143,7 +144,8 @@ pub(super) async fn list(
         let overview = server.0.overviews.of(&*server.0.store, summary).await?;
         sessions.push(Line::of(summary, &overview));
     }
-    let next = page.next.map(|Cursor { updated_at_us, session }| format!("{updated_at_us}-{session}"));
+    let next =
+        page.next.map(|Cursor { updated_at_us, session }| format!("{updated_at_us}-{session}"));
     Ok(HttpResponse::Ok().json(Listed { sessions, next }))
 }
 
@@ -280,7 +282,9 @@ fn checked(id: &SessionId) -> Result<SessionId, Problem> {
     let text = id.as_str();
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     // A path of nothing but dots leads elsewhere.
-    let is_one = (1..=128).contains(&text.len()) && text.chars().all(fits) && text.trim_matches('.') != "";
+    let is_one = (1..=128).contains(&text.len())
+        && text.chars().all(fits)
+        && !text.trim_matches('.').is_empty();
     match is_one {
         true => Ok(id.clone()),
         false => {

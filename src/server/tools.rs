@@ -16,6 +16,7 @@ use crate::conversation::{Budgets, Limits};
 use crate::document::{Call, millis};
 use crate::model::FixedModel;
 use crate::session::Error;
+use crate::store::Access;
 use crate::tools::{ToolHealth, ToolType};
 use crate::wire::Arguments;
 
@@ -97,6 +98,7 @@ pub(super) async fn call(
     let options = options.approve_tools([tool.name().to_string()]);
     let session = server.0.runtime.session(options);
     let asked = session.ask("call the tool").await;
+    server.0.store.remove(session.id(), Access::TakeOver).await?;
     let report = match asked {
         Ok(answer) => answer.report,
         Err(Error::Turn(failed)) => failed.report,

@@ -31,6 +31,9 @@ impl Handler<Drain> for Coordinator {
         while let Some(ask) = self.waiting.take_first() {
             self.begin(ask); // That is refused: the shutdown has begun.
         }
+        if self.turn.is_none() {
+            self.hand_back();
+        }
         // Also of a turn that a panic has cut: it is ended when the session is open again.
         if let Some(asker) = &mut self.asker {
             asker.end_awaited.push(reply);

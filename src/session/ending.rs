@@ -266,6 +266,7 @@ impl Coordinator {
                 Err(Error::Turn(Box::new(FailedTurn { cause, report })))
             }
         };
+        self.hand_back();
         if let Some(asker) = self.asker.take() {
             asker.reply.send(answer);
             for awaited in asker.end_awaited {

@@ -179,7 +179,6 @@ impl Session {
     }
 
     /// Goes on with a turn that was cut, as [`Session::resume`], whether or not its end is awaited.
-    #[must_use]
     pub fn begin_resume(&self) -> Asked {
         self.send(What::Rest, None, false)
     }

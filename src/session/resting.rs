@@ -62,6 +62,16 @@ impl Coordinator {
         rests
     }
 
+    /// Gives the session back to the store, where the runtime ends and leaves what it does to others: no
+    /// turn begins here any more.
+    pub(super) fn hand_back(&mut self) {
+        if self.closing.leaves_turns() && self.opened && !self.closed && self.epoch > 0 {
+            let close = AssertUnwindSafe(|| self.journal.close(&self.id, self.epoch));
+            self.slot.close_if_current(self.generation, || drop(catch_unwind(close)));
+            self.closed = true;
+        }
+    }
+
     /// Says whether another coordinator has taken its place. It then lets go of everything, and
     /// answers nobody.
     pub(super) fn is_displaced(&mut self) -> bool {

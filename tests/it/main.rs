@@ -58,6 +58,8 @@ mod resuming;
 mod retries;
 mod reused_results;
 mod secrets;
+#[cfg(feature = "server")]
+mod server;
 #[cfg(all(feature = "cli", feature = "mcp", unix))]
 mod serving_mcp;
 mod sessions;

@@ -77,7 +77,8 @@ fn server(
         rate: rate.map(|(per_second, burst)| Rate { per_second, burst }),
         pending: set.pending,
     };
-    let server = Server::builder(runtime, store, options).tokens(tokens).hosts(hosts).limits(limits);
+    let server =
+        Server::builder(runtime, store, options).tokens(tokens).hosts(hosts).limits(limits);
     server.build().map_err(|error| UsageError(format!("`server.tokens`: {error}")).into())
 }
 
@@ -91,7 +92,8 @@ fn tokens(config: &Config, bind: SocketAddr) -> anyhow::Result<Vec<Token>> {
     });
     let tokens: Vec<Token> = tokens.collect::<Result<_, UsageError>>()?;
     if tokens.is_empty() && !bind.ip().is_loopback() {
-        let message = format!("{bind} can be reached from elsewhere: it needs a token, [[server.tokens]]");
+        let message =
+            format!("{bind} can be reached from elsewhere: it needs a token, [[server.tokens]]");
         return Err(UsageError(message).into());
     }
     Ok(tokens)

@@ -113,7 +113,9 @@ fn open_only(place: &dyn Place) {
 
 fn prefix(place: &dyn Place) {
     let store = place.store();
-    for (name, at_us) in [("ann:b", 4), ("anna:a", 3), ("ann:a", 2), ("Ann:a", 1), ("ann", 5), ("a%n:", 6)] {
+    for (name, at_us) in
+        [("ann:b", 4), ("anna:a", 3), ("ann:a", 2), ("Ann:a", 1), ("ann", 5), ("a%n:", 6)]
+    {
         make_at(&*store, name, at_us);
     }
     let of = |prefix: &str| Listing { limit: 1, prefix: prefix.into(), ..Listing::default() };

@@ -14,7 +14,8 @@ use crate::store::{Cursor, Listing, Owner, Store, Summary};
 pub(super) async fn run(store: &dyn Store, list: &List, screen: &Screen) -> anyhow::Result<Status> {
     let after = list.after.as_deref().map(read_cursor).transpose()?;
     let limit = usize::try_from(list.limit)?;
-    let page = store.list(&Listing { limit, after, open_only: list.open, ..Listing::default() }).await?;
+    let page =
+        store.list(&Listing { limit, after, open_only: list.open, ..Listing::default() }).await?;
     let next = page.next.as_ref().map(write_cursor);
     match screen.output {
         Output::Text => {
@@ -148,7 +149,7 @@ mod tests {
         };
         let owner = || Some(Owner { host: "h".into(), pid: 7 });
         let states = [(false, None), (false, owner()), (true, owner()), (true, None)]
-            .map(|(is_open, owner)| state(&summary(is_open, owner)));
+            .map(|(is_open, owner)| summary(is_open, owner).state());
         assert_eq!(states, ["idle", "idle", "running", "cut"]);
         let summary = summary(true, owner());
         let described = serde_json::to_value(describe(&summary)).unwrap();

@@ -1,0 +1,183 @@
+//! Who may come, and what is whose.
+
+use std::num::NonZeroU32;
+
+use actix_web::test::TestRequest;
+use callsheet::ToolType;
+use callsheet::server::{Hosts, Rate, ServerBuilder, ServerLimits, Token};
+use callsheet::testing::{self, reply};
+use serde_json::json;
+
+use super::site::{Site, site_on};
+
+const NO_TOOLS: [ToolType; 0] = [];
+const ANN: &str = "Bearer a-secret-of-anns";
+const BOB: &str = "Bearer a-secret-of-bobs";
+
+fn with_tokens(server: ServerBuilder) -> ServerBuilder {
+    let token =
+        |name: &str| Token { name: name.to_owned(), secret: format!("a-secret-of-{name}s").into() };
+    server.tokens(vec![token("ann"), token("bob")])
+}
+
+async fn guarded() -> Site {
+    let script = [reply().text("one"), reply().text("two")];
+    site_on(Default::default(), script, NO_TOOLS, with_tokens).await
+}
+
+fn of(who: &str, request: TestRequest) -> TestRequest {
+    request.insert_header(("authorization", who.to_owned()))
+}
+
+#[test]
+fn without_a_token_there_are_only_the_page_and_the_signs_of_life() {
+    testing::run(async {
+        let site = guarded().await;
+        for path in ["/", "/healthz", "/readyz"] {
+            assert_eq!(site.get(path).await.status.as_u16(), 200, "{path}");
+        }
+        for path in [
+            "/v1/sessions",
+            "/v1/sessions/ann:a",
+            "/v1/sessions/ann:a/events",
+            "/v1/tools",
+            "/v1/nothing",
+            "/openapi.json",
+        ] {
+            let refused = site.get(path).await;
+            assert_eq!(refused.header("www-authenticate"), "Bearer", "{path}");
+            assert_eq!(refused.refusal().await, (401, "unauthorized".to_owned()), "{path}");
+            let wrong = site.send(of("Bearer another-secret-of-it", TestRequest::get().uri(path)));
+            assert_eq!(wrong.await.refusal().await.0, 401, "{path}");
+            let in_url = format!("{path}?token=a-secret-of-anns&access_token=a-secret-of-anns");
+            assert_eq!(site.get(&in_url).await.refusal().await.0, 401, "{path}");
+        }
+        let posted = site.post("/v1/sessions", json!({})).await;
+        assert_eq!(posted.refusal().await.0, 401);
+    });
+}
+
+#[test]
+fn a_session_is_its_tokens_own() {
+    testing::run(async {
+        let site = guarded().await;
+        let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": "a"}));
+        let made = site.send(of(ANN, make)).await.json().await;
+        assert_eq!(made["session"], "ann:a");
+        let asked = site.question("ann:a", "go").insert_header(("prefer", "wait"));
+        assert_eq!(site.send(of(ANN, asked)).await.json().await["answer"], "one");
+        let list = |who| site.send(of(who, TestRequest::get().uri("/v1/sessions")));
+        assert_eq!(list(ANN).await.json().await["sessions"][0]["session"], "ann:a");
+        assert_eq!(list(BOB).await.json().await["sessions"], json!([]));
+        for path in ["", "/events", "/rounds/1", "/export"] {
+            for id in ["ann:a", "bob:../ann:a", "a"] {
+                let request = TestRequest::get().uri(&format!("/v1/sessions/{id}{path}"));
+                let refused = site.send(of(BOB, request)).await;
+                assert_eq!(refused.refusal().await, (404, "not_found".to_owned()), "{id}{path}");
+            }
+        }
+        for (path, body) in [
+            ("/messages", json!({"content": "x"})),
+            ("/resume", json!({})),
+            ("/cancel", json!({})),
+            ("/approvals/1-1-0", json!({"decision": "approve"})),
+        ] {
+            let request =
+                TestRequest::post().uri(&format!("/v1/sessions/ann:a{path}")).set_json(body);
+            assert_eq!(site.send(of(BOB, request)).await.refusal().await.0, 404, "{path}");
+        }
+        let removed = site.send(of(BOB, TestRequest::delete().uri("/v1/sessions/ann:a"))).await;
+        assert_eq!(removed.refusal().await.0, 404);
+        // Nor can bob make one that is ann's.
+        let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": "ann:b"}));
+        assert_eq!(site.send(of(BOB, make)).await.json().await["session"], "bob:ann:b");
+    });
+}
+
+#[test]
+fn who_comes_too_often_waits_and_others_do_not() {
+    testing::run(async {
+        let one = NonZeroU32::MIN;
+        let with = |server| {
+            let rate = Some(Rate { per_second: one, burst: one });
+            with_tokens(server).limits(ServerLimits { rate, ..ServerLimits::default() })
+        };
+        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let get = |who| site.send(of(who, TestRequest::get().uri("/v1/tools")));
+        assert_eq!(get(ANN).await.status.as_u16(), 200);
+        let refused = get(ANN).await;
+        assert!(["1", "2"].contains(&refused.header("retry-after")));
+        assert_eq!(refused.refusal().await, (429, "overloaded".to_owned()));
+        assert_eq!(get(BOB).await.status.as_u16(), 200);
+    });
+}
+
+#[test]
+fn every_answer_is_dressed() {
+    testing::run(async {
+        let site = guarded().await;
+        for path in ["/", "/healthz", "/v1/tools", "/v1/nothing", "/openapi.json"] {
+            let answer = site.get(path).await;
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+            assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+            assert_eq!(answer.header("referrer-policy"), "no-referrer", "{path}");
+            let policy = answer.header("content-security-policy");
+            assert!(policy.starts_with("default-src 'none';"), "{path}: {policy}");
+            assert!(!policy.contains("unsafe"), "{path}: {policy}");
+            assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");
+        }
+    });
+}
+
+#[test]
+fn a_page_of_another_name_or_origin_is_not_served() {
+    testing::run(async {
+        let with = |server: ServerBuilder| server.hosts(Hosts::Local(vec!["box.lan".to_owned()]));
+        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let get = |host: &'static str, origin: Option<&'static str>, path: &'static str| {
+            let request = TestRequest::get().uri(path).insert_header(("host", host));
+            let request = match origin {
+                Some(origin) => request.insert_header(("origin", origin)),
+                None => request,
+            };
+            site.send(request)
+        };
+        for path in ["/v1/tools", "/", "/healthz"] {
+            assert_eq!(get("evil.example", None, path).await.refusal().await.0, 421, "{path}");
+            assert_eq!(get("box.lan", None, path).await.status.as_u16(), 200, "{path}");
+            let own = get("localhost:8787", Some("http://localhost:8787"), path).await;
+            assert_eq!(own.status.as_u16(), 200, "{path}");
+            let other = get("localhost:8787", Some("http://evil.example"), path).await;
+            assert_eq!(other.refusal().await, (403, "wrong_origin".to_owned()), "{path}");
+        }
+    });
+}
+
+#[test]
+fn what_is_no_request_of_ours_is_refused() {
+    testing::run(async {
+        let with = |server: ServerBuilder| {
+            server.limits(ServerLimits { max_body_bytes: 100, ..ServerLimits::default() })
+        };
+        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        site.make("a").await;
+        let messages = || TestRequest::post().uri("/v1/sessions/a/messages");
+        let json = ("content-type", "application/json");
+        let send = |body: &'static str| site.send(messages().insert_header(json).set_payload(body));
+        assert_eq!(send("{").await.refusal().await, (400, "bad_json".to_owned()));
+        assert_eq!(send("\u{0}").await.refusal().await, (400, "bad_json".to_owned()));
+        let large = messages().insert_header(json).set_payload(vec![b' '; 101]);
+        assert_eq!(site.send(large).await.refusal().await, (413, "too_large".to_owned()));
+        let form = messages().insert_header(("content-type", "text/plain")).set_payload("{}");
+        assert_eq!(site.send(form).await.refusal().await, (415, "not_json".to_owned()));
+        let put = site.send(TestRequest::put().uri("/v1/sessions/a/messages")).await;
+        assert_eq!(put.header("allow"), "POST");
+        assert_eq!(put.refusal().await, (405, "method_not_allowed".to_owned()));
+        for path in
+            ["/v1/../v1/tools", "/v1/sessions/%2e%2e/events", "/v1/sessions/a%2Fb", "/v1//tools"]
+        {
+            let refused = site.get(path).await;
+            assert_eq!(refused.refusal().await.0, 404, "{path}");
+        }
+    });
+}

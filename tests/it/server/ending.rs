@@ -1,0 +1,99 @@
+//! How a server ends, and the next one goes on.
+
+use std::sync::Arc;
+
+use callsheet::store::MemoryStore;
+use callsheet::testing::{self, reply};
+use callsheet::{Event, ToolType};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::site::{site, site_on};
+use crate::support::{seconds, sleeper};
+
+const NO_TOOLS: [ToolType; 0] = [];
+
+#[test]
+fn a_server_that_ends_says_so_to_everybody() {
+    testing::run(async {
+        let site =
+            site([reply().call("sleep", r#"{"s": 5}"#), reply().text("x")], [sleeper()]).await;
+        site.make("a").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        let mut answer = site.send(site.question("a", "go")).await;
+        events.until("call_started").await;
+        answer.until("call_started").await;
+        assert_eq!(site.get("/readyz").await.status.as_u16(), 200);
+        site.server.close();
+        for stream in [&mut events, &mut answer] {
+            let last = stream.soon().await;
+            assert_eq!((&*last.name, &last.data), ("closed", &json!({"reason": "shutting_down"})));
+            assert!(stream.next().await.is_none());
+        }
+        let ready = site.get("/readyz").await;
+        assert_eq!(ready.status.as_u16(), 503);
+        assert_eq!(ready.json().await, json!({"status": "draining"}));
+        assert_eq!(site.get("/healthz").await.status.as_u16(), 200);
+        for refused in [
+            site.ask("a", "more").await,
+            site.get("/v1/sessions/a/events").await,
+            site.post("/v1/sessions", json!({})).await,
+            site.post("/v1/tools/sleep/call", json!({"arguments": {"s": 1}})).await,
+        ] {
+            assert_eq!(refused.header("retry-after"), "5");
+            assert_eq!(refused.refusal().await, (503, "shutting_down".to_owned()));
+        }
+    });
+}
+
+#[test]
+fn the_next_server_goes_on_and_runs_nothing_again_that_had_ended() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let calls = reply().call("sleep", r#"{"s": 1}"#).call("sleep", r#"{"s": 4}"#);
+        let first = site_on(store.clone(), [calls, testing::silence()], [sleeper()], |it| it).await;
+        first.make("a").await;
+        let mut answer = first.send(first.question("a", "go")).await;
+        answer.until("call_ended").await;
+        first.server.close();
+        let began = Instant::now();
+        let report = first.runtime.suspend(seconds(30)).await;
+        // As long as the call runs, and no longer: the model is not waited for.
+        assert_eq!((began.elapsed(), report.cut.len()), (seconds(3), 1));
+        drop((answer, first));
+
+        let later = site_on(store, [reply().text("rested")], [sleeper()], |it| it).await;
+        let shown = later.get("/v1/sessions/a").await.json().await;
+        assert_eq!(shown["state"], "cut");
+        assert_eq!(later.server.resume_all().await.expect("memory does not fail"), 1);
+        let mut events = later.get("/v1/sessions/a/events").await;
+        let sent = events.until("turn_ended").await;
+        let count = |name: &str| sent.iter().filter(|sent| sent.name == name).count();
+        assert_eq!((count("call_started"), count("call_ended"), count("turn_resumed")), (2, 2, 1));
+        let shown = later.get("/v1/sessions/a").await.json().await;
+        assert_eq!((&shown["answer"], &shown["state"]), (&json!("rested"), &json!("idle")));
+        assert_eq!(later.server.resume_all().await.expect("memory does not fail"), 0);
+    });
+}
+
+#[test]
+fn a_turn_that_was_cut_is_gone_on_with_when_somebody_asks_for_it() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
+        first.make("a").await;
+        let mut answer = first.send(first.question("a", "go")).await;
+        answer.until("model_asked").await;
+        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
+        drop((answer, first));
+
+        let script = [reply().text("one"), reply().text("two")];
+        let later = site_on(store, script, NO_TOOLS, |it| it).await;
+        let mut resumed = later.post("/v1/sessions/a/resume", json!({})).await;
+        let sent = resumed.until("done").await;
+        assert!(matches!(sent[0].record().event, Event::TurnResumed { turn: 1 }));
+        assert_eq!(sent.last().expect("an end").data["answer"], "one");
+        let again = later.post("/v1/sessions/a/resume", json!({})).await;
+        assert_eq!(again.refusal().await, (409, "nothing_to_resume".to_owned()));
+    });
+}

@@ -1,0 +1,131 @@
+//! A session as it happens, for readers that come late, again, or slowly.
+
+use actix_web::test::TestRequest;
+use callsheet::server::ServerLimits;
+use callsheet::testing::{self, Scripted, reply};
+use callsheet::{Event, ToolType};
+use serde_json::json;
+
+use super::site::{numbers, site, site_on};
+use crate::support::{seconds, sleeper};
+
+const NO_TOOLS: [ToolType; 0] = [];
+
+fn three_naps() -> Scripted {
+    (1..=3).fold(reply(), |reply, s| reply.call("sleep", &format!(r#"{{"s": {s}}}"#)))
+}
+
+#[test]
+fn what_was_kept_is_told_first_and_then_what_happens() {
+    testing::run(async {
+        let script = [reply().text("one"), three_naps(), reply().text("two")];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        events.until("turn_ended").await;
+        let mut asked = site.send(site.question("a", "again")).await;
+        let live = events.until("turn_ended").await;
+        assert_eq!(live[0].name, "turn_started");
+        assert_eq!(asked.until("turn_ended").await, live);
+        let kept = site.records("a").await;
+        let told =
+            numbers(&site.get("/v1/sessions/a/events?after=0").await.until("turn_ended").await);
+        assert_eq!(told[..], kept[..told.len()].iter().map(|kept| kept.seq).collect::<Vec<_>>());
+        assert_eq!(numbers(&live).last(), kept.last().map(|kept| &kept.seq));
+    });
+}
+
+#[test]
+fn who_comes_back_goes_on_behind_the_last_event_it_has() {
+    testing::run(async {
+        let site = site([reply().text("one"), reply().text("two")], NO_TOOLS).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let last = site.records("a").await.last().expect("a turn").seq;
+        let path = format!("/v1/sessions/a/events?after={}", last - 2);
+        let mut events = site.get(&path).await;
+        assert_eq!(numbers(&[events.soon().await, events.soon().await]), [last - 1, last]);
+        // The header is of the connection that was lost: it counts more.
+        let again =
+            TestRequest::get().uri(&path).insert_header(("last-event-id", (last - 1).to_string()));
+        let mut events = site.send(again).await;
+        assert_eq!(events.soon().await.id, Some(last));
+        let mut now = site.get("/v1/sessions/a/events?after=now").await;
+        site.ask("a", "again").await;
+        assert_eq!(now.soon().await.id, Some(last + 1));
+        let bad = site.get("/v1/sessions/a/events?after=x").await;
+        assert_eq!(bad.refusal().await, (400, "bad_number".to_owned()));
+    });
+}
+
+#[test]
+fn who_reads_too_slowly_gets_the_rest_from_the_journal() {
+    testing::run(async {
+        let turns = 100;
+        let script = (0..turns).map(|n| reply().text(&n.to_string()));
+        let site = site(script, NO_TOOLS).await;
+        site.make("a").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        for _ in 0..turns {
+            site.ask("a", "go").await; // Several events each, and nobody reads.
+        }
+        let kept = site.records("a").await;
+        let mut told = Vec::new();
+        while told.len() < kept.len() {
+            told.extend(events.soon().await.id);
+        }
+        assert_eq!(told, (1..=kept.len() as u64).collect::<Vec<_>>());
+        assert!(kept.len() > 300);
+    });
+}
+
+#[test]
+fn nothing_for_a_while_is_said_by_a_comment() {
+    testing::run(async {
+        let site =
+            site([reply().call("sleep", r#"{"s": 40}"#), reply().text("x")], [sleeper()]).await;
+        site.make("a").await;
+        let mut answer = site.send(site.question("a", "go")).await;
+        answer.until("call_started").await;
+        let began = tokio::time::Instant::now();
+        for beat in 1..=2 {
+            assert!(answer.next().await.expect("it goes on").is_comment);
+            assert_eq!(began.elapsed(), seconds(15 * beat));
+        }
+        let rest = answer.until("done").await;
+        assert_eq!(rest[0].name, "call_ended");
+    });
+}
+
+#[test]
+fn so_many_streams_and_no_more() {
+    testing::run(async {
+        let with = |server: callsheet::server::ServerBuilder| {
+            server.limits(ServerLimits { max_streams: 1, ..ServerLimits::default() })
+        };
+        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        site.make("a").await;
+        let first = site.get("/v1/sessions/a/events").await;
+        let second = site.get("/v1/sessions/a/events").await;
+        assert_eq!(second.header("retry-after"), "1");
+        assert_eq!(second.refusal().await, (429, "overloaded".to_owned()));
+        drop(first);
+        assert_eq!(site.get("/v1/sessions/a/events").await.status.as_u16(), 200);
+    });
+}
+
+#[test]
+fn a_session_that_was_only_made_can_be_followed() {
+    testing::run(async {
+        let site = site([reply().text("one")], NO_TOOLS).await;
+        site.make("a").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        let answer = site.ask("a", "go").await.json().await;
+        assert_eq!(answer["answer"], json!("one"));
+        let sent = events.until("turn_ended").await;
+        assert!(matches!(sent[0].record().event, Event::SessionOpened { .. }));
+        let none = site.get("/v1/sessions/b/events").await;
+        assert_eq!(none.refusal().await, (404, "not_found".to_owned()));
+    });
+}

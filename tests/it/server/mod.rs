@@ -1,0 +1,10 @@
+//! The HTTP API, mounted in an app, on a paused clock.
+
+mod access;
+mod approvals;
+mod ending;
+mod events;
+mod questions;
+mod sessions;
+mod site;
+mod tools;

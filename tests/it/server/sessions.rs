@@ -1,0 +1,144 @@
+//! Sessions as such: made, listed, shown, cancelled, removed, exported.
+
+use actix_web::test::TestRequest;
+use callsheet::testing::{self, reply};
+use callsheet::{Record, ToolType};
+use serde_json::json;
+
+use super::site::site;
+use crate::support::{seconds, sleeper};
+
+const NO_TOOLS: [ToolType; 0] = [];
+
+#[test]
+fn a_session_is_made_once() {
+    testing::run(async {
+        let site = site([reply().text("one")], NO_TOOLS).await;
+        let made = site.post("/v1/sessions", json!({"id": "a"})).await;
+        assert_eq!((made.status.as_u16(), made.header("location")), (201, "/v1/sessions/a"));
+        assert_eq!(made.json().await, json!({"session": "a"}));
+        let again = || site.post("/v1/sessions", json!({"id": "a"}));
+        assert_eq!(again().await.refusal().await, (409, "exists".to_owned()));
+        site.ask("a", "go").await;
+        assert_eq!(again().await.refusal().await, (409, "exists".to_owned()));
+        let new = site.send(TestRequest::post().uri("/v1/sessions")).await.json().await;
+        assert!(new["session"].as_str().is_some_and(|id| id.len() == 36), "{new}");
+        for id in ["", "..", "a/b", "a b", "ä"] {
+            let refused = site.post("/v1/sessions", json!({"id": id})).await;
+            assert_eq!(refused.refusal().await, (400, "bad_id".to_owned()), "{id}");
+        }
+    });
+}
+
+#[test]
+fn sessions_are_listed_page_by_page_the_last_active_one_first() {
+    testing::run(async {
+        let site = site((0..3).map(|n| reply().text(&n.to_string())), NO_TOOLS).await;
+        for id in ["a", "b", "c"] {
+            site.make(id).await;
+            site.ask(id, &format!("question of {id}")).await;
+            tokio::time::sleep(seconds(2)).await;
+        }
+        let first = site.get("/v1/sessions?limit=2").await.json().await;
+        let ids = |page: &serde_json::Value| -> Vec<String> {
+            let sessions = page["sessions"].as_array().expect("a list").iter();
+            sessions.map(|line| line["session"].as_str().expect("an id").to_owned()).collect()
+        };
+        assert_eq!(ids(&first), ["c", "b"]);
+        assert_eq!(first["sessions"][0]["title"], "question of c");
+        let next = first["next"].as_str().expect("there are more");
+        let second = site.get(&format!("/v1/sessions?limit=2&after={next}")).await.json().await;
+        assert_eq!((ids(&second), &second["next"]), (vec!["a".to_owned()], &json!(null)));
+        for query in ["limit=0", "limit=201", "limit=x", "after=x", "x=1"] {
+            let refused = site.get(&format!("/v1/sessions?{query}")).await;
+            assert_eq!(refused.status.as_u16(), 400, "{query}");
+        }
+    });
+}
+
+#[test]
+fn a_round_is_the_same_in_the_answer_the_session_and_by_its_number() {
+    testing::run(async {
+        let script =
+            [reply().call("sleep", r#"{"s": 1}"#).call("sleep", r#"{"s": 2}"#), reply().text("x")];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        let answer = site.ask("a", "go").await.json().await;
+        let round = site.get("/v1/sessions/a/rounds/1").await.json().await;
+        assert_eq!(round, answer["rounds"][0]);
+        assert_eq!(round["speedup"], 1.5);
+        let shown = site.get("/v1/sessions/a").await.json().await;
+        assert_eq!(shown["rounds"][0], round);
+        assert_eq!(shown["last_seq"], site.records("a").await.len());
+        for number in ["0", "2", "x", "-1"] {
+            let refused = site.get(&format!("/v1/sessions/a/rounds/{number}")).await;
+            assert_eq!(refused.refusal().await, (404, "not_found".to_owned()), "{number}");
+        }
+    });
+}
+
+#[test]
+fn a_turn_or_one_call_of_it_is_cancelled_when_somebody_says_so() {
+    testing::run(async {
+        let script = [
+            reply().call_with_id("x", "sleep", r#"{"s": 50}"#).call_with_id(
+                "y",
+                "sleep",
+                r#"{"s": 60}"#,
+            ),
+            reply().text("never"),
+        ];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        let cancel = |body| site.post("/v1/sessions/a/cancel", body);
+        assert_eq!(cancel(json!({})).await.json().await, json!({"cancelled": false}));
+        let mut answer = site.send(site.question("a", "go")).await;
+        answer.until("call_started").await;
+        answer.until("call_started").await;
+        assert_eq!(cancel(json!({"call": "x"})).await.json().await, json!({"cancelled": true}));
+        assert_eq!(cancel(json!({"call": "z"})).await.json().await, json!({"cancelled": false}));
+        assert_eq!(cancel(json!({})).await.json().await, json!({"cancelled": true}));
+        let done = answer.until("done").await;
+        let document = &done.last().expect("an end").data;
+        assert_eq!(document["error"]["code"], "cancelled");
+        assert_eq!(document["rounds"][0]["calls"][0]["outcome"], "cancelled");
+    });
+}
+
+#[test]
+fn a_session_is_removed_with_all_that_was_kept_of_it() {
+    testing::run(async {
+        let script =
+            [reply().text("one"), reply().call("sleep", r#"{"s": 50}"#), reply().text("two")];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let remove = || site.send(TestRequest::delete().uri("/v1/sessions/a"));
+        let mut answer = site.send(site.question("a", "again")).await;
+        answer.until("call_started").await;
+        assert_eq!(remove().await.refusal().await, (409, "busy".to_owned()));
+        answer.until("done").await;
+        assert_eq!(remove().await.status.as_u16(), 204);
+        assert_eq!(remove().await.refusal().await, (404, "not_found".to_owned()));
+        assert_eq!(site.get("/v1/sessions").await.json().await["sessions"], json!([]));
+        assert_eq!(site.records("a").await, []);
+    });
+}
+
+#[test]
+fn a_session_is_exported_as_events_and_as_a_trace() {
+    testing::run(async {
+        let site = site([reply().text("one")], NO_TOOLS).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let lines = site.get("/v1/sessions/a/export").await;
+        assert_eq!(lines.header("content-disposition"), "attachment; filename=\"a.jsonl\"");
+        let lines = lines.text().await;
+        let records: Vec<Record> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("a record")).collect();
+        assert_eq!(records, site.records("a").await);
+        let trace = site.get("/v1/sessions/a/export?format=chrome-trace").await.json().await;
+        assert!(trace["traceEvents"].as_array().is_some_and(|events| events.len() > 3));
+        assert_eq!(site.get("/v1/sessions/a/export?format=x").await.status.as_u16(), 400);
+    });
+}

@@ -1,0 +1,216 @@
+//! A server in an app, and a client of it without a network.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::App;
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{TestRequest, init_service};
+use callsheet::server::{Server, ServerBuilder, configure};
+use callsheet::store::{Journal, MemoryStore};
+use callsheet::testing::{Scripted, ScriptedModel};
+use callsheet::{ModelRetries, Record, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
+use futures_util::future::{LocalBoxFuture, poll_fn};
+use serde_json::Value;
+
+use crate::support::{limits, seconds};
+
+type Answering = LocalBoxFuture<'static, ServiceResponse<BoxBody>>;
+
+/// A server in an app.
+pub struct Site {
+    pub server: Server,
+    pub runtime: Runtime,
+    pub store: Arc<MemoryStore>,
+    app: Rc<dyn Fn(TestRequest) -> Answering>,
+}
+
+/// A server whose model follows `script`.
+pub async fn site(
+    script: impl IntoIterator<Item = Scripted>,
+    tools: impl IntoIterator<Item = ToolType>,
+) -> Site {
+    site_on(Arc::new(MemoryStore::keeping()), script, tools, |server| server).await
+}
+
+/// The same on a `store`, and with what `with` says.
+pub async fn site_on(
+    store: Arc<MemoryStore>,
+    script: impl IntoIterator<Item = Scripted>,
+    tools: impl IntoIterator<Item = ToolType>,
+    with: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Site {
+    let builder = Runtime::builder().journal(store.clone()).watchdog(None);
+    let runtime = builder.in_current_system().expect("in a System");
+    let model = ScriptedModel::new(script);
+    let tools = Arc::new(ToolSet::new(tools).expect("well formed"));
+    let options = SessionOptions::new(model, tools).limits(limits());
+    let options = options.model_retries(ModelRetries::none());
+    let server = with(Server::builder(runtime.clone(), store.clone(), options));
+    let server = server.build().expect("good tokens");
+    let mounted = server.clone();
+    let app = App::new().configure(move |config| configure(config, &mounted));
+    let app = Rc::new(init_service(app).await);
+    let app = move |request: TestRequest| -> Answering {
+        let app = Rc::clone(&app);
+        Box::pin(async move {
+            let response = app.call(request.to_request()).await;
+            match response {
+                Ok(response) => response.map_into_boxed_body(),
+                Err(error) => panic!("no response: {error}"),
+            }
+        })
+    };
+    Site { server, runtime, store, app: Rc::new(app) }
+}
+
+impl Site {
+    pub async fn send(&self, request: TestRequest) -> Response {
+        Response::of((self.app)(request).await)
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.send(TestRequest::get().uri(path)).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Response {
+        self.send(TestRequest::post().uri(path).set_json(body)).await
+    }
+
+    /// Makes a session, and asks a question in it that is waited for.
+    pub async fn ask(&self, id: &str, text: &str) -> Response {
+        self.send(self.question(id, text).insert_header(("prefer", "wait"))).await
+    }
+
+    pub fn question(&self, id: &str, text: &str) -> TestRequest {
+        let uri = format!("/v1/sessions/{id}/messages");
+        TestRequest::post().uri(&uri).set_json(serde_json::json!({"content": text}))
+    }
+
+    pub async fn make(&self, id: &str) {
+        let made = self.post("/v1/sessions", serde_json::json!({"id": id})).await;
+        assert_eq!(made.status, StatusCode::CREATED);
+    }
+
+    pub async fn records(&self, id: &str) -> Vec<Record> {
+        self.store.read(&SessionId::new(id), 0).await.expect("memory does not fail")
+    }
+}
+
+/// A response whose body may still be on its way.
+pub struct Response {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    body: BoxBody,
+    read: String,
+}
+
+/// A server-sent event, or a comment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sent {
+    pub id: Option<u64>,
+    pub name: String,
+    pub data: Value,
+    pub is_comment: bool,
+}
+
+impl Response {
+    fn of(response: ServiceResponse<BoxBody>) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, body: response.into_body(), read: String::new() }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    async fn more(&mut self) -> bool {
+        let piece = poll_fn(|cx| Pin::new(&mut self.body).poll_next(cx)).await;
+        let Some(piece) = piece else { return false };
+        let piece = piece.expect("the body is whole");
+        self.read.push_str(std::str::from_utf8(&piece).expect("events are whole texts"));
+        true
+    }
+
+    pub async fn text(mut self) -> String {
+        while self.more().await {}
+        self.read
+    }
+
+    pub async fn json(self) -> Value {
+        let text = self.text().await;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// What a refusal says: its status and its code.
+    pub async fn refusal(self) -> (u16, String) {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let status = self.status.as_u16();
+        let problem = self.json().await;
+        assert_eq!(problem["status"], status);
+        (status, problem["code"].as_str().expect("a code").to_owned())
+    }
+
+    /// The next event; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Sent> {
+        loop {
+            if let Some((block, rest)) = self.read.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.read = rest;
+                if block.starts_with("retry:") {
+                    continue;
+                }
+                return Some(Sent::read(&block));
+            }
+            if !self.more().await {
+                assert_eq!(self.read, "", "half an event");
+                return None;
+            }
+        }
+    }
+
+    /// The next event, which comes within a second.
+    pub async fn soon(&mut self) -> Sent {
+        let next = tokio::time::timeout(seconds(1), self.next()).await;
+        next.expect("it comes soon").expect("the stream goes on")
+    }
+
+    /// Everything up to the event `name`.
+    pub async fn until(&mut self, name: &str) -> Vec<Sent> {
+        let mut all = Vec::new();
+        while all.last().is_none_or(|last: &Sent| last.name != name) {
+            all.push(self.next().await.unwrap_or_else(|| panic!("no {name} after {all:?}")));
+        }
+        all
+    }
+}
+
+impl Sent {
+    fn read(block: &str) -> Self {
+        let mut sent = Self::default();
+        for line in block.lines() {
+            match line.split_once(": ") {
+                Some(("id", id)) => sent.id = Some(id.parse().expect("a number")),
+                Some(("event", name)) => name.clone_into(&mut sent.name),
+                Some(("data", data)) => sent.data = serde_json::from_str(data).expect("JSON"),
+                _ if line.starts_with(':') => sent.is_comment = true,
+                _ => panic!("what is {line:?}?"),
+            }
+        }
+        sent
+    }
+
+    /// The record in it.
+    pub fn record(&self) -> Record {
+        serde_json::from_value(self.data.clone()).expect("a record")
+    }
+}
+
+/// The numbers of the events that are kept.
+pub fn numbers(sent: &[Sent]) -> Vec<u64> {
+    sent.iter().filter_map(|sent| sent.id).collect()
+}
