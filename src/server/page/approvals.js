@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, say } from "./dom.js";
 import { attempt } from "./news.js";
-import { pretty } from "./text.js";
+import { oneLine, pretty } from "./text.js";
 
 /** The question about one call of session `id`. */
 export class Approval {
@@ -20,7 +20,7 @@ export class Approval {
     this.edit = this.button("edit", "quiet", "Edit the arguments", () => this.open());
     this.deny = this.button("deny", "danger", "Deny", () => this.decide("deny"));
     this.element = h("section", { class: "approval", data: { approval: call.key }, "aria-labelledby": name },
-      h("h4", { id: name }, h("span", { "aria-hidden": "true" }, "? "), h("code", {}, call.tool), " waits for your approval"),
+      h("h4", { id: name }, h("span", { "aria-hidden": "true" }, "? "), h("code", {}, oneLine(call.tool, 100)), " waits for your approval"),
       this.shown, this.label, this.text, this.wrong,
       h("div", { class: "row" },
         h("label", { class: "check" }, this.forSession, "For all later calls of this tool in this session"),
@@ -63,10 +63,10 @@ export class Approval {
         return this.text.focus();
       }
     }
-    const buttons = [this.approve, this.edit, this.deny];
-    buttons.forEach((button) => { button.disabled = true; });
-    const isTaken = await attempt(`Decision about ${this.call.tool}`, () => api.decide(this.id, this.call.key, body));
     // The event takes it off the page; until then it cannot be decided twice.
-    if (!isTaken) buttons.forEach((button) => { button.disabled = false; });
+    if (this.isDecided) return null;
+    this.isDecided = true;
+    this.isDecided = await attempt(`Decision about ${this.call.tool}`, () => api.decide(this.id, this.call.key, body));
+    return null;
   }
 }

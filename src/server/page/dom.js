@@ -50,6 +50,17 @@ export function unseen(text) {
   return h("span", { class: "unseen" }, text);
 }
 
+/** Does what `button` is for, and nothing more until that is over. The button keeps the focus. */
+export async function once(button, work) {
+  if (button.getAttribute("aria-disabled") === "true") return;
+  button.setAttribute("aria-disabled", "true");
+  try {
+    await work();
+  } finally {
+    button.removeAttribute("aria-disabled");
+  }
+}
+
 /** Says whether the person wants things to stand still. */
 export function wantsStillness() {
   return window.matchMedia("(prefers-reduced-motion: reduce)").matches;

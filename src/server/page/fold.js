@@ -2,6 +2,8 @@
 // clock. Times are microseconds. Those of rounds are by the session's clock, which stands still while
 // no process runs the turn: `at_us` less `stoodStill`.
 
+import { us } from "./text.js";
+
 const NEWS = new Set([
   "text_streamed", "reasoning_streamed", "call_progressed", "call_queued", "call_retried",
 ]);
@@ -196,7 +198,7 @@ const HANDLERS = {
   },
   circuit_opened(session, { tool, cause, cool_down_us, everywhere }, at) {
     const where = everywhere ? "everywhere" : "in this session";
-    note(session, "withdrawn", at, `${tool} is withdrawn ${where} for ${Math.round(cool_down_us / 1000)} ms: ${cause}`);
+    note(session, "withdrawn", at, `${tool} is withdrawn ${where} for ${us(cool_down_us)}: ${cause}`);
   },
   circuit_closed(session, { tool }, at) {
     note(session, "back", at, `${tool} is back.`);

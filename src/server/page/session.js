@@ -1,7 +1,7 @@
 // A session: its turns, live, and what can be done with it.
 
 import * as api from "./api.js";
-import { arrange, attr, h, say, wantsStillness } from "./dom.js";
+import { arrange, attr, everySoOften, h, once, say, wantsStillness } from "./dom.js";
 import { callsOf, clock, empty, fold, missed, outcomeOf, waiting } from "./fold.js";
 import { announce, attempt, link, problem, solved } from "./news.js";
 import { follow } from "./sse.js";
@@ -12,10 +12,19 @@ import { ms, oneLine, outcome } from "./text.js";
 const TURNS = 10;
 /** How long the page stays connected after it was hidden. */
 const HIDDEN_MS = 60_000;
+/** How often it is asked whether somebody has taken up a turn that was cut. */
+const AGAIN_MS = 10_000;
 /** News that are older were not heard live. */
 const OLD_US = 5_000_000;
 
 const STATES = { idle: "idle", running: "running", waiting: "waits for you", cut: "cut", elsewhere: "runs elsewhere" };
+
+let handed = null;
+
+/** Lets the view of session `id`, when it comes, ask `text`. */
+export function handOver(id, text) {
+  handed = { id, text };
+}
 
 /** The view of session `id`. */
 export class SessionView {
@@ -49,9 +58,9 @@ export class SessionView {
     }, text);
     this.element = h("div", { class: "session", data: { session: id } },
       h("div", { class: "head" }, this.heading,
-        h("div", { class: "row" }, this.state, this.resume, this.meta),
-        h("div", { class: "row saves" }, h("span", { class: "hint" }, "Download"),
-          save("jsonl", "JSONL"), save("chrome-trace", "Chrome trace"), save("markdown", "Markdown"))),
+        h("div", { class: "row" }, this.state, this.resume, this.meta,
+          h("div", { class: "row saves" }, h("span", { class: "hint" }, "Download"),
+            save("jsonl", "JSONL"), save("chrome-trace", "Chrome trace"), save("markdown", "Markdown")))),
       this.system, this.earlier, this.nothing, this.turns, this.form);
     this.onHidden = () => this.whileHidden();
     this.onResize = () => this.shown().forEach((view) => view.fit(this.now()));
@@ -59,6 +68,12 @@ export class SessionView {
     window.addEventListener("resize", this.onResize);
     this.draw();
     this.connect();
+    if (handed?.id === id) {
+      this.ask.value = handed.text;
+      handed = null;
+      this.onSubmit();
+    }
+    this.looking = everySoOften(AGAIN_MS, () => (this.isStill() ? this.look() : null));
   }
 
   title() {
@@ -69,6 +84,7 @@ export class SessionView {
   close() {
     this.isOver = true;
     this.end?.();
+    this.looking();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.timer);
     clearTimeout(this.hiding);
@@ -231,6 +247,7 @@ export class SessionView {
     attr(this.state, "data-state", state);
     attr(this.element, "data-state", state);
     say(this.state, STATES[state]);
+    if (state !== "cut" && document.activeElement === this.resume) this.heading.focus({ preventScroll: true });
     this.resume.hidden = state !== "cut";
     say(this.meta, [this.id, session.model ?? told?.model].filter(Boolean).join(" · "));
     document.title = `${state === "idle" ? "" : `${STATES[state]}: `}${this.title()} · Callsheet`;
@@ -239,11 +256,12 @@ export class SessionView {
   }
 
   drawForm(state) {
-    const isFree = state === "idle" && !this.isSending;
+    const isFree = state === "idle";
     const hadFocus = this.form.contains(document.activeElement);
     this.ask.disabled = !isFree;
+    this.ask.readOnly = this.isSending;
     this.send.hidden = ["running", "waiting"].includes(state);
-    this.send.disabled = !isFree;
+    this.send.disabled = !isFree || this.isSending;
     this.stop.hidden = !this.send.hidden;
     const hint = {
       idle: "Ask…", running: "A turn is under way", waiting: "A call waits for you",
@@ -298,9 +316,9 @@ export class SessionView {
   // Doing.
 
   async onSubmit(event) {
-    event.preventDefault();
+    event?.preventDefault();
     const text = this.ask.value.trim();
-    if (!text || this.ask.disabled) return;
+    if (!text || this.send.disabled) return;
     // The same text again, after a request that may have got through, is the same question.
     if (this.lastAsked?.text !== text) this.lastAsked = { text, key: api.newKey() };
     this.isSending = true;
@@ -317,15 +335,11 @@ export class SessionView {
   }
 
   async onCancel() {
-    this.stop.disabled = true;
-    await attempt("Cancel", () => api.cancel(this.id));
-    this.stop.disabled = false;
+    await once(this.stop, () => attempt("Cancel", () => api.cancel(this.id)));
   }
 
   async onResume() {
-    this.resume.disabled = true;
-    await attempt("Resume", () => api.resume(this.id));
-    this.resume.disabled = false;
+    await once(this.resume, () => attempt("Resume", () => api.resume(this.id)));
     this.look();
   }
 }

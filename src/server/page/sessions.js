@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { arrange, attr, everySoOften, h, say } from "./dom.js";
+import { handOver } from "./session.js";
 import { attempt, link, problem, solved } from "./news.js";
 import { ago, moment, oneLine } from "./text.js";
 
@@ -50,7 +51,7 @@ export class SessionsView {
     });
     this.body = h("tbody", { role: "rowgroup" });
     const head = (text, style = "") => h("th", { role: "columnheader", scope: "col", class: style }, text);
-    this.table = h("table", { class: "list", role: "table", id: "sessions", "aria-label": "Sessions" },
+    this.table = h("table", { class: "list", role: "table", id: "sessions", "aria-label": "Sessions", hidden: true },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" },
         head("State"), head("Session", "wide"), head("Turns", "num"), head("Rounds", "num"), head("Failed", "num"), head("Last activity", "num"))),
       this.body);
@@ -117,15 +118,8 @@ export class SessionsView {
     this.send.disabled = this.make.disabled = true;
     await attempt("Ask", async () => {
       const { session } = await api.newSession();
-      const target = `#/s/${encodeURIComponent(session)}`;
-      if (text) {
-        try {
-          await api.ask(session, text, api.newKey());
-        } finally {
-          window.location.hash = target;
-        }
-      }
-      window.location.hash = target;
+      if (text) handOver(session, text);
+      window.location.hash = `#/s/${encodeURIComponent(session)}`;
     });
     this.send.disabled = this.make.disabled = false;
   }

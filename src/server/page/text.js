@@ -7,8 +7,10 @@ export function ms(value) {
   if (value < 9.95) return `${value.toFixed(1)} ms`;
   if (value < 9_999.5) return `${Math.round(value)} ms`;
   if (value < 119_950) return `${(value / 1000).toFixed(1)} s`;
-  if (value < 7_200_000) return `${Math.floor(value / 60_000)} min ${Math.floor((value % 60_000) / 1000)} s`;
-  return `${(value / 3_600_000).toFixed(1)} h`;
+  const seconds = Math.round(value / 1000);
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min${seconds % 60 ? ` ${seconds % 60} s` : ""}`;
+  const hours = (seconds / 3600).toFixed(1);
+  return `${hours.replace(/\.0$/, "")} h`;
 }
 
 /** Microseconds, written like milliseconds. */
@@ -38,21 +40,29 @@ export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;
 }
 
-/** JSON text set out over lines; any other text as it is. */
+// Control characters, and those that turn the direction of writing: what is read must be what is sent.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
+
+/** `text` with an escape, as JSON has them, for each character that would hide or turn others. */
+export function visible(text) {
+  return text.replace(HIDDEN, (hidden) => `\\u${hidden.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** JSON text set out over lines, any other text as it is; nothing in it is hidden. */
 export function pretty(text) {
-  if (typeof text !== "string") return JSON.stringify(text, null, 2);
+  if (typeof text !== "string") return visible(JSON.stringify(text, null, 2));
   if (text.length > 200_000) return text;
   try {
     const value = JSON.parse(text);
-    return typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : text;
+    return visible(typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : text);
   } catch {
-    return text;
+    return visible(text);
   }
 }
 
 /** The beginning of `text` on one line. */
 export function oneLine(text, most = 160) {
-  const line = String(text ?? "").slice(0, most * 2).replace(/\s+/g, " ").trim();
+  const line = visible(String(text ?? "").slice(0, most * 2).replace(/\s+/g, " ")).trim();
   return line.length > most ? `${line.slice(0, most - 1)}…` : line;
 }
 
@@ -61,12 +71,16 @@ export function head(text, most = 20_000) {
   return text.length > most ? { shown: text.slice(0, most), left: text.length - most } : { shown: text, left: 0 };
 }
 
-/** The marks of an axis of `total`: about `most` of them, at round numbers. */
+const LONG_US = 20_000_000;
+const LONG_STEPS = [30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400].map((seconds) => seconds * 1e6);
+
+/** The marks of an axis of `total` microseconds: about `most` of them, at round numbers. */
 export function marks(total, most) {
   if (!(total > 0)) return [];
   const least = total / Math.max(1, most);
   const power = 10 ** Math.floor(Math.log10(least));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= least);
+  const steps = least > LONG_US ? LONG_STEPS : [1, 2, 5, 10].map((factor) => factor * power);
+  const step = steps.find((size) => size >= least) ?? 86_400_000_000 * Math.ceil(least / 86_400_000_000);
   const found = [];
   for (let at = 0; at <= total * 1.0001; at += step) found.push(at);
   return found;

@@ -4,7 +4,7 @@ import { Approval } from "./approvals.js";
 import { callsOf, isRound, isWaiting } from "./fold.js";
 import { arrange, attr, h, say } from "./dom.js";
 import { count, us } from "./text.js";
-import { Waterfall } from "./waterfall.js";
+import { failedTries, Waterfall } from "./waterfall.js";
 
 const ENDS = {
   cancelled: ["cancelled", "The turn was cancelled."],
@@ -42,9 +42,8 @@ export class TurnView {
     arrange(this.middle, parts);
     this.drawAnswer();
     this.drawError();
-    this.notes.replaceChildren(...turn.notes.map(({ kind, text }) => h("li", { data: { note: kind } }, text)));
-    this.notes.hidden = turn.notes.length === 0;
-    this.drawFoot(now);
+    this.drawNotes();
+    this.drawFoot();
   }
 
   drawRound(round, now) {
@@ -54,9 +53,9 @@ export class TurnView {
       this.rounds.set(round.round, view);
       this.watcher.observe(view.element);
     }
-    if (view.rev !== round.rev || view.isStale) {
+    if (view.rev !== round.rev || view.isStale || (round.endedAt === null && view.isStill !== this.wasStill)) {
       view.rev = round.rev;
-      view.update(now);
+      view.update(now, this.wasStill && round.endedAt === null);
       if (round.endedAt !== null && view.report === null) { // What is seen already is not seen anew.
         this.watcher.unobserve(view.element);
         this.watcher.observe(view.element);
@@ -67,7 +66,9 @@ export class TurnView {
     say(text, round.text);
     const asked = callsOf(round).filter(isWaiting);
     for (const key of this.approvals.keys()) {
-      if (key.startsWith(`${round.round}-`) && !asked.some((call) => call.key === key)) this.approvals.delete(key);
+      if (!key.startsWith(`${round.round}-`) || asked.some((call) => call.key === key)) continue;
+      if (this.approvals.get(key).element.contains(document.activeElement)) view.focus(key);
+      this.approvals.delete(key);
     }
     const questions = asked.map((call) => {
       const known = this.approvals.get(call.key) ?? new Approval(this.id, call);
@@ -112,7 +113,16 @@ export class TurnView {
     attr(this.error, "data-code", code);
   }
 
-  drawFoot(now) {
+  drawNotes() {
+    const { turn } = this;
+    const notes = turn.notes.map(({ kind, text }) => h("li", { data: { note: kind } }, text));
+    // Those of a round stand with it.
+    const tries = turn.rounds.filter((round) => !isRound(round)).flatMap(failedTries);
+    this.notes.replaceChildren(...tries, ...notes);
+    this.notes.hidden = tries.length + notes.length === 0;
+  }
+
+  drawFoot() {
     const { turn } = this;
     const last = turn.rounds.at(-1);
     const facts = [];

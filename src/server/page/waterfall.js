@@ -46,17 +46,26 @@ export class Waterfall {
 
   showAll() {
     this.areAllShown = true;
-    this.update(this.now);
+    this.update(this.now, this.isStill);
     this.body.querySelector("button")?.focus();
   }
 
-  /** Draws it anew. `now` is by the session's clock. */
-  update(now) {
+  /** Moves the focus to the lane of a call. */
+  focus(key) {
+    this.lanes.get(key)?.button.focus();
+  }
+
+  /** Draws it anew. `now` is by the session's clock; `isStill` if nobody runs the turn. */
+  update(now, isStill = false) {
     this.now = now;
+    if (isStill && !this.isStill) this.total = 0;
+    this.isStill = isStill;
     const { round, report } = this;
     const found = this.numbers = counted(round, report, now);
     const calls = callsOf(round);
-    attr(this.element, "data-state", stateOf(round));
+    // Which call ended last is known when all have.
+    if (round.endedAt === null && calls.some((call) => outcomeOf(call) === null)) found.critical = null;
+    attr(this.element, "data-state", isStill ? "cut" : stateOf(round));
     attr(this.element, "data-numbers", report ? "report" : "live");
     say(this.kind, `${round.mode} · ${count(round.calls.length, "call")}`);
     this.drawFacts(found);
@@ -65,7 +74,7 @@ export class Waterfall {
       const lane = this.lanes.get(call.key) ?? this.newLane(call);
       const place = round.calls.indexOf(call);
       const told = place >= 0 ? report?.calls[place] : report?.discarded[round.discarded.indexOf(call)];
-      lane.update(call, { told, isCritical: call.key === found.critical, isDiscarded: place < 0, number: place + 1 });
+      lane.update(call, { told, isCritical: call.key === found.critical, isDiscarded: place < 0, isStill });
       return [lane.row, lane.more];
     });
     this.model.update(round, found);
@@ -90,15 +99,12 @@ export class Waterfall {
     this.now = now;
     const end = endOf(round, now) - round.askedAt;
     if (round.endedAt !== null) this.total = Math.max(end, 1);
-    else if (end > this.total * 0.98) this.total = Math.max(500_000, end * 1.35);
+    else if (end > this.total * 0.98 || end < this.total / 4) this.total = Math.max(500_000, end * (this.isStill ? 1.03 : 1.35));
     const scale = { zero: round.askedAt, total: this.total };
     this.drawAxis();
     this.model.tick(round, scale, now);
     for (const lane of this.lanes.values()) lane.tick(round, scale, now);
-    if (this.report === null) {
-      const found = counted(round, null, now);
-      if (found.critical === this.numbers.critical) this.drawFacts(found);
-    }
+    if (this.report === null) this.drawFacts(counted(round, null, now));
     const replied = round.repliedAt === null ? "-1px" : `${share(round.repliedAt - scale.zero, scale)}%`;
     this.table.style.setProperty("--reply", replied);
   }
@@ -123,8 +129,8 @@ export class Waterfall {
     const facts = [
       ["wall", ms(found.wall), "The time with at least one call under way"],
       ["sum", ms(found.sum), "The running times of the calls added up"],
-      ["saved", ms(found.saved), "What running at the same time saved: sum less wall"],
-      ["speedup", found.speedup > 0 ? `×${found.speedup.toFixed(2)}` : "–", "Sum by wall"],
+      ["saved", ms(found.saved), "What running at the same time saved: sum less wall", true],
+      ["speedup", found.speedup > 0 ? `×${found.speedup.toFixed(2)}` : "–", "Sum by wall", true],
       ["model", ms(found.model), "From the request to the end of the reply"],
       ["round", ms(found.clock), "The whole round"],
     ];
@@ -134,17 +140,16 @@ export class Waterfall {
     const drawn = JSON.stringify(facts);
     if (this.drawnFacts === drawn) return;
     this.drawnFacts = drawn;
-    this.facts.replaceChildren(...facts.map(([name, value, title]) =>
-      h("div", { data: { fact: name }, title }, h("dt", {}, name), h("dd", {}, value))));
+    this.facts.replaceChildren(...facts.map(([name, value, title, isGood]) =>
+      h("div", { data: { fact: name, ...(isGood && found.saved > 0 ? { good: "" } : {}) }, title }, h("dt", {}, name), h("dd", {}, value))));
   }
 
   drawNews() {
     const { round } = this;
     const since = (at) => us(Math.max(0, at - round.askedAt));
-    const tries = round.tries.filter(({ error }) => error).map(({ model, error, endedAt, restUs, attempt }) =>
-      h("li", { class: "bad" }, `✗ try ${attempt} of the reply failed at ${since(endedAt)}, rest ${us(restUs)}: ${oneLine(model, 60)}: ${oneLine(error.message, 300)}`));
+    const tries = failedTries(round);
     const restarts = round.restarted.map(({ tool, generation, cause, restUs, at }) =>
-      h("li", { data: { restarted: tool } }, `↻ ${tool} restarted at ${since(at)} (generation ${generation}, after ${us(restUs)} of rest): ${oneLine(cause, 300)}`));
+      h("li", { data: { restarted: tool } }, `↻ ${oneLine(tool, 100)} restarted at ${since(at)} (generation ${generation}, after ${us(restUs)} of rest): ${oneLine(cause, 300)}`));
     this.news.replaceChildren(...tries, ...restarts);
     this.news.hidden = tries.length + restarts.length === 0;
   }
@@ -163,6 +168,12 @@ export class Waterfall {
     this.drawnLegend = drawn;
     this.legend.replaceChildren(...entries);
   }
+}
+
+/** What is told of the tries of a reply that came to nothing. */
+export function failedTries({ tries, askedAt }) {
+  return tries.filter(({ error }) => error).map(({ model, error, endedAt, restUs, attempt }) =>
+    h("li", { class: "bad" }, `✗ try ${attempt} of the reply failed at ${us(endedAt - askedAt)}, rest ${us(restUs)}: ${oneLine(model, 60)}: ${oneLine(error.message, 300)}`));
 }
 
 /** The numbers in milliseconds: the report's, or those so far. */
@@ -319,15 +330,15 @@ class CallLane {
 
   update(call, facts) {
     Object.assign(this, { call, facts });
-    const { told, isCritical, isDiscarded } = facts;
+    const { told, isCritical, isDiscarded, isStill } = facts;
     const kind = this.kind = told?.outcome ?? outcomeOf(call);
-    const state = stateOfCall(call, kind);
+    const state = isStill && kind === null ? "cut" : stateOfCall(call, kind);
     attr(this.row, "data-state", state);
     attr(this.row, "data-outcome", kind);
     attr(this.row, "data-critical", isCritical ? "" : null);
     attr(this.row, "data-tool", call.tool);
     say(this.mark, signOf(kind, state));
-    say(this.tool, call.tool);
+    say(this.tool, oneLine(call.tool, 100));
     say(this.args, oneLine(call.arguments ?? "", 120));
     if (kind !== null) say(this.time, timeOf(call, told));
     say(this.word, wordOf(call, kind, state));
@@ -362,7 +373,7 @@ class CallLane {
       const now = last?.phase;
       if (now !== this.drawnPhase) {
         this.drawnPhase = now;
-        say(this.word, wordOf(call, kind, stateOfCall(call, kind), now));
+        if (!this.facts.isStill) say(this.word, wordOf(call, kind, stateOfCall(call, kind), now));
       }
     }
   }
@@ -411,7 +422,7 @@ function stateOfCall(call, kind) {
 }
 
 function signOf(kind, state) {
-  if (kind === null) return { waiting: "?", running: "▸", asked: "·" }[state];
+  if (kind === null) return { waiting: "?", running: "▸", asked: "·", cut: "✂" }[state];
   if (kind === "ok") return "✓";
   return ["unavailable", "overloaded", "denied", "cancelled"].includes(kind) ? "–" : "✗";
 }
@@ -420,6 +431,7 @@ function wordOf(call, kind, state, phase = null) {
   if (kind !== null) return outcome(kind);
   if (state === "waiting") return "waits for you";
   if (state === "asked") return "asked for";
+  if (state === "cut") return call.startedAt === null ? "cut, not begun" : "cut, no end";
   if (phase === "queued") return call.queued.ahead > 0 ? `queued, ${call.queued.ahead} ahead` : "queued";
   return phase === "backoff" ? "back-off" : "running";
 }
