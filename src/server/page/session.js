@@ -14,10 +14,17 @@ const TURNS = 10;
 const HIDDEN_MS = 60_000;
 /** How often it is asked whether somebody has taken up a turn that was cut. */
 const AGAIN_MS = 10_000;
+/** How long a long past is collected before it is drawn. */
+const CATCH_UP_MS = 300;
 /** News that are older were not heard live. */
 const OLD_US = 5_000_000;
 
 const STATES = { idle: "idle", running: "running", waiting: "waits for you", cut: "cut", elsewhere: "runs elsewhere" };
+
+function isAtEnd() {
+  const page = document.documentElement;
+  return page.scrollHeight - page.scrollTop - window.innerHeight < 120;
+}
 
 let handed = null;
 
@@ -30,7 +37,7 @@ export function handOver(id, text) {
 export class SessionView {
   constructor(id) {
     Object.assign(this, {
-      id, session: empty(), views: new Map(), skew: null, told: null, most: TURNS, isOver: false, isSending: false, asked: new Map(),
+      id, session: empty(), views: new Map(), skew: null, told: null, most: TURNS, isOver: false, isSending: false, reports: new Map(), follows: null,
     });
     this.heading = h("h1", { tabIndex: -1 }, "Session");
     this.state = h("span", { class: "state", data: { state: "idle" }, id: "state" });
@@ -63,6 +70,10 @@ export class SessionView {
             save("jsonl", "JSONL"), save("chrome-trace", "Chrome trace"), save("markdown", "Markdown")))),
       this.system, this.earlier, this.nothing, this.turns, this.form);
     this.onHidden = () => this.whileHidden();
+    this.onScroll = () => {
+      if (this.follows !== null) this.follows = isAtEnd();
+    };
+    window.addEventListener("scroll", this.onScroll, { passive: true });
     this.onResize = () => this.shown().forEach((view) => view.fit(this.now()));
     document.addEventListener("visibilitychange", this.onHidden);
     window.addEventListener("resize", this.onResize);
@@ -87,9 +98,11 @@ export class SessionView {
     this.looking();
     cancelAnimationFrame(this.frame);
     clearTimeout(this.timer);
+    clearTimeout(this.resting);
     clearTimeout(this.hiding);
     document.removeEventListener("visibilitychange", this.onHidden);
     window.removeEventListener("resize", this.onResize);
+    window.removeEventListener("scroll", this.onScroll);
     this.views.forEach((view) => view.close());
     link("idle", "");
   }
@@ -162,7 +175,7 @@ export class SessionView {
     if (!fold(this.session, record, heard - this.skew)) return;
     if (record.type === "turn_started") this.isSending = false;
     if (age < OLD_US) this.tell(record);
-    this.schedule();
+    this.schedule(age < OLD_US ? 0 : CATCH_UP_MS);
   }
 
   tell(record) {
@@ -200,12 +213,27 @@ export class SessionView {
 
   // Drawing.
 
-  schedule() {
+  /** Draws soon, but not before `rest` milliseconds: a long past is drawn once, and not event by event. */
+  schedule(rest = 0) {
     if (this.frame || this.isOver) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = null;
-      this.draw();
-    });
+    const draw = () => {
+      this.resting = null;
+      this.frame = requestAnimationFrame(() => {
+        this.frame = null;
+        this.draw();
+      });
+    };
+    if (rest > 0) {
+      this.resting ??= setTimeout(draw, rest);
+      return;
+    }
+    clearTimeout(this.resting);
+    draw();
+  }
+
+  /** The past is not all there yet. */
+  isCatchingUp() {
+    return this.told === null || this.session.lastSeq < this.told.last_seq;
   }
 
   shown() {
@@ -215,11 +243,14 @@ export class SessionView {
   draw() {
     if (this.isOver) return;
     const { session } = this;
-    const page = document.documentElement;
-    const isAtEnd = page.scrollHeight - page.scrollTop - window.innerHeight < 120;
     const now = this.now();
     const state = this.stateNow();
     const drawn = session.turns.slice(-this.most);
+    for (const [number, view] of this.views) {
+      if (drawn.some(({ turn }) => turn === number)) continue;
+      view.close();
+      this.views.delete(number);
+    }
     for (const turn of drawn) {
       const known = this.views.get(turn.turn);
       if (known) continue;
@@ -236,8 +267,9 @@ export class SessionView {
     this.nothing.hidden = session.turns.length > 0;
     this.drawHead(state);
     this.drawForm(state);
-    if (isAtEnd && this.wasDrawn && session.turn) window.scrollTo({ top: page.scrollHeight });
-    this.wasDrawn = session.turns.length > 0;
+    // One turn is read from its beginning; of more, the last is what one comes for.
+    if (this.follows === null && !this.isCatchingUp()) this.follows = session.turn !== null || session.turns.length > 1;
+    if (this.follows) window.scrollTo({ top: document.documentElement.scrollHeight });
     this.grow();
   }
 
@@ -294,23 +326,32 @@ export class SessionView {
     window.scrollBy(0, document.documentElement.scrollHeight - before);
   }
 
-  /** The numbers of a finished round are the server's. */
+  /** The numbers of a finished round are the server's. They are asked for once it is seen. */
   async fetchReport(number, view, isAgain = false) {
     const round = this.session.rounds.get(number);
     if (!round || round.endedAt === null || callsOf(round).length === 0) return;
-    if (!isAgain && this.asked.has(number)) return;
-    this.asked.set(number, true);
+    const isAsked = this.reports.has(number);
     try {
-      const report = await api.round(this.id, number);
-      if (report.calls.some(({ outcome: kind }, place) => kind === null && outcomeOf(round.calls[place] ?? {}) !== null)) throw new Error("too early");
+      if (!isAsked) this.reports.set(number, this.askReport(round));
+      const report = await this.reports.get(number);
       const lanes = view.rounds.get(number);
+      if (this.isOver || lanes.report === report) return;
       lanes.take(report);
       lanes.update(round.endedAt);
     } catch (error) {
-      if (this.isOver || error.name === "AbortError") return;
+      this.reports.delete(number);
+      if (this.isOver || isAsked) return;
       if (isAgain) problem(`The report of round ${number}`, error);
       else setTimeout(() => this.fetchReport(number, view, true), 1500);
     }
+  }
+
+  async askReport(round) {
+    const report = await api.round(this.id, round.round);
+    const isBehind = report.calls.some(({ outcome: kind }, place) =>
+      kind === null && outcomeOf(round.calls[place] ?? {}) !== null);
+    if (isBehind) throw new Error("the server does not have all of the round yet");
+    return report;
   }
 
   // Doing.
@@ -322,6 +363,7 @@ export class SessionView {
     // The same text again, after a request that may have got through, is the same question.
     if (this.lastAsked?.text !== text) this.lastAsked = { text, key: api.newKey() };
     this.isSending = true;
+    this.follows = true;
     this.draw();
     const isTaken = await attempt("Ask", () => api.ask(this.id, text, this.lastAsked.key));
     if (isTaken) {
