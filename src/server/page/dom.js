@@ -1,5 +1,7 @@
 // Elements from code. Text is only ever text: nothing here takes markup.
 
+import { head } from "./text.js";
+
 /**
  * Makes an element. `props`: `class`, `data` (an object of data attributes), `on` (an object of
  * listeners), DOM properties that exist on the element, and attributes for the rest; what is `null`,
@@ -48,6 +50,17 @@ export function arrange(parent, children) {
 /** A text for screen readers only. */
 export function unseen(text) {
   return h("span", { class: "unseen" }, text);
+}
+
+/** A named text, of which only the beginning is drawn if it is long. */
+export function block(name, text, part) {
+  const { shown, left } = head(text);
+  const content = h("pre", { tabIndex: 0, "aria-label": name }, shown);
+  const rest = left === 0 ? null : h("button", {
+    type: "button", class: "quiet",
+    on: { click: ({ currentTarget }) => { content.textContent = text; currentTarget.remove(); content.focus(); } },
+  }, `Show ${left} more characters`);
+  return h("div", { class: "block", data: { part } }, h("h4", {}, name), content, rest);
 }
 
 /** Does what `button` is for, and nothing more until that is over. The button keeps the focus. */

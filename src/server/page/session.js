@@ -126,7 +126,6 @@ export class SessionView {
         event: ({ data }) => this.onEvent(data),
         lost: (why, time) => {
           link("lost", `${why}; again in ${ms(time)}`);
-          announce(`Connection lost: ${why}. It is tried again.`);
         },
         refused: (error) => {
           link("lost", "not connected");

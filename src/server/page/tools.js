@@ -2,10 +2,9 @@
 
 import * as api from "./api.js";
 import { confirm } from "./dialogs.js";
-import { arrange, attr, everySoOften, h, say } from "./dom.js";
+import { arrange, attr, block, everySoOften, h, say } from "./dom.js";
 import { announce, attempt, link, problem, solved } from "./news.js";
 import { ago, count, moment, ms, oneLine, outcome, pretty } from "./text.js";
-import { block } from "./waterfall.js";
 
 const EVERY_MS = 3000;
 const STATES = { ready: "ready", probing: "probing", open: "withdrawn", starting: "starting" };
@@ -90,6 +89,7 @@ class Card {
     say(this.state, STATES[tool.state] ?? tool.state);
     say(this.kind, tool.server ? `${tool.kind} · ${tool.server}` : tool.kind);
     say(this.about, tool.description ?? "");
+    this.about.hidden = !tool.description;
     const { ran_ms: ran, circuit } = tool;
     const facts = [
       ["calls", String(tool.calls)], ["failed", String(tool.failed), tool.failed > 0], ["in flight", String(tool.in_flight)],
