@@ -254,7 +254,7 @@ export class SessionView {
       const known = this.views.get(turn.turn);
       if (known) continue;
       this.views.set(turn.turn, new TurnView(this.id, turn, {
-        onCancelCall: (key) => attempt("Cancel", () => api.cancel(this.id, key)),
+        onCancelCall: (key) => this.onCancelCall(key),
         onSeen: (round, view) => this.fetchReport(round, view),
       }));
     }
@@ -377,6 +377,13 @@ export class SessionView {
 
   async onCancel() {
     await once(this.stop, () => attempt("Cancel", () => api.cancel(this.id)));
+  }
+
+  onCancelCall(key) {
+    return attempt("Cancel the call", async () => {
+      const { cancelled } = await api.cancel(this.id, key);
+      announce(cancelled ? "The call is cancelled." : "The call was over already.");
+    });
   }
 
   async onResume() {

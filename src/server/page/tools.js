@@ -84,21 +84,25 @@ class Card {
 
   update(tool) {
     this.tool = tool;
-    attr(this.element, "data-state", tool.state);
-    attr(this.state, "data-state", tool.state);
-    say(this.state, STATES[tool.state] ?? tool.state);
+    const { state = "unknown" } = tool;
+    attr(this.element, "data-state", state);
+    attr(this.state, "data-state", state);
+    say(this.state, STATES[state] ?? state);
     say(this.kind, tool.server ? `${tool.kind} · ${tool.server}` : tool.kind);
     say(this.about, tool.description ?? "");
     this.about.hidden = !tool.description;
-    const { ran_ms: ran, circuit } = tool;
+    // What a server does not tell is a dash, and no error.
+    const { ran_ms: ran = null, circuit = { state: "–", cause: null, for_ms: null } } = tool;
+    const isShut = !["closed", "–"].includes(circuit.state);
+    const number = (value) => (typeof value === "number" ? String(value) : "–");
     const facts = [
-      ["calls", String(tool.calls)], ["failed", String(tool.failed), tool.failed > 0], ["in flight", String(tool.in_flight)],
+      ["calls", number(tool.calls)], ["failed", number(tool.failed), tool.failed > 0], ["in flight", number(tool.in_flight)],
       ["p50", ms(ran?.p50)], ["p95", ms(ran?.p95)], ["p99", ms(ran?.p99)],
-      ["restarts", String(tool.restarts), tool.restarts > 0], ["circuit", circuit.state, circuit.state !== "closed"],
+      ["restarts", number(tool.restarts), tool.restarts > 0], ["circuit", circuit.state, isShut],
     ];
     facts.forEach((fact) => this.fact(...fact));
     const news = [];
-    if (circuit.state !== "closed") {
+    if (isShut) {
       const until = circuit.for_ms === null ? "" : `, for ${ms(circuit.for_ms)} more`;
       news.push(["circuit", `The circuit is ${circuit.state}${until}: ${oneLine(circuit.cause ?? "no cause given", 300)}`, true]);
     }
@@ -111,7 +115,7 @@ class Card {
         h("li", { class: isBad ? "bad" : "", data: { news: kind }, title: at ? moment(at) : null }, text)));
     }
     this.news.hidden = news.length === 0;
-    const most = tool.max_concurrency === null ? "no limit on calls at a time" : `at most ${count(tool.max_concurrency, "call")} at a time`;
+    const most = (tool.max_concurrency ?? null) === null ? "no limit on calls at a time" : `at most ${count(tool.max_concurrency, "call")} at a time`;
     say(this.terms, `effects ${tool.effects} · approval ${String(tool.approval).replaceAll("_", " ")} · time limit ${ms(tool.time_limit_ms)} · ${most}`);
   }
 
