@@ -230,7 +230,7 @@ impl<'a> Approver<'a> {
     pub async fn decide(&mut self, session: &Session, call: CallKey, decision: Decision) {
         let edited = match &decision {
             Decision::Edited { arguments } => Some(arguments.to_string()),
-            Decision::Approved | Decision::Denied { .. } => None,
+            Decision::Approved | Decision::Denied { .. } | Decision::Answered { .. } => None,
         };
         let decided = session.decide(&call, decision).await;
         if let (Err(DecideError::NotDecided(NotDecided::BadArguments { message })), Some(text)) =
@@ -280,7 +280,7 @@ fn choices(approval: Approval) -> String {
         Approval::OncePerSession => {
             "run it, and all later calls of it in this session? [y]es, [n]o, [e]dit this one: "
         }
-        Approval::Always | Approval::Never => "run it? [y]es, [n]o, [e]dit: ",
+        Approval::Always | Approval::Never | Approval::Outside => "run it? [y]es, [n]o, [e]dit: ",
     }
     .to_owned()
 }

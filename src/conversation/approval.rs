@@ -20,6 +20,9 @@ pub enum Approval {
     OncePerSession,
     /// Each call.
     Always,
+    /// It does not run here at all: whoever is asked answers it in the tool's stead
+    /// ([`Decision::Answered`]). No decision made beforehand speaks of it.
+    Outside,
 }
 
 impl Approval {
@@ -30,6 +33,7 @@ impl Approval {
             Self::Never => "never",
             Self::OncePerSession => "once_per_session",
             Self::Always => "always",
+            Self::Outside => "outside",
         }
     }
 }
@@ -51,6 +55,11 @@ pub enum Decision {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<Arc<str>>,
     },
+    /// It ran somewhere else, and came to this.
+    Answered {
+        /// What the model is told, as it stands.
+        content: Arc<str>,
+    },
 }
 
 impl Decision {
@@ -61,6 +70,7 @@ impl Decision {
             Self::Approved => "approved",
             Self::Edited { .. } => "edited",
             Self::Denied { .. } => "denied",
+            Self::Answered { .. } => "answered",
         }
     }
 }
@@ -74,6 +84,10 @@ pub enum NotDecided {
     /// Somebody was faster. The first decision counts.
     #[error("the call is decided already")]
     Already,
+    /// A call that does not run here ([`Approval::Outside`]) is answered or denied, any other approved or
+    /// denied. It still waits.
+    #[error("a call that does not run here is answered, any other is approved")]
+    WrongPlace,
     /// The arguments that were to take the place of the model's cannot: the call still waits.
     #[error("the arguments do not fit: {message}")]
     BadArguments {

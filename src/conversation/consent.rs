@@ -17,6 +17,8 @@ pub(super) enum Consent {
     Given(Option<Arc<str>>),
     /// It must not, and why.
     Refused(Option<Arc<str>>),
+    /// It ran somewhere else, and came to this.
+    Answered(Arc<str>),
 }
 
 /// That of each call of a round. No call of most rounds needs any: they hold none.
@@ -31,7 +33,7 @@ impl Consents {
         }
         let consent = |call: &AskedCall| match call.approval {
             Approval::Never => Consent::Needless,
-            Approval::OncePerSession | Approval::Always => Consent::Needed,
+            Approval::OncePerSession | Approval::Always | Approval::Outside => Consent::Needed,
         };
         Self(Some(calls.iter().map(consent).collect()))
     }
@@ -56,6 +58,7 @@ impl Consents {
                 Decision::Approved => Consent::Given(None),
                 Decision::Edited { arguments } => Consent::Given(Some(Arc::clone(arguments))),
                 Decision::Denied { reason } => Consent::Refused(reason.clone()),
+                Decision::Answered { content } => Consent::Answered(Arc::clone(content)),
             };
         }
     }

@@ -187,7 +187,7 @@ pub fn readiness(
     let is_approved = match catalogue.approval(&tool) {
         Approval::Never => true,
         Approval::OncePerSession => approved.has(&tool),
-        Approval::Always => false,
+        Approval::Always | Approval::Outside => false,
     };
     if !is_approved && !sabotage::is(Sabotage::Unapproved) {
         return Readiness::Waits;

@@ -65,6 +65,7 @@ fn stricter(one: Effects, other: Effects) -> Effects {
 
 fn more_often(one: Approval, other: Approval) -> Approval {
     match (one, other) {
+        (Approval::Outside, _) | (_, Approval::Outside) => Approval::Outside,
         (Approval::Always, _) | (_, Approval::Always) => Approval::Always,
         (Approval::OncePerSession, _) | (_, Approval::OncePerSession) => Approval::OncePerSession,
         (Approval::Never, Approval::Never) => Approval::Never,

@@ -202,6 +202,9 @@ impl From<DecideError> for Problem {
             DecideError::NotDecided(NotDecided::BadArguments { .. }) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_arguments", detail)
             }
+            DecideError::NotDecided(NotDecided::WrongPlace) => {
+                Self::conflict("wrong_place", detail)
+            }
             DecideError::Store(error) => error.into(),
             DecideError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, "closed", detail),
         }

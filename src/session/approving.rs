@@ -108,7 +108,10 @@ impl Coordinator {
     /// What whoever made the session has decided about all calls of the tool that is `asked` about.
     fn standing_decision(&self, asked: &Event) -> Option<Decision> {
         let Event::ApprovalAsked { tool, .. } = asked else { return None };
-        self.options.standing_decision(tool)
+        match self.state.is_outside(asked) {
+            true => None,
+            false => self.options.standing_decision(tool),
+        }
     }
 
     /// Takes the first decision that somebody has made.

@@ -2,6 +2,7 @@
 
 mod actix_facts;
 mod admission;
+mod answered_outside;
 mod approvals;
 #[cfg(all(feature = "cli", unix))]
 mod approving_at_a_terminal;

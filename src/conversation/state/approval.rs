@@ -21,7 +21,7 @@ pub enum Due {
     Begin,
     /// [`Event::ApprovalAsked`]: a person has to approve it.
     Ask,
-    /// [`Event::CallEnded`] with this: a person did not.
+    /// [`Event::CallEnded`] with this: a person did not, or it ran somewhere else.
     Answer(Outcome),
 }
 
@@ -37,6 +37,7 @@ impl SessionState {
         match round.consent_to(ordinal) {
             Consent::Needless | Consent::Given(_) => Some(Due::Begin),
             Consent::Refused(reason) => Some(Due::Answer(denied(reason.as_deref()))),
+            Consent::Answered(content) => Some(Due::Answer(Outcome::ok(Arc::clone(content)))),
             Consent::Needed | Consent::Asked if self.is_approved(&round.calls()[ordinal]) => {
                 Some(Due::Begin)
             }
@@ -110,7 +111,9 @@ impl SessionState {
         let round = round.ok_or(NotDecided::NotWaiting)?;
         let ordinal = round.ordinal_of(place).ok_or(NotDecided::NotWaiting)?;
         match round.consent_to(ordinal) {
-            Consent::Given(_) | Consent::Refused(_) => return Err(NotDecided::Already),
+            Consent::Given(_) | Consent::Refused(_) | Consent::Answered(_) => {
+                return Err(NotDecided::Already);
+            }
             Consent::Asked if round.is_to_begin(ordinal) => {}
             Consent::Needless | Consent::Needed | Consent::Asked => {
                 return Err(NotDecided::NotWaiting);
@@ -120,9 +123,15 @@ impl SessionState {
         if self.is_approved(call) {
             return Err(NotDecided::Already); // With another of its tool.
         }
+        let is_outside = call.approval == Approval::Outside;
         let decision = match decision {
-            Decision::Edited { arguments } => edit(call, arguments, catalogue)?,
-            Decision::Approved | Decision::Denied { .. } => decision,
+            Decision::Denied { .. } => decision,
+            Decision::Answered { .. } if is_outside => decision,
+            Decision::Edited { arguments } if !is_outside => edit(call, arguments, catalogue)?,
+            Decision::Approved if !is_outside => decision,
+            Decision::Answered { .. } | Decision::Edited { .. } | Decision::Approved => {
+                return Err(NotDecided::WrongPlace);
+            }
         };
         let decided = self.decision(round, place, &decision);
         let mut events: Vec<_> = decided.into_iter().collect();
@@ -144,6 +153,14 @@ impl SessionState {
         let Place { reply_attempt, ordinal } = place;
         let (id, tool) = (Arc::clone(id), Arc::clone(tool));
         Some(Event::ApprovalAsked { round, reply_attempt, ordinal, id, tool })
+    }
+
+    /// Says whether the call that `asked` tells of does not run here.
+    #[must_use]
+    pub fn is_outside(&self, asked: &Event) -> bool {
+        let Event::ApprovalAsked { reply_attempt, ordinal, .. } = *asked else { return false };
+        let call = self.round().and_then(|round| round.call_at(Place { reply_attempt, ordinal }));
+        call.is_some_and(|call| call.approval == Approval::Outside)
     }
 
     /// That the call `ordinal` of the round under way, which is about to be asked about, is decided
