@@ -31,6 +31,8 @@ pub(super) struct Template {
     fields: Fields,
     /// As it turned out.
     known: Mutex<Known>,
+    /// What was learned counts for this one as well.
+    origin: Option<Arc<Template>>,
 }
 
 struct Known {
@@ -72,7 +74,15 @@ impl Template {
             fields.set(&name, value);
         }
         let parts = Arc::new(Parts::new(&fields, &[]));
-        Self { fields, known: Mutex::new(Known { changes: Vec::new(), parts }) }
+        Self { fields, known: Mutex::new(Known { changes: Vec::new(), parts }), origin: None }
+    }
+
+    /// Writes as `origin` has learned to, and lets that learn with it.
+    pub fn learns_with(mut self, origin: &Arc<Self>) -> Self {
+        let known = origin.known.lock().unwrap_or_else(PoisonError::into_inner).changes.clone();
+        self.learn(&known);
+        self.origin = Some(Arc::clone(origin));
+        self
     }
 
     /// The body of `request`.
@@ -91,6 +101,9 @@ impl Template {
 
     /// Makes `changes` in all bodies to come. Returns those that are new.
     pub fn learn(&self, changes: &[Change]) -> Vec<Change> {
+        if let Some(origin) = &self.origin {
+            origin.learn(changes);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = |change: &&Change| !known.changes.contains(change);
         let new: Vec<_> = changes.iter().filter(is_new).cloned().collect();

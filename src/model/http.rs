@@ -14,7 +14,7 @@ use super::endpoint::{Endpoint, masked};
 use super::exchange::{Exchange, Sending, chain, secrets};
 use super::streamed::streamed;
 use super::tls::tls;
-use super::{Dialect, Error, Event, Events, Model, Request, Stage, whole};
+use super::{Dialect, Error, Event, Events, Model, Request, RequestSettings, Stage, whole};
 
 /// A model behind a Chat Completions endpoint. Each thread that asks has its own connections, so
 /// that one blocked arbiter does not stall the requests of another.
@@ -131,6 +131,21 @@ impl Model for HttpModel {
 
     fn dialect(&self) -> Dialect {
         self.endpoint.dialect
+    }
+
+    fn with_settings(&self, settings: &RequestSettings) -> Option<Arc<dyn Model>> {
+        let settings = self.endpoint.settings.with(settings);
+        let endpoint = Endpoint { settings, ..self.endpoint.clone() };
+        let template = Template::new(&endpoint, &self.exchange.model);
+        let template = Arc::new(template.learns_with(&self.template));
+        Some(Arc::new(Self {
+            endpoint,
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            exchange: Arc::clone(&self.exchange),
+            template,
+            clients: Arc::clone(&self.clients),
+        }))
     }
 
     fn ask(&self, request: Request<'_>) -> Events {

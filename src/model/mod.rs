@@ -141,6 +141,12 @@ pub trait Model: Send + Sync + 'static {
         Dialect::generic()
     }
 
+    /// The same model, asked with `settings` where they are set, in place of its own. `None` if it takes
+    /// none, as is assumed if it is not said.
+    fn with_settings(&self, _settings: &RequestSettings) -> Option<Arc<dyn Model>> {
+        None
+    }
+
     /// Asks for the next reply. What is needed of `request` is copied before this returns; nothing
     /// is sent before the stream is polled.
     ///

@@ -58,6 +58,30 @@ impl ToolChoice {
 }
 
 impl RequestSettings {
+    /// These, but for what `other` sets.
+    pub(super) fn with(&self, other: &Self) -> Self {
+        let mut extra_body = self.extra_body.clone();
+        let sets_limit = other.max_tokens.is_some();
+        extra_body.retain(|name, _| match name.as_str() {
+            "temperature" => other.temperature.is_none(),
+            "max_tokens" | "max_completion_tokens" => !sets_limit,
+            "tool_choice" => other.tool_choice.is_none(),
+            "response_format" => other.response_format.is_none(),
+            "reasoning_effort" => other.reasoning_effort.is_none(),
+            _ => true,
+        });
+        extra_body.extend(other.extra_body.clone());
+        let own = self.clone();
+        Self {
+            temperature: other.temperature.or(own.temperature),
+            max_tokens: other.max_tokens.or(own.max_tokens),
+            tool_choice: other.tool_choice.clone().or(own.tool_choice),
+            response_format: other.response_format.clone().or(own.response_format),
+            reasoning_effort: other.reasoning_effort.clone().or(own.reasoning_effort),
+            extra_body,
+        }
+    }
+
     /// The fields of a body, those about tools included. Where a field has several names it gets
     /// that of `dialect`.
     pub(super) fn fields(&self, dialect: &Dialect) -> Fields {

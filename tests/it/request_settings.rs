@@ -32,7 +32,7 @@ fn model(peer: &Peer, settings: RequestSettings) -> HttpModel {
     HttpModel::new(endpoint, "m").expect("the peer has a URL")
 }
 
-async fn ask(model: &HttpModel) -> Result<Option<Usage>, Error> {
+async fn ask(model: &dyn Model) -> Result<Option<Usage>, Error> {
     let messages = br#"{"role":"user","content":"hi"}"#;
     let names = &[ToolName { own: "f".into(), on_the_wire: "f".into() }];
     let tools = br#"[{"type":"function"}]"#;
@@ -103,6 +103,39 @@ async fn settings_and_headers_travel_with_every_request() {
         assert!(heard.head.contains("authorization: Key k\r\n"), "{heard:?}");
         assert!(!heard.head.contains("other"), "{heard:?}");
     }
+}
+
+#[tokio::test]
+async fn a_model_takes_other_settings_where_they_are_set() {
+    let peer = Peer::start([answers(), answers()]);
+    let own = model(&peer, settings());
+    let extra_body = json!({"b": 7, "top_p": 0.5}).as_object().cloned().expect("an object");
+    let max_tokens = Some(3);
+    let others = RequestSettings { max_tokens, extra_body, ..RequestSettings::default() };
+    let other = own.with_settings(&others).expect("it takes settings");
+    ask(&*other).await.unwrap();
+    ask(&own).await.unwrap();
+    let bodies = peer.heard().into_iter().map(|heard| heard.body);
+    let bodies: Vec<Value> = bodies.map(|body| serde_json::from_str(&body).unwrap()).collect();
+    let said = |at: usize, names: &[&str]| names.iter().map(|it| bodies[at][it].clone()).collect();
+    let names = ["temperature", "max_tokens", "a", "b", "top_p"];
+    let [other, own]: [Vec<Value>; 2] = [said(0, &names), said(1, &names)];
+    assert_eq!(other, [json!(0.5), json!(3), json!(1), json!(7), json!(0.5)]);
+    assert_eq!(own, [json!(0.5), json!(9), json!(1), json!(2), Value::Null]);
+}
+
+#[tokio::test]
+async fn what_a_model_learns_with_other_settings_it_knows_from_then_on() {
+    let peer = Peer::start([unsupported("a"), answers(), answers(), answers()]);
+    let own = model(&peer, settings());
+    for other in [RequestSettings::default(), RequestSettings::default()] {
+        ask(&*own.with_settings(&other).expect("it takes settings")).await.unwrap();
+    }
+    ask(&own).await.unwrap();
+    let all = ["a", "b", "c", "d", "max_tokens", "temperature"];
+    let sent: Vec<_> = fields(&peer);
+    assert_eq!(sent[0].len(), all.len(), "{sent:?}");
+    assert!(sent[1..].iter().all(|names| names.len() == all.len() - 1), "{sent:?}");
 }
 
 #[tokio::test]
