@@ -371,12 +371,17 @@ async fn listing(directory: &Path) -> Result<(), AnyError> {
                 let epoch = store.open(&id, Access::IfFree).await?;
                 let prompt = format!("What is the weather in city {n}?").into();
                 let records = vec![
-                    record(&id, 1, at_us, callsheet::Event::SessionOpened { system: None }),
+                    record(&id, 1, at_us, callsheet::Event::SessionOpened { system: None, history: None }),
                     record(
                         &id,
                         2,
                         at_us,
-                        callsheet::Event::TurnStarted { turn: 1, prompt, key: None },
+                        callsheet::Event::TurnStarted {
+                            turn: 1,
+                            prompt,
+                            goes_on: false,
+                            key: None,
+                        },
                     ),
                 ];
                 store.append(&id, 0, epoch, Arc::new(records)).await?;

@@ -120,8 +120,8 @@ pub mod tools;
 pub mod wire;
 
 pub use conversation::{
-    Approval, Budget, Budgets, CallKey, Decision, Effects, Event, Limits, Mode, Outcome,
-    OutcomeKind, Record, SessionId,
+    Approval, Budget, Budgets, CallKey, Decision, Effects, Event, GivenHistory, Limits, Mode,
+    Outcome, OutcomeKind, Record, SessionId,
 };
 pub use model::{ApiKey, Endpoint, HttpModel, Model};
 pub use session::{

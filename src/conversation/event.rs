@@ -20,13 +20,20 @@ pub enum Event {
     SessionOpened {
         /// The system prompt, if there is one.
         system: Option<Arc<str>>,
+        /// The messages that stand before its first turn, if it was made with any: JSON text, an array
+        /// ([`GivenHistory`](super::GivenHistory)).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        history: Option<Arc<str>>,
     },
     /// The user asked.
     TurnStarted {
         /// Counts the session's turns from 1.
         turn: u64,
-        /// The question.
+        /// The question; empty if the turn `goes_on`.
         prompt: Arc<str>,
+        /// The user said nothing new: the history ends with what is to be answered.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        goes_on: bool,
         /// What whoever asked calls the question, so that it is not asked twice
         /// ([`Question::key`](crate::Question::key)).
         #[serde(default, skip_serializing_if = "Option::is_none")]

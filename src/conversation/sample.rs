@@ -6,7 +6,7 @@ use super::{Approval, AskedCall, CallTimes, Decision, Event, Mode, Outcome};
 
 /// The user asks.
 pub fn started() -> Event {
-    Event::TurnStarted { turn: 1, prompt: "go".into(), key: None }
+    Event::TurnStarted { turn: 1, prompt: "go".into(), goes_on: false, key: None }
 }
 
 /// The model asks for a call of each of `tools`.

@@ -341,16 +341,21 @@ impl SessionState {
     /// Takes in `event` and says what to do now. A late or repeated answer asks for nothing.
     pub fn on(&mut self, event: &Event) -> Action {
         match event {
-            Event::SessionOpened { system } => {
+            Event::SessionOpened { system, history } => {
                 if let Some(system) = system {
                     self.transcript.push_system(system);
                 }
+                if let Some(history) = history {
+                    self.transcript.push_given(history);
+                }
                 Action::Wait
             }
-            Event::TurnStarted { turn, prompt, .. } => {
+            Event::TurnStarted { turn, prompt, goes_on, .. } => {
                 self.turns = *turn;
                 self.turn = Some(Turn::default());
-                self.transcript.push_user(prompt);
+                if !goes_on {
+                    self.transcript.push_user(prompt);
+                }
                 self.next_step()
             }
             Event::Replied {

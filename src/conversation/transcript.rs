@@ -70,6 +70,22 @@ impl Transcript {
         }
     }
 
+    /// Appends messages that somebody else has written, as they stand. Those of the assistant are sent to
+    /// every model as if another one had written them.
+    pub fn push_given(&mut self, history: &str) {
+        let nobody: Arc<str> = NO_MODEL.into();
+        let raws: Vec<&RawValue> = serde_json::from_str(history).unwrap_or_default();
+        for raw in raws {
+            match chat::read_given(raw.get()) {
+                Ok(given) if given.role == Role::Assistant => {
+                    self.push_assistant(given.json, Some(&nobody));
+                }
+                Ok(given) => self.next().extend_from_slice(given.json.as_bytes()),
+                Err(_) => {} // It was refused before it could get here.
+            }
+        }
+    }
+
     /// Says whether the first message behind the system prompt is a summary of what was dropped.
     #[must_use]
     pub fn has_summary(&self) -> bool {

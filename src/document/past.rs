@@ -60,7 +60,7 @@ impl<'a> Past<'a> {
         let mut system = None;
         let head = records.iter().take_while(|record| !begins(record));
         for record in head {
-            if let Event::SessionOpened { system: Some(prompt) } = &record.event {
+            if let Event::SessionOpened { system: Some(prompt), .. } = &record.event {
                 system = Some(&**prompt);
             }
         }

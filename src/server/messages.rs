@@ -76,7 +76,7 @@ pub(super) async fn ask(
     let _one = used.keys.lock().await;
     let records = server.records(used.session.id(), 0).await?;
     let same = records.iter().rev().find_map(|record| match &record.event {
-        Event::TurnStarted { turn, prompt, key: Some(of) } if *of == key => {
+        Event::TurnStarted { turn, prompt, key: Some(of), .. } if *of == key => {
             Some((record.seq, *turn, prompt))
         }
         _ => None,

@@ -63,6 +63,7 @@ pub(super) enum What {
 /// A question, and what whoever asks it calls it.
 #[derive(Clone)]
 pub(super) struct Prompt {
+    /// Empty if the history ends with what is to be answered.
     pub text: Arc<str>,
     pub key: Option<Arc<str>>,
 }
@@ -161,6 +162,7 @@ impl Coordinator {
     ) -> Self {
         let (id, options, slot) = (slot.id.clone(), Arc::clone(&slot.options), Arc::clone(slot));
         let Premises { journal, clock, idle, capacity, pulse, closing } = premises;
+        let journal = options.journal.clone().unwrap_or(journal);
         let tools = options.first_tools();
         let limits = tools.iter().filter_map(|tool| tool.declared_time_limit());
         let shortest = limits.min().unwrap_or(options.limits.call_time_limit);
@@ -322,10 +324,20 @@ impl Coordinator {
                 self.cut = cut;
                 self.refuse_turn(reply);
             }
+            (What::Answer(prompt), cut) if prompt.text.is_empty() && self.is_untold() => {
+                self.cut = cut;
+                reply.send(Err(Error::EmptyPrompt));
+            }
             (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, typed, reply),
             (What::Rest, Some(cut)) => self.resume(*cut, typed, reply),
             (What::Rest, None) => self.tell_last_answer(reply),
         }
+    }
+
+    /// Says whether nothing was said yet that could be answered.
+    fn is_untold(&self) -> bool {
+        let tells = |event: &Event| matches!(event, Event::SessionOpened { history: Some(_), .. });
+        self.state.transcript().is_empty() && !self.unrecorded.iter().any(tells)
     }
 
     /// Begins a turn. One that was cut is ended in the same step.
@@ -343,7 +355,8 @@ impl Coordinator {
         let time_limit = self.options.limits.turn_time_limit;
         self.turn = Some(Box::new(self.new_turn(turn, typed, time_limit)));
         events.append(&mut self.unrecorded);
-        events.push(Event::TurnStarted { turn, prompt, key });
+        let goes_on = prompt.is_empty();
+        events.push(Event::TurnStarted { turn, prompt, goes_on, key });
         self.record(events);
     }
 

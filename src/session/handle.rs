@@ -46,6 +46,7 @@ impl Drop for Session {
 #[derive(Clone, Default)]
 pub struct Question {
     prompt: Arc<str>,
+    goes_on: bool,
     key: Option<Arc<str>>,
     typed: Option<TypedContext>,
     waits: bool,
@@ -55,6 +56,13 @@ impl Question {
     /// Asks `prompt`.
     pub fn new(prompt: impl Into<Arc<str>>) -> Self {
         Self { prompt: prompt.into(), ..Self::default() }
+    }
+
+    /// Asks nothing new: the history of the session, such as one that it was
+    /// [made with](super::SessionOptions::history), ends with what is to be answered.
+    #[must_use]
+    pub fn go_on() -> Self {
+        Self { goes_on: true, ..Self::default() }
     }
 
     /// Waits in line while another turn is under way, in place of being refused with
@@ -143,7 +151,7 @@ impl Session {
     /// # Errors
     /// [`Error::Busy`] while another turn runs, unless the question is to
     /// [wait in line](Question::wait_in_line); [`Error::EmptyPrompt`] for a question without
-    /// text; [`Error::Closed`] once the session has ended; [`Error::ShuttingDown`] once its
+    /// text, or to [go on](Question::go_on) where nothing was said yet; [`Error::Closed`] once the session has ended; [`Error::ShuttingDown`] once its
     /// runtime shuts down; [`Error::Turn`] if the turn ended
     /// without an answer: the conversation is whole, and asking again is safe.
     pub async fn ask(&self, question: impl Into<Question>) -> Result<Answer, Error> {
@@ -155,8 +163,8 @@ impl Session {
     /// # Errors
     /// [`Error::EmptyPrompt`] for a question without text; the others come with the answer.
     pub fn begin(&self, question: impl Into<Question>) -> Result<Asked, Error> {
-        let Question { prompt: text, key, typed, waits } = question.into();
-        match text.trim().is_empty() {
+        let Question { prompt: text, goes_on, key, typed, waits } = question.into();
+        match text.trim().is_empty() && !goes_on {
             true => Err(Error::EmptyPrompt),
             false => Ok(self.send(What::Answer(Prompt { text, key }), typed, waits)),
         }

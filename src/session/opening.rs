@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Error;
 use super::coordinator::{Ask, Coordinator};
 use super::resuming::CutOpen;
-use crate::conversation::{Action, Batch, Event, Record};
+use crate::conversation::{Action, Batch, Event, GivenHistory, Record};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Access, Pending};
 use crate::telemetry;
@@ -234,8 +234,13 @@ impl Coordinator {
         if let Some(last) = records.last() {
             self.clock = self.clock.not_before(last.at_us);
         } else {
-            let system = self.options.system.clone();
-            self.unrecorded.push(Event::SessionOpened { system });
+            let given = self.options.history.as_ref().filter(|given| !given.is_empty());
+            let system = match given.is_some_and(GivenHistory::has_system) {
+                true => None,
+                false => self.options.system.clone(),
+            };
+            let history = given.map(|given| Arc::clone(given.json()));
+            self.unrecorded.push(Event::SessionOpened { system, history });
         }
         match self.state.is_busy() {
             true if self.is_cut_by_panic() => {

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ModelRetries;
-use crate::conversation::{Budgets, ContextBudget, Decision, Limits, SessionId, SessionState};
-use crate::model::Model;
-use crate::store::Access;
+use crate::conversation::{
+    Budgets, ContextBudget, Decision, GivenHistory, Limits, SessionId, SessionState,
+};
+use crate::model::{Model, RequestSettings};
+use crate::store::{Access, Journal, MemoryStore};
 use crate::supervision::RestartLimits;
 use crate::tools::{Rules, Secrets, ToolSet, ToolSource, TypedContext};
 
@@ -25,6 +27,9 @@ pub struct SessionOptions {
     tools: Arc<ToolSet>,
     pub(super) source: Option<ToolSource>,
     pub(super) system: Option<Arc<str>>,
+    pub(super) history: Option<GivenHistory>,
+    /// Where its records go, if not to the runtime's store.
+    pub(super) journal: Option<Arc<dyn Journal>>,
     pub(super) limits: Limits,
     pub(super) budgets: Budgets,
     pub(super) context_budget: ContextBudget,
@@ -51,6 +56,8 @@ impl SessionOptions {
             tools,
             source: None,
             system: None,
+            history: None,
+            journal: None,
             limits: Limits::default(),
             budgets: Budgets::default(),
             context_budget: ContextBudget::default(),
@@ -92,6 +99,42 @@ impl SessionOptions {
     #[must_use]
     pub fn system(mut self, prompt: impl Into<Arc<str>>) -> Self {
         self.system = Some(prompt.into());
+        self
+    }
+
+    /// Has the session begin with these messages behind its system prompt, as if they had been said in it.
+    /// A system prompt among them counts in place of that of the options. Ignored where a known session
+    /// goes on.
+    #[must_use]
+    pub fn history(mut self, history: GivenHistory) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// Keeps the records of the session in memory, and only as long as it lives: it leaves nothing in the
+    /// runtime's store, is not found there, and does not sleep.
+    #[must_use]
+    pub fn ephemeral(mut self) -> Self {
+        self.journal = Some(Arc::new(MemoryStore::new()));
+        self
+    }
+
+    /// Asks its models with these settings where they are set, in place of their own. A model that does
+    /// not [take any](Model::with_settings) is asked as it is.
+    #[must_use]
+    pub fn request_settings(mut self, settings: &RequestSettings) -> Self {
+        for model in &mut self.models {
+            if let Some(other) = model.with_settings(settings) {
+                *model = other;
+            }
+        }
+        self
+    }
+
+    /// Offers these tools in place of those that the options were made with, and of any source.
+    #[must_use]
+    pub fn tools(mut self, tools: Arc<ToolSet>) -> Self {
+        (self.tools, self.source) = (tools, None);
         self
     }
 

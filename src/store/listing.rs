@@ -158,8 +158,12 @@ mod tests {
     #[test]
     fn a_digest_knows_the_first_question_and_whether_the_last_turn_is_open() {
         let mut digest = Digest::default();
-        let start =
-            |turn, prompt: &str| Event::TurnStarted { turn, prompt: prompt.into(), key: None };
+        let start = |turn, prompt: &str| Event::TurnStarted {
+            turn,
+            prompt: prompt.into(),
+            goes_on: false,
+            key: None,
+        };
         let end = Event::TurnEnded {
             turn: 1,
             end: TurnEnd::Answered,

@@ -127,6 +127,30 @@ impl ToolSet {
         Ok(set)
     }
 
+    /// The same tools and `more` behind them, `most` in all.
+    ///
+    /// # Errors
+    /// As of [`ToolSet::new`].
+    pub fn and(
+        &self,
+        more: impl IntoIterator<Item = ToolType>,
+        most: usize,
+    ) -> Result<Self, SetError> {
+        let mut set = Self { tools: self.tools.clone(), ..Self::default() };
+        for tool in more {
+            let name = Arc::clone(&tool.name);
+            if set.len() >= most {
+                return Err(SetError::TooMany { name: name.to_string(), most });
+            }
+            if set.iter().any(|known| known.name == name) {
+                return Err(SetError::Twice { name: name.to_string() });
+            }
+            set.add(tool)?;
+        }
+        set.name()?;
+        Ok(set)
+    }
+
     /// Gives the tools the names they travel under.
     fn name(&mut self) -> Result<(), SetError> {
         let own: Vec<_> = self.iter().map(|tool| Arc::clone(&tool.name)).collect();

@@ -582,7 +582,7 @@ fn restarts_of_a_later_process_count_in_the_replay_too() {
             times: CallTimes { dispatched_at_us: at + 5, attempts: 1, ..CallTimes::default() },
         };
         for event in [
-            Event::TurnStarted { turn, prompt: "go".into(), key: None },
+            Event::TurnStarted { turn, prompt: "go".into(), goes_on: false, key: None },
             Event::ModelAsked { round: turn, attempt: 1, model: None },
             event_replied(turn),
             ended,

@@ -30,6 +30,7 @@ mod early_in_trouble;
 mod events;
 mod failing_tools;
 mod fuzzed_streams;
+mod given_histories;
 mod hard_cases;
 mod histories;
 mod http_addresses;

@@ -50,7 +50,7 @@ impl Course {
             compactions: 0,
         };
         let system = course.dice.percent(70).then(|| "be kind".into());
-        course.record(Event::SessionOpened { system });
+        course.record(Event::SessionOpened { system, history: None });
         course
     }
 
@@ -119,7 +119,7 @@ impl Course {
             self.faults.push("the last round is gone".to_owned());
         }
         let has_system = messages.first().is_some_and(|first| first.role == Role::System);
-        let had = matches!(&self.events[0], Event::SessionOpened { system: Some(_) });
+        let had = matches!(&self.events[0], Event::SessionOpened { system: Some(_), .. });
         if has_system != had {
             self.faults.push("the system prompt is gone".to_owned());
         }
@@ -153,7 +153,12 @@ impl Course {
 
     fn turn(&mut self, turn: u64) {
         self.prompt = self.text();
-        self.record(Event::TurnStarted { turn, prompt: self.prompt.as_str().into(), key: None });
+        self.record(Event::TurnStarted {
+            turn,
+            prompt: self.prompt.as_str().into(),
+            goes_on: false,
+            key: None,
+        });
         let rounds = self.dice.one_of(&[0, 1, 2, 15]);
         for _ in 0..rounds {
             let round = self.state.rounds() + 1;

@@ -69,7 +69,7 @@ mod tests {
 
     fn append(session: &str, records: u64) -> Job {
         let session = SessionId::new(session);
-        let event = Event::SessionOpened { system: None };
+        let event = Event::SessionOpened { system: None, history: None };
         let record =
             |seq| Record { v: 1, seq, at_us: 1, session: session.clone(), event: event.clone() };
         let records = Arc::new((1..=records).map(record).collect());

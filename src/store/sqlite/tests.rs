@@ -45,7 +45,7 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 fn said(session: &SessionId, seq: u64, text: &str) -> Batch {
-    let event = Event::SessionOpened { system: Some(text.into()) };
+    let event = Event::SessionOpened { system: Some(text.into()), history: None };
     Arc::new(vec![Record { v: 1, seq, at_us: seq, session: session.clone(), event }])
 }
 
@@ -95,7 +95,8 @@ async fn fence_one_of_three(at_us: u64) {
     let epochs = all(sessions.iter().map(open).collect()).await;
     let append = |seq: u64, at_us: u64| {
         let append = |(session, epoch): (&SessionId, &Result<u64, Error>)| {
-            let event = Event::TurnStarted { turn: 1, prompt: "x".into(), key: None };
+            let event =
+                Event::TurnStarted { turn: 1, prompt: "x".into(), goes_on: false, key: None };
             let mut records = said(session, seq, "x");
             let record = &mut Arc::make_mut(&mut records)[0];
             record.at_us = at_us;

@@ -102,11 +102,11 @@ fn record(session: &SessionId, seq: u64, event: Event) -> Record {
 
 /// Some event with a text in it.
 fn said(text: &str) -> Event {
-    Event::SessionOpened { system: Some(text.into()) }
+    Event::SessionOpened { system: Some(text.into()), history: None }
 }
 
 fn asked(turn: u64, prompt: &str) -> Event {
-    Event::TurnStarted { turn, prompt: prompt.into(), key: None }
+    Event::TurnStarted { turn, prompt: prompt.into(), goes_on: false, key: None }
 }
 
 fn answered(turn: u64) -> Event {

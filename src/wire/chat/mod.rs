@@ -6,6 +6,7 @@
 pub(super) mod chunk;
 mod error_body;
 mod error_parts;
+mod given;
 mod message;
 mod reply;
 mod request;
@@ -13,6 +14,7 @@ mod usage;
 
 pub use error_body::error_in;
 pub(super) use error_body::{error_beside, error_in_text};
+pub use given::{Given, read_given};
 pub(super) use message::write_string;
 pub use message::{
     Message, Role, decode_messages, write_assistant, write_named_result, write_system,

@@ -56,7 +56,7 @@ impl Drop for Directory {
 /// An append of one event.
 #[cfg(feature = "sql")]
 fn one(session: &SessionId, seq: u64) -> Batch {
-    let event = Event::SessionOpened { system: Some("x".into()) };
+    let event = Event::SessionOpened { system: Some("x".into()), history: None };
     Arc::new(vec![Record { v: 1, seq, at_us: seq, session: session.clone(), event }])
 }
 
