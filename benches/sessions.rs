@@ -371,7 +371,12 @@ async fn listing(directory: &Path) -> Result<(), AnyError> {
                 let epoch = store.open(&id, Access::IfFree).await?;
                 let prompt = format!("What is the weather in city {n}?").into();
                 let records = vec![
-                    record(&id, 1, at_us, callsheet::Event::SessionOpened { system: None, history: None }),
+                    record(
+                        &id,
+                        1,
+                        at_us,
+                        callsheet::Event::SessionOpened { system: None, history: None },
+                    ),
                     record(
                         &id,
                         2,

@@ -21,8 +21,32 @@ macro_rules! file {
     };
 }
 
+macro_rules! script {
+    ($path:literal, $name:literal) => {
+        file!($path, $name, "text/javascript; charset=utf-8")
+    };
+}
+
 /// All of them.
-pub(super) const FILES: [File; 1] = [file!("/", "index.html", "text/html; charset=utf-8")];
+pub(super) const FILES: [File; 17] = [
+    file!("/", "index.html", "text/html; charset=utf-8"),
+    file!("/page.css", "page.css", "text/css; charset=utf-8"),
+    script!("/api.js", "api.js"),
+    script!("/approvals.js", "approvals.js"),
+    script!("/dialogs.js", "dialogs.js"),
+    script!("/dom.js", "dom.js"),
+    script!("/fold.js", "fold.js"),
+    script!("/lanes.js", "lanes.js"),
+    script!("/news.js", "news.js"),
+    script!("/page.js", "page.js"),
+    script!("/session.js", "session.js"),
+    script!("/sessions.js", "sessions.js"),
+    script!("/sse.js", "sse.js"),
+    script!("/text.js", "text.js"),
+    script!("/tools.js", "tools.js"),
+    script!("/turns.js", "turns.js"),
+    script!("/waterfall.js", "waterfall.js"),
+];
 
 pub(super) fn answer(file: File) -> HttpResponse {
     HttpResponse::Ok()

@@ -16,7 +16,6 @@ use crate::conversation::{Budgets, Limits};
 use crate::document::{Call, millis};
 use crate::model::FixedModel;
 use crate::session::Error;
-use crate::store::Access;
 use crate::tools::{ToolHealth, ToolType};
 use crate::wire::Arguments;
 
@@ -95,10 +94,9 @@ pub(super) async fn call(
     let model = FixedModel::new(1, tool.name(), &arguments);
     let limits = Limits { max_calls_per_round: 1, ..options.turn_limits().clone() };
     let options = options.model(model).limits(limits).budgets(Budgets::default());
-    let options = options.approve_tools([tool.name().to_string()]);
+    let options = options.approve_tools([tool.name().to_string()]).ephemeral();
     let session = server.0.runtime.session(options);
     let asked = session.ask("call the tool").await;
-    server.0.store.remove(session.id(), Access::TakeOver).await?;
     let report = match asked {
         Ok(answer) => answer.report,
         Err(Error::Turn(failed)) => failed.report,

@@ -14,7 +14,6 @@ export class Approval {
     this.label = h("label", { htmlFor: this.text.id, hidden: true }, "Arguments (a JSON object)");
     this.shown = h("pre", { tabIndex: 0, "aria-label": "Arguments", data: { part: "arguments" } }, pretty(call.arguments ?? "{}"));
     this.wrong = h("p", { class: "bad", role: "alert", hidden: true });
-    this.forSession = h("input", { type: "checkbox", id: `${name}-session` });
     this.reason = h("input", { type: "text", id: `${name}-reason`, maxLength: 500, autocomplete: "off", placeholder: "only with a denial" });
     this.approve = this.button("approve", "main", "Approve", () => this.decide("approve"));
     this.edit = this.button("edit", "quiet", "Edit the arguments", () => this.open());
@@ -23,7 +22,6 @@ export class Approval {
       h("h4", { id: name }, h("span", { "aria-hidden": "true" }, "? "), h("code", {}, oneLine(call.tool, 100)), " waits for your approval"),
       this.shown, this.label, this.text, this.wrong,
       h("div", { class: "row" },
-        h("label", { class: "check" }, this.forSession, "For all later calls of this tool in this session"),
         h("label", { class: "grow" }, "Reason, told to the model", this.reason)),
       h("div", { class: "row" }, this.approve, this.edit, this.deny));
   }
@@ -49,7 +47,6 @@ export class Approval {
 
   async decide(decision) {
     const body = { decision };
-    if (this.forSession.checked && decision === "approve") body.for_session = true;
     this.wrong.hidden = true;
     if (decision === "deny") {
       if (this.reason.value.trim()) body.reason = this.reason.value.trim();

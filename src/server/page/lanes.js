@@ -203,7 +203,7 @@ export class CallLane {
     if (result !== null) parts.push(block("Result, as the model was told", pretty(result), "result"));
     if (call.end?.stored) parts.push(h("p", { class: "hint" }, `The whole result has ${call.end.stored.bytes} bytes and is kept as ${call.end.stored.id}.`));
     if (kind === null && call.startedAt !== null) {
-      parts.push(h("button", { type: "button", class: "quiet", data: { cancelCall: call.key }, on: { click: () => this.onCancel(call.key) } }, "Cancel this call"));
+      parts.push(h("button", { type: "button", class: "quiet", data: { cancelCall: call.key }, on: { click: () => this.onCancel(call.id) } }, "Cancel this call"));
     }
     this.details.replaceChildren(...parts);
   }

@@ -254,7 +254,7 @@ export class SessionView {
       const known = this.views.get(turn.turn);
       if (known) continue;
       this.views.set(turn.turn, new TurnView(this.id, turn, {
-        onCancelCall: (key) => this.onCancelCall(key),
+        onCancelCall: (call) => this.onCancelCall(call),
         onSeen: (round, view) => this.fetchReport(round, view),
       }));
     }
@@ -379,9 +379,9 @@ export class SessionView {
     await once(this.stop, () => attempt("Cancel", () => api.cancel(this.id)));
   }
 
-  onCancelCall(key) {
+  onCancelCall(call) {
     return attempt("Cancel the call", async () => {
-      const { cancelled } = await api.cancel(this.id, key);
+      const { cancelled } = await api.cancel(this.id, call);
       announce(cancelled ? "The call is cancelled." : "The call was over already.");
     });
   }

@@ -11,7 +11,7 @@ const ENDS = {
   timed_out: ["timed_out", "The turn's time limit passed."],
 };
 
-/** A turn. `onCancelCall(key)` and `onSeen(round)` are told of what the reader does. */
+/** A turn. `onCancelCall(call)` and `onSeen(round)` are told of what the reader does. */
 export class TurnView {
   constructor(id, turn, { onCancelCall, onSeen }) {
     Object.assign(this, { id, turn, onCancelCall, rounds: new Map(), texts: new Map(), approvals: new Map(), rev: -1 });

@@ -9,7 +9,7 @@ import { count, marks, ms, oneLine, us } from "./text.js";
 /** The most calls that get a lane before the rest is asked for. */
 const MOST_LANES = 40;
 
-/** One round. `onCancel(key)` is asked to cancel a call. */
+/** One round. `onCancel(id)` is asked to cancel a call, by its id on the wire. */
 export class Waterfall {
   constructor(round, { onCancel }) {
     Object.assign(this, { round, onCancel, report: null, lanes: new Map(), total: 0, areAllShown: false });
