@@ -64,6 +64,11 @@ impl Child {
         Ok((Self { group, process }, Pipes { stdin, stdout, stderr }))
     }
 
+    /// Its number, until it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// How it ended, once it has.
     pub async fn exited(&mut self) -> Option<ExitStatus> {
         let status = self.process.wait().await.ok();

@@ -101,6 +101,11 @@ impl Connection {
         self.peer.clone()
     }
 
+    /// The number of its process, if it is one.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.pid()
+    }
+
     /// Has the server say when its tools change, if it does that on being asked; else it may say so
     /// by itself. Ends with the connection.
     pub fn listen_for_changes(&self, changed: Arc<Notify>) {

@@ -28,6 +28,6 @@ mod stderr;
 mod trouble;
 
 pub use memory::LastStart;
-pub use server::{Condition, ServerStatus};
+pub use server::{Address, Condition, ServerStatus};
 pub use servers::{Choice, Left, Servers};
 pub use settings::{Program, Protocol, Reach, ServerSettings, ToolTerms};

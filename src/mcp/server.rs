@@ -55,6 +55,15 @@ impl Condition {
     }
 }
 
+/// Where a server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A process of ours, by its number.
+    Process(u32),
+    /// An endpoint: scheme, host and port of its URL. What stands behind may be secret.
+    Endpoint(String),
+}
+
 /// What there is to say of a server.
 #[derive(Clone, Debug)]
 pub struct ServerStatus {
@@ -64,6 +73,8 @@ pub struct ServerStatus {
     pub condition: Condition,
     /// The revision of the protocol that is spoken with it, once it was ready.
     pub revision: Option<String>,
+    /// Where it is: the number of its process while it runs, or the scheme, host and port of its URL.
+    pub address: Option<Address>,
     /// From the last start to its list of tools, once it was ready.
     pub startup: Option<Duration>,
     /// How often it was started again.
@@ -111,6 +122,7 @@ impl Server {
             name: Arc::clone(&name),
             condition: Condition::Starting,
             revision: None,
+            address: settings.reach.origin().map(Address::Endpoint),
             startup: None,
             restarts: 0,
             last_failure: None,
@@ -155,8 +167,8 @@ impl Server {
         }
     }
 
-    fn note(&self, change: impl FnOnce(&mut ServerStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    fn note<T>(&self, change: impl FnOnce(&mut ServerStatus) -> T) -> T {
+        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps it running until `stop` says so, and tells `news` of it.
@@ -271,6 +283,9 @@ impl Server {
             status.condition = Condition::Ready;
             status.revision = Some(connection.revision.clone());
             status.startup = Some(startup);
+            if let Some(pid) = connection.pid() {
+                status.address = Some(Address::Process(pid));
+            }
         });
         if policy.is_open() {
             policy.on_recovery();
@@ -313,6 +328,9 @@ impl Server {
             }
         };
         self.state.send_replace(State::Away);
+        self.note(|status| {
+            status.address.take_if(|address| matches!(address, Address::Process(_)))
+        });
         connection.close().await;
         died_of.map(|cause| Death { cause, was_ready: true })
     }

@@ -91,6 +91,18 @@ pub enum Reach {
     },
 }
 
+impl Reach {
+    /// Scheme, host and port of an endpoint: what of its URL cannot be secret.
+    pub(super) fn origin(&self) -> Option<String> {
+        match self {
+            Self::Stdio(_) => None,
+            Self::Http { url, .. } => {
+                Some(reqwest::Url::parse(url).ok()?.origin().ascii_serialization())
+            }
+        }
+    }
+}
+
 /// A program that is a server.
 #[derive(Clone)]
 pub struct Program {

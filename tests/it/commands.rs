@@ -580,6 +580,17 @@ mod others {
         assert_eq!(tools, ["get_weather", "get_stock_price", "get_news_headlines"]);
         let list = Place::new().run(&["tools", "list", "--json"]).with(0).json();
         assert_eq!(list[1]["time_limit_ms"], 5000);
+        assert_eq!(list[1]["limits"]["max_queue"], 1000);
+        let more = ["--set", "tools[1].retries=2"];
+        let ended = Place::new().run(&[&["tools", "list"][..], &more].concat()).with(0);
+        let cells = |line: &str| {
+            let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+            cells.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let rows: Vec<_> = ended.stdout.lines().map(cells).collect();
+        assert_eq!(rows[0][..5], ["NAME", "KIND", "EFFECTS", "LIMITS", "CIRCUIT"]);
+        let limits = "5 s a call, 2 retries, 1000 may wait";
+        assert_eq!(rows[2][..5], ["get_stock_price", "demo", "none", limits, "closed"]);
         let tool = Place::new().run(&["tools", "describe", "get_weather", "--json"]).with(0).json();
         assert_eq!(tool["function"]["parameters"]["required"], json!(["city"]));
         let words = ["`get_wether`", "get_weather"];

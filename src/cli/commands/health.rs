@@ -1,16 +1,24 @@
-//! `tools health`: the condition of each tool, its limits, and whether it can be made.
+//! `tools health`: the condition of each tool, its limits, and whether it can be made; and how each MCP
+//! server is.
 
+#[cfg(feature = "mcp")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cli::args::Output;
+#[cfg(feature = "mcp")]
+use crate::cli::draw::health::count;
 use crate::cli::draw::health::{condition, limits};
 use crate::cli::draw::list::columns;
 use crate::cli::draw::width::one_line;
 use crate::cli::screen::Screen;
 use crate::cli::status::Status;
+use crate::cli::toolbox::Toolbox;
 use crate::config::Config;
+#[cfg(feature = "mcp")]
+use crate::mcp::{Address, Condition, ServerStatus};
 use crate::tools::{CallLimits, RateLimit, ToolHealth, ToolSet, ToolType};
 
 /// What is said of a tool: an element of `tools health --json`. Its shape is a promise.
@@ -25,9 +33,35 @@ struct Examined {
     limits: Limits,
 }
 
+/// What is said of a server: an element of `tools health --json`, behind the tools. Its shape is a promise.
+#[cfg(feature = "mcp")]
+#[derive(Debug, Serialize)]
+struct ExaminedServer {
+    server: Arc<str>,
+    state: &'static str,
+    revision: Option<String>,
+    pid: Option<u32>,
+    /// Without what may be secret.
+    url: Option<String>,
+    /// How many of its tools are offered.
+    tools: usize,
+    startup_ms: Option<u64>,
+    restarts: u64,
+    last_failure: Option<String>,
+}
+
+/// An element of `tools health --json`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Row<'a> {
+    Tool(&'a Examined),
+    #[cfg(feature = "mcp")]
+    Server(&'a ExaminedServer),
+}
+
 /// The limits of its calls, by the names of their settings.
 #[derive(Debug, Serialize)]
-struct Limits {
+pub(super) struct Limits {
     time_limit_ms: u64,
     retries: u32,
     attempt_time_limit_ms: Option<u64>,
@@ -52,24 +86,38 @@ struct Rate {
     per_ms: u64,
 }
 
-pub(super) fn run(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<Status> {
-    let time_limit = config.turn.call_time_limit;
+pub(super) fn run(config: &Config, toolbox: &Toolbox, screen: &Screen) -> anyhow::Result<Status> {
+    let (time_limit, tools) = (config.turn.call_time_limit, toolbox.tools());
     let examined: Vec<_> = tools.iter().map(|tool| Examined::of(tool, time_limit)).collect();
+    #[cfg(feature = "mcp")]
+    let servers: Vec<_> =
+        toolbox.servers().into_iter().map(|it| ExaminedServer::of(it, &tools)).collect();
     match screen.output {
         Output::Text => {
             let words = |tool| limits_of(tool, time_limit);
-            for line in table(&examined, tools.iter().map(|tool| words(tool))) {
+            let lines = table(&examined, tools.iter().map(|tool| words(tool)));
+            #[cfg(feature = "mcp")]
+            let lines = lines.into_iter().chain(server_table(&servers));
+            for line in lines {
                 screen.foreign_line(&line)?;
             }
         }
-        Output::Json | Output::Jsonl => screen.data_line(&serde_json::to_string(&examined)?)?,
+        Output::Json | Output::Jsonl => {
+            let rows = examined.iter().map(Row::Tool);
+            #[cfg(feature = "mcp")]
+            let rows = rows.chain(servers.iter().map(Row::Server));
+            screen.data_line(&serde_json::to_string(&rows.collect::<Vec<_>>())?)?;
+        }
     }
-    let all_made = examined.iter().all(|tool| tool.made);
-    Ok(if all_made { Status::Done } else { Status::Failed })
+    let all_well = examined.iter().all(|tool| tool.made);
+    #[cfg(feature = "mcp")]
+    let all_well =
+        all_well && servers.iter().all(|server| server.state == Condition::Ready.as_str());
+    Ok(if all_well { Status::Done } else { Status::Failed })
 }
 
 /// The limits of `tool` in words; `time_limit` is that of a call whose tool has none.
-fn limits_of(tool: &ToolType, time_limit: Duration) -> String {
+pub(super) fn limits_of(tool: &ToolType, time_limit: Duration) -> String {
     limits(tool.limits(), tool.declared_time_limit().unwrap_or(time_limit))
 }
 
@@ -86,6 +134,67 @@ fn table(examined: &[Examined], limits: impl Iterator<Item = String>) -> Vec<Str
     columns(&rows)
 }
 
+/// The servers, under an empty line; nothing without any.
+#[cfg(feature = "mcp")]
+fn server_table(servers: &[ExaminedServer]) -> Vec<String> {
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    let mut rows = vec![["SERVER", "REVISION", "AT", "TOOLS", "CONDITION"].map(str::to_owned)];
+    rows.extend(servers.iter().map(|server| {
+        let ExaminedServer { restarts, tools, last_failure, .. } = server;
+        let place = server.pid.map(|pid| format!("pid {pid}")).or_else(|| server.url.clone());
+        let mut facts = vec![server.state.to_owned(), count(*restarts, "restart")];
+        if let Some(startup) = server.startup_ms {
+            facts.push(format!("started in {startup} ms"));
+        }
+        if let Some(failure) = last_failure {
+            facts.push(format!("last failure: {}", one_line(failure)));
+        }
+        [
+            server.server.to_string(),
+            server.revision.clone().unwrap_or_default(),
+            place.unwrap_or_default(),
+            tools.to_string(),
+            facts.join(", "),
+        ]
+    }));
+    [String::new()].into_iter().chain(columns(&rows)).collect()
+}
+
+#[cfg(feature = "mcp")]
+impl ExaminedServer {
+    fn of(status: ServerStatus, tools: &ToolSet) -> Self {
+        let ServerStatus {
+            name,
+            condition,
+            revision,
+            address,
+            startup,
+            restarts,
+            last_failure,
+            ..
+        } = status;
+        let (pid, url) = match address {
+            Some(Address::Process(pid)) => (Some(pid), None),
+            Some(Address::Endpoint(origin)) => (None, Some(origin)),
+            None => (None, None),
+        };
+        let is_its = |tool: &&Arc<ToolType>| tool.origin().server.as_ref() == Some(&name);
+        Self {
+            tools: tools.iter().filter(is_its).count(),
+            server: Arc::clone(&name),
+            state: condition.as_str(),
+            revision,
+            pid,
+            url,
+            startup_ms: startup.map(millis),
+            restarts,
+            last_failure,
+        }
+    }
+}
+
 impl Examined {
     fn of(tool: &ToolType, time_limit: Duration) -> Self {
         let make_error = tool.try_make().err();
@@ -100,7 +209,7 @@ impl Examined {
 }
 
 impl Limits {
-    fn of(limits: &CallLimits, time_limit: Duration) -> Self {
+    pub fn of(limits: &CallLimits, time_limit: Duration) -> Self {
         Self {
             time_limit_ms: millis(limits.time_limit.unwrap_or(time_limit)),
             retries: limits.retries,
@@ -174,5 +283,41 @@ mod tests {
         let bad = serde_json::to_value(&bad).unwrap();
         assert_eq!((&bad["made"], &bad["make_error"]), (&json!(false), &json!("no\nconnection")));
         assert_eq!(bad["limits"]["time_limit_ms"], 30_000);
+    }
+
+    #[cfg(feature = "mcp")]
+    #[test]
+    fn a_server_says_how_and_where_it_is() {
+        let status = |name: &str, condition, address, last_failure: Option<&str>| ServerStatus {
+            name: name.into(),
+            condition,
+            revision: (condition == Condition::Ready).then(|| "2026-07-28".to_owned()),
+            address,
+            startup: (condition == Condition::Ready).then(|| Duration::from_millis(250)),
+            restarts: last_failure.map_or(0, |_| 1),
+            last_failure: last_failure.map(str::to_owned),
+            last_start: crate::mcp::LastStart::Unknown,
+        };
+        let origin = crate::tools::Origin { kind: "mcp", server: Some("time".into()) };
+        let [good, bad] = two();
+        let tools = ToolSet::new([good.with_origin(origin), bad]).unwrap();
+        let endpoint = Address::Endpoint("https://a.example".to_owned());
+        let servers = [
+            status("time", Condition::Ready, Some(Address::Process(4711)), None),
+            status("far", Condition::Resting, Some(endpoint), Some("it\nended")),
+        ]
+        .map(|status| ExaminedServer::of(status, &tools));
+        let expected = [
+            "",
+            "SERVER  REVISION    AT                 TOOLS  CONDITION",
+            "time    2026-07-28  pid 4711           1      ready, 0 restarts, started in 250 ms",
+            "far                 https://a.example  0      resting, 1 restart, last failure: it ended",
+        ];
+        assert_eq!(server_table(&servers), expected);
+        let expected = r#"{"server":"time","state":"ready","revision":"2026-07-28","pid":4711,
+            "url":null,"tools":1,"startup_ms":250,"restarts":0,"last_failure":null}"#;
+        let text = serde_json::to_string(&Row::Server(&servers[0])).unwrap();
+        assert_eq!(text, expected.split_whitespace().collect::<String>());
+        assert!(server_table(&[]).is_empty());
     }
 }

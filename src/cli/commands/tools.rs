@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::health;
+use super::health::{self, Limits, limits_of};
 use crate::cli::args::{Common, Output, Tools, ToolsCommand};
 use crate::cli::draw::list::columns;
 use crate::cli::fixed_round::round;
@@ -34,7 +34,7 @@ pub(in crate::cli) fn run(
     match arguments.command {
         ToolsCommand::List => list(&config, &tools, screen)?,
         ToolsCommand::Describe { name } => describe(find(&tools, &name)?, screen)?,
-        ToolsCommand::Health => return health::run(&config, &tools, screen),
+        ToolsCommand::Health => return health::run(&config, &toolbox, screen),
         ToolsCommand::Call { name, arguments } => {
             find(&tools, &name)?;
             return call(&config, tools, &name, &arguments, screen);
@@ -56,7 +56,9 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
             json!({"name": tool.name(), "kind": tool.origin().kind, "server": tool.origin().server,
                 "effects": tool.declared_effects().as_str(),
                 "approval": tool.declared_approval().as_str(),
-                "time_limit_ms": limit(config, tool).as_millis(), "circuit": tool.health().circuit,
+                "time_limit_ms": limit(config, tool).as_millis(),
+                "limits": Limits::of(tool.limits(), config.turn.call_time_limit),
+                "circuit": tool.health().circuit,
                 "description": tool.description()})
         };
         let list: Vec<_> = tools.iter().map(describe).collect();
@@ -74,14 +76,14 @@ fn list(config: &Config, tools: &ToolSet, screen: &Screen) -> anyhow::Result<()>
 pub(super) fn table(config: &Config, tools: &ToolSet) -> Vec<String> {
     let has_servers = tools.iter().any(|tool| tool.origin().server.is_some());
     let asks = tools.iter().any(|tool| tool.declared_approval() != Approval::Never);
-    let row = |[name, kind, server, effects, approval, limit, circuit, about]: [String; 8]| {
+    let row = |[name, kind, server, effects, approval, limits, circuit, about]: [String; 8]| {
         let server = has_servers.then_some(server);
         let approval = asks.then_some(approval);
-        let all = [Some(name), Some(kind), server, Some(effects), approval, Some(limit)];
+        let all = [Some(name), Some(kind), server, Some(effects), approval, Some(limits)];
         all.into_iter().chain([Some(circuit), Some(about)]).flatten().collect::<Vec<String>>()
     };
     let heading =
-        ["NAME", "KIND", "SERVER", "EFFECTS", "APPROVAL", "LIMIT", "CIRCUIT", "DESCRIPTION"];
+        ["NAME", "KIND", "SERVER", "EFFECTS", "APPROVAL", "LIMITS", "CIRCUIT", "DESCRIPTION"];
     let mut rows = vec![row(heading.map(str::to_owned))];
     rows.extend(tools.iter().map(|tool| {
         let origin = tool.origin();
@@ -91,7 +93,7 @@ pub(super) fn table(config: &Config, tools: &ToolSet) -> Vec<String> {
             origin.server.as_deref().unwrap_or_default().to_owned(),
             tool.declared_effects().as_str().to_owned(),
             tool.declared_approval().as_str().to_owned(),
-            seconds(limit(config, tool)),
+            limits_of(tool, config.turn.call_time_limit),
             tool.health().circuit.to_owned(),
             first_line(tool.description()),
         ])
@@ -111,10 +113,6 @@ fn first_line(text: &str) -> String {
 
 fn limit(config: &Config, tool: &ToolType) -> Duration {
     tool.declared_time_limit().unwrap_or(config.turn.call_time_limit)
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
 }
 
 /// The tool as a request shows it to the model.

@@ -13,6 +13,12 @@ fn what_a_server_is_told_in_confidence_is_in_no_line_about_it() {
     let ended = place.run(&["-vv", "tools", "list"]).with(0);
     assert!(ended.stderr.contains("refused [secret]"), "{ended:#?}");
     assert!(!format!("{ended:?}").contains("very-secret"), "{ended:#?}");
+    let ended = place.run(&["tools", "health"]).with(1);
+    let words = "shy 0 resting";
+    let row = ended.stdout.lines().find(|line| line.starts_with("shy")).unwrap_or_default();
+    let row = row.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(row.starts_with(words) && row.contains("last failure: "), "{row}");
+    assert!(!format!("{ended:?}").contains("very-secret"), "{ended:#?}");
     let ended = place.run(&["doctor"]);
     assert!(!format!("{ended:?}").contains("very-secret"), "{ended:#?}");
 }
