@@ -29,12 +29,17 @@ impl Config {
         secrets.extend(tokens.flat_map(secrets_in));
         let commands = self.tools.iter().filter_map(|tool: &Tool| match &tool.work {
             ToolWork::Command(command) => Some(command),
-            ToolWork::Demo(_) | ToolWork::Http(_) => None, // Those hide their own.
+            ToolWork::Demo(_) | ToolWork::Http(_) => None,
         });
         let variables = commands.flat_map(|command| &command.env);
         let hidden = variables.filter(|variable| variable.looks_secret());
         let values = hidden.filter_map(|variable| variable.resolve(&self.variables).ok());
         secrets.extend(values.flat_map(|value| secrets_in(&value)));
+        let endpoints = self.tools.iter().filter_map(|tool| match &tool.work {
+            ToolWork::Http(http) => http.tool(&self.variables).ok(),
+            ToolWork::Demo(_) | ToolWork::Command(_) => None,
+        });
+        secrets.extend(endpoints.flat_map(|endpoint| endpoint.known_secrets()));
         secrets
     }
 }
@@ -74,7 +79,9 @@ mod tests {
         let file = "[model]\nextra_headers = { cookie = \"session=literal-1\" }\n[store]\n\
                     url = \"postgres://u:${env:PG}@h/d\"\n[[tools]]\nname = \"x\"\nkind = \"command\"\n\
                     argv = [\"x\"]\nenv = { A = \"of ${env:FIRST}\", B_TOKEN = \"literal-2\", C = \"${env:HOME}\", \
-                    D = \"harmless\" }";
+                    D = \"harmless\" }\n[[tools]]\nname = \"y\"\nkind = \"http\"\n\
+                    url = \"https://a.example/?token=literal-3&lang=english\"\n\
+                    query = { api_key = \"literal-4\" }\nheaders = { x-auth = \"Bearer literal-5\" }";
         let env = [
             ("PG", "pg-secret"),
             ("FIRST", "first-secret"),
@@ -85,10 +92,19 @@ mod tests {
         let config = load(file, &env, &[]).unwrap();
         let secrets = config.secrets();
         let known: Vec<_> = secrets.iter().map(|secret| secret.expose()).collect();
-        for secret in ["pg-secret", "first-secret", "sk-key", "literal-1", "literal-2"] {
+        for secret in [
+            "pg-secret",
+            "first-secret",
+            "sk-key",
+            "literal-1",
+            "literal-2",
+            "literal-3",
+            "literal-4",
+            "literal-5",
+        ] {
             assert!(known.contains(&secret), "{secret}: {known:?}");
         }
-        for harmless in ["/home/someone", "never-named", "harmless", ""] {
+        for harmless in ["/home/someone", "never-named", "harmless", "english", "Bearer", ""] {
             assert!(!known.contains(&harmless), "{harmless}: {known:?}");
         }
     }

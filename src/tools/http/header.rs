@@ -23,8 +23,12 @@ const OURS: [&str; 12] = [
     "upgrade",
 ];
 
-/// Words in the name of a header whose value is a secret, also where it stands there as it is.
-const SECRET_WORDS: [&str; 6] = ["auth", "cookie", "key", "secret", "signature", "token"];
+/// Words in the name of a header, or of a value of the query, whose value is a secret, also where it stands there as it is.
+const SECRET_WORDS: [&str; 9] =
+    ["auth", "cookie", "credential", "key", "pass", "secret", "session", "signature", "token"];
+
+/// Words before a secret that are none.
+const SCHEMES: [&str; 5] = ["apikey", "basic", "bearer", "key", "token"];
 
 /// A header of every request, with places for arguments.
 pub(super) struct Header {
@@ -79,7 +83,23 @@ fn fits(value: &str) -> bool {
     !value.contains(char::is_control)
 }
 
-/// Says whether the value of a header of this name is a secret.
-pub(super) fn looks_secret(name: &str) -> bool {
+/// What is written as it is into `value`, which is of this `name`, if that belongs to a secret.
+pub(super) fn written<'a>(name: &str, value: &'a Template) -> impl Iterator<Item = &'a str> {
+    let is_secret = looks_secret(name);
+    value.0.iter().filter_map(move |piece| match piece {
+        Piece::Text(text) if is_secret && !is_harmless(text) => Some(text.trim()),
+        Piece::Text(_) | Piece::Secret(..) | Piece::Argument(_) => None,
+    })
+}
+
+/// Whether a text beside a secret is none itself: a scheme, or what has neither letters nor digits.
+fn is_harmless(text: &str) -> bool {
+    let word = text.trim();
+    SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+        || !word.contains(|letter: char| letter.is_ascii_alphanumeric())
+}
+
+/// Says whether a value of this name is a secret.
+fn looks_secret(name: &str) -> bool {
     SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word))
 }

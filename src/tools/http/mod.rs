@@ -94,6 +94,12 @@ impl HttpTool {
         }
     }
 
+    /// What it is known to have in confidence: what no result and no error of any tool may repeat.
+    #[cfg(feature = "cli")]
+    pub(crate) fn known_secrets(&self) -> Vec<ApiKey> {
+        plan::secrets_of(self)
+    }
+
     /// The host of its URL and the addresses that the name leads to, all of which may be reached.
     /// Nothing is sent to them.
     ///

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::arguments::Arguments;
 use super::body::BodyTemplate;
 use super::client::Clients;
-use super::header::{Header, looks_secret};
+use super::header::{Header, written};
 use super::networks::Reach;
 use super::pointer::Pointer;
 use super::resolver::{Lookup, Resolver};
@@ -34,6 +34,9 @@ const METHODS: [Method; 7] = [
 
 /// What is shorter is no secret: hiding it would garble every result.
 const MIN_HIDDEN_BYTES: usize = 4;
+
+/// The same of what is taken for a secret only for its name: `sort_key=name` is none.
+const MIN_WRITTEN_BYTES: usize = 6;
 
 /// The header that carries a call's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -89,7 +92,7 @@ impl Plan {
         used.extend(body.arguments().into_iter().map(|name| (name, "the body")));
         check_names(&used, parameters)?;
         let pointer = tool.pointer.as_deref().map(Pointer::read).transpose()?;
-        let hidden = hidden(tool);
+        let hidden = hidden(tool, &url, &headers);
         let (max_response_bytes, clients) = (tool.max_response_bytes, Clients::default());
         Ok(Self {
             method,
@@ -156,16 +159,30 @@ fn check_names(used: &[(&str, &str)], parameters: &Value) -> Result<(), String> 
     Err(format!("`{{{name}}}` in {place} is no parameter: `parameters.properties` has {known}"))
 }
 
-/// The secrets that are given, also as a URL has them, and those that stand in headers as they are.
-fn hidden(tool: &HttpTool) -> Vec<ApiKey> {
+/// The secrets of `tool` that are known; none of one that is not well formed.
+#[cfg(feature = "cli")]
+pub(super) fn secrets_of(tool: &HttpTool) -> Vec<ApiKey> {
+    let Ok(url) = UrlTemplate::read(&tool.url, &tool.query, &tool.secrets) else {
+        return Vec::new();
+    };
+    let headers = tool.headers.iter();
+    let headers = headers.filter_map(|(name, value)| Header::read(name, value, &tool.secrets).ok());
+    hidden(tool, &url, &headers.collect::<Vec<_>>())
+}
+
+/// The secrets that are given, also as a URL has them, and those that stand in headers and in the query as
+/// they are.
+fn hidden(tool: &HttpTool, url: &UrlTemplate, headers: &[Header]) -> Vec<ApiKey> {
     let given = tool.secrets.iter().flat_map(|(_, secret)| {
         let in_url = ApiKey::new(encoded(secret.expose()));
         secrets_in(secret.expose()).into_iter().chain([in_url])
     });
-    let is_written = |value: &str| !value.contains('{');
-    let written = tool.headers.iter();
-    let written = written.filter(|(name, value)| looks_secret(name) && is_written(value));
-    let all = given.chain(written.flat_map(|(_, value)| secrets_in(value)));
+    let in_headers = headers.iter().flat_map(|header| written(header.name.as_str(), &header.value));
+    let in_headers = in_headers.flat_map(secrets_in);
+    let in_query = url.written_secrets().flat_map(|text| secrets_in(&text));
+    let written = in_headers.chain(in_query);
+    let written = written.filter(|secret| secret.expose().len() >= MIN_WRITTEN_BYTES);
+    let all = given.chain(written);
     all.filter(|secret| secret.expose().len() >= MIN_HIDDEN_BYTES).collect()
 }
 

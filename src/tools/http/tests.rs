@@ -154,6 +154,40 @@ fn a_tool_and_its_requests_show_no_secret() {
 }
 
 #[test]
+fn a_secret_that_is_written_into_the_query_or_a_header_is_hidden_in_what_is_echoed() {
+    let tool = HttpTool {
+        query: [
+            pair("app_secret", "in query+1"),
+            pair("api_key", "{city}"),
+            pair("sort_key", "name"),
+            pair("units", "imperial"),
+        ]
+        .concat(),
+        headers: [
+            pair("authorization", "Bearer written-{city}"),
+            pair("x-auth", "Bearer ${env:KEY}"),
+            pair("x-plain", "harmless"),
+        ]
+        .concat(),
+        secrets: vec![("KEY".to_owned(), ApiKey::new("sk-given"))],
+        ..HttpTool::new(
+            "GET",
+            "https://a.example/{city}?password=in%2Furl&lang=english&token=abc-def",
+        )
+    };
+    let plan = Plan::new(&tool, &parameters(), system_lookup()).unwrap();
+    let check = |echoed: &str, expected: &str| {
+        assert_eq!(plan.shown(echoed.to_owned()), expected);
+    };
+    check("?app_secret=in%20query%2B1&x", "?app_secret=[secret]&x");
+    check("you sent in query+1", "you sent [secret]");
+    check("password=in%2Furl, that is in/url", "password=[secret], that is [secret]");
+    check("token abc-def of sk-given", "token [secret] of [secret]");
+    check("Bearer written-Tokyo", "[secret]Tokyo");
+    check("Bearer, name, imperial, english, harmless", "Bearer, name, imperial, english, harmless");
+}
+
+#[test]
 fn a_header_is_left_out_with_its_argument_and_never_split() {
     let tool = HttpTool {
         headers: [pair("x-lang", "{lang}"), pair("x-both", "in {city}"), pair("user-agent", "me")]

@@ -4,6 +4,7 @@
 use reqwest::Url;
 
 use super::arguments::Arguments;
+use super::header::written;
 use super::template::{Filled, Piece, Secrets, Template};
 use crate::tools::Error;
 
@@ -67,6 +68,13 @@ impl UrlTemplate {
         let in_path = self.path.iter().flat_map(Template::arguments).map(|name| (name, "the path"));
         let values = self.query.iter().filter_map(|pair| pair.value.as_ref());
         in_path.chain(values.flat_map(Template::arguments).map(|name| (name, "the query")))
+    }
+
+    /// The secrets that stand in the query as they are: as it has them, and what they stand for.
+    pub fn written_secrets(&self) -> impl Iterator<Item = String> {
+        let pairs = self.query.iter().filter_map(|pair| Some((&pair.name, pair.value.as_ref()?)));
+        let texts = pairs.flat_map(|(name, value)| written(name, value));
+        texts.flat_map(|text| [text.to_owned(), decoded(text)])
     }
 
     /// Puts the arguments in.
@@ -219,6 +227,16 @@ pub(super) fn encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// What `text`, of a query, stands for.
+fn decoded(text: &str) -> String {
+    let base = Url::parse("http://localhost").ok();
+    let pair = base.and_then(|mut url| {
+        url.set_query(Some(&format!("x={text}")));
+        url.query_pairs().next().map(|(_, value)| value.into_owned())
+    });
+    pair.unwrap_or_else(|| text.to_owned())
 }
 
 /// Says whether a segment is `.` or `..`, also for a server that decodes it more than once.
