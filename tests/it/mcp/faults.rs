@@ -333,3 +333,30 @@ fn time_outs_while_a_server_is_away_are_not_held_against_its_tools() {
         assert_eq!((health.restarts, health.withdrawals), (0, 0), "{health:?}");
     });
 }
+
+#[test]
+fn a_server_that_reads_no_more_costs_its_calls_their_time_and_nobody_else_anything() {
+    run(async {
+        let directory = Directory::new();
+        let mut settings = directory.peer(&["deaf", "echo"]).settings("peer");
+        settings.terms.time_limit = Some(Duration::from_millis(400));
+        let world = World::new([settings, directory.peer(&["echo"]).settings("other")]).await;
+        let large = format!(r#"{{"text": "{}"}}"#, "x".repeat(1_000_000));
+        let script = [
+            reply().call("peer__deaf", "{}"),
+            // More than any pipe holds, and another one behind it.
+            reply().call("peer__echo", &large).call("peer__echo", "{}").call("other__echo", "{}"),
+            reply().call("other__echo", r#"{"n": 2}"#),
+            reply().text("done"),
+        ];
+        let answer = world.ask(script).await;
+        let rounds = &answer.report.rounds;
+        assert_eq!(outcomes(&rounds[0]), ["ok"]);
+        assert_eq!(outcomes(&rounds[1]), ["timed_out", "timed_out", "ok"]);
+        assert!(rounds[1].calls[2].ran < Duration::from_millis(300), "{:?}", rounds[1].calls[2]);
+        assert_eq!(outcomes(&rounds[2]), ["ok"]);
+        let began = std::time::Instant::now();
+        drop(world); // It has to be killed.
+        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    });
+}

@@ -150,6 +150,35 @@ fn a_call_whose_client_has_gone_stops() {
 }
 
 #[test]
+fn a_client_that_is_stuck_keeps_no_other_waiting_and_not_the_end_either() {
+    run(async {
+        let place = place();
+        let mut served = Served::start(&place, &[]);
+        let addr = served.url.trim_start_matches("http://").trim_end_matches("/mcp").to_owned();
+        let half = |text: &str| {
+            let mut stream = TcpStream::connect(&addr).expect("it listens");
+            stream.write_all(text.as_bytes()).expect("somebody listens");
+            stream
+        };
+        let body = format!(
+            "POST /mcp HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\ncontent-length: 1000\r\n\r\n{{"
+        );
+        // Nothing, half a head, half a body, and a request whose answer is never read.
+        let stuck = [half(""), half("POST /mcp HT"), half(&body), served.post(&[], "{}")];
+        let (round, _) = round(served.reach(Vec::new()), PROTOCOLS[0].0).await;
+        check(&round);
+        signal(&served.child, "TERM");
+        let began = Instant::now();
+        while served.child.try_wait().expect("it is a child of ours").is_none() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        drop(stuck);
+    });
+}
+
+#[test]
 fn a_signal_ends_it_in_good_order() {
     let place = place();
     let mut command = place.command(&["mcp", "--http", "127.0.0.1:0"]);

@@ -15,7 +15,7 @@ use callsheet::{Approval, Effects};
 use serde_json::{Value, json};
 
 /// What the server is like. Its tools are, by name: `echo`, `error`, `hang`, `die`, `die_once`,
-/// `hang_up` (it closes its output and lives on), `close_stdin`, `slow` (`ms`), `big` (`bytes`), `progress` (`times`, every `ms`), `env`, `fork`, `change`, `image`; any
+/// `hang_up` (it closes its output and lives on), `close_stdin`, `deaf` (it reads no more), `slow` (`ms`), `big` (`bytes`), `progress` (`times`, every `ms`), `env`, `fork`, `change`, `image`; any
 /// other answers its own name.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -91,6 +91,8 @@ fn serve() {
         babbles: plan["babbles"] == true,
         directory: plan["directory"].as_str().unwrap_or_default().into(),
         stays: AtomicBool::new(false),
+        is_deaf: AtomicBool::new(false),
+        listener: Mutex::new(Value::Null),
     };
     served.note("started");
     if plan["never_starts"] == true {
@@ -113,6 +115,10 @@ struct Served {
     directory: PathBuf,
     /// It lives on without its input.
     stays: AtomicBool,
+    /// It reads no more.
+    is_deaf: AtomicBool,
+    /// The request for news of its tools.
+    listener: Mutex<Value>,
 }
 
 impl Served {
@@ -123,6 +129,9 @@ impl Served {
         }
         for line in stdin().lock().lines() {
             let Ok(line) = line else { return };
+            while self.is_deaf.load(Ordering::Relaxed) {
+                thread::sleep(Duration::from_secs(3600));
+            }
             let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
             let served = Arc::clone(&self);
             match message["method"].as_str() {
@@ -149,6 +158,10 @@ impl Served {
             }
             "tools/list" => {
                 json!({"resultType": "complete", "tools": *self.tools.lock().expect("nobody panics with it")})
+            }
+            "subscriptions/listen" if self.modern => {
+                *self.listener.lock().expect("nobody panics with it") = message["id"].clone();
+                return self.tell("notifications/subscriptions/acknowledged", &message["params"]);
             }
             _ if self.is_old => exit(9),
             _ => {
@@ -194,6 +207,10 @@ impl Served {
                 nix::unistd::close(0).expect("standard input is open");
                 "closed".to_owned()
             }
+            "deaf" => {
+                self.is_deaf.store(true, Ordering::Relaxed);
+                "deaf".to_owned()
+            }
             "die_once" => {
                 let mark = self.directory.join(format!("died {arguments}").replace('/', "_"));
                 if OpenOptions::new().create_new(true).write(true).open(mark).is_ok() {
@@ -231,8 +248,7 @@ impl Served {
             "change" => {
                 let added = json!({"name": "added", "inputSchema": {"type": "object"}});
                 *self.tools.lock().expect("nobody panics with it") = vec![added];
-                self.say(&json!({"jsonrpc": "2.0",
-                    "method": "notifications/tools/list_changed"}));
+                self.tell("notifications/tools/list_changed", &json!({}));
                 "changed".to_owned()
             }
             "image" => {
@@ -245,6 +261,19 @@ impl Served {
         let content = content.unwrap_or_else(|| json!([{"type": "text", "text": text}]));
         let result = json!({"resultType": "complete", "content": content, "isError": is_error});
         self.say(&json!({"jsonrpc": "2.0", "id": message["id"], "result": result}));
+    }
+
+    /// Tells all, or in the revision without a handshake whoever asked for news; it waits for that.
+    fn tell(&self, method: &str, params: &Value) {
+        let mut params = params.clone();
+        if self.modern {
+            let listener = || self.listener.lock().expect("nobody panics with it").clone();
+            while listener().is_null() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            params["_meta"] = json!({"io.modelcontextprotocol/subscriptionId": listener()});
+        }
+        self.say(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
     }
 
     fn say(&self, message: &Value) {
