@@ -62,6 +62,8 @@ mod reused_results;
 mod secrets;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(all(feature = "cli", feature = "server", target_os = "linux"))]
+mod serving;
 #[cfg(all(feature = "cli", feature = "mcp", unix))]
 mod serving_mcp;
 mod sessions;

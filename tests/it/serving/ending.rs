@@ -1,0 +1,126 @@
+//! SIGTERM in the middle of everything, and the next start.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use super::http::{Served, run};
+use crate::support::cli::{Place, ends_soon, signal};
+
+const SESSIONS: usize = 100;
+const QUESTION: &str = "What's the weather in Tokyo, and what's AAPL's stock price?";
+
+#[test]
+fn sigterm_in_the_middle_of_a_hundred_rounds_loses_nothing_and_runs_nothing_again() {
+    // Some calls end before the drain does, and some do not.
+    let settings = [
+        "--set",
+        "tools[0].simulate.latency_ms=700",
+        "--set",
+        "tools[1].simulate.latency_ms=60000",
+        "--set",
+        "tools[1].time_limit_ms=120000",
+        "--set",
+        "server.drain_ms=1500",
+        "--set",
+        "tools[0].simulate.log=calls.log",
+    ];
+    let place = Place::new();
+    let mut first = Served::start(&place, &settings);
+    run(async {
+        let ask = |n: usize| {
+            let first = &first;
+            async move {
+                let mut stream = first.ask(&format!("s{n}"), QUESTION).await;
+                stream.until("call_started").await;
+                stream.until("call_started").await;
+                stream
+            }
+        };
+        let streams = join_all((0..SESSIONS).map(ask)).await;
+        signal(first.child.as_ref().expect("it runs"), "TERM");
+        let ends = streams.into_iter().map(|mut stream| async move {
+            let closed = stream.until("closed").await;
+            assert_eq!(closed["reason"], "shutting_down");
+            assert!(stream.event().await.is_none());
+        });
+        join_all(ends).await;
+    });
+    let ended = ends_soon(first.child.take().expect("it runs")).with(0);
+    drop(ended);
+    let ran_at_first = begun(&place);
+    assert_eq!(ran_at_first.len(), SESSIONS);
+
+    // What was cut is gone on with at once; the second tool is quick now.
+    let quick =
+        ["--set", "tools[1].simulate.latency_ms=50", "--set", "tools[0].simulate.log=calls.log"];
+    let mut second = Served::start(&place, &quick);
+    run(async {
+        let follow = |n: usize| {
+            let second = &second;
+            async move {
+                let mut events = second.get(&format!("/v1/sessions/s{n}/events")).await;
+                let (mut starts, mut ends) = (BTreeMap::new(), BTreeMap::new());
+                loop {
+                    let (name, data) = events.event().await.expect("it goes on");
+                    let call = || data["ordinal"].as_u64().expect("a call");
+                    match name.as_str() {
+                        "call_started" => *starts.entry(call()).or_insert(0) += 1,
+                        "call_ended" => {
+                            assert_eq!(data["kind"], "ok", "s{n}: {data}");
+                            *ends.entry(call()).or_insert(0) += 1;
+                        }
+                        "turn_ended" => {
+                            assert_eq!(data["end"], "answered", "s{n}");
+                            break;
+                        }
+                        _ => {}
+                    }
+                }
+                // The first call had ended; the second was dropped, and has no effects.
+                assert_eq!(
+                    (starts, ends),
+                    ([(0, 1), (1, 2)].into(), [(0, 1), (1, 1)].into()),
+                    "s{n}"
+                );
+            }
+        };
+        join_all((0..SESSIONS).map(follow)).await;
+        let list = second.get("/v1/sessions?limit=200").await.json().await;
+        let is_idle = |line: &Value| line["state"] == "idle" && line["failed"] == 0;
+        assert!(
+            list["sessions"]
+                .as_array()
+                .is_some_and(|all| all.len() == SESSIONS && all.iter().all(is_idle))
+        );
+    });
+    assert_eq!(begun(&place), ran_at_first, "what had ended ran again");
+    signal(second.child.as_ref().expect("it runs"), "TERM");
+    ends_soon(second.child.take().expect("it runs")).with(0);
+}
+
+/// How often each call of the first tool began, by its key.
+fn begun(place: &Place) -> BTreeMap<String, usize> {
+    let mut begun = BTreeMap::new();
+    for line in place.read("calls.log").lines().filter(|line| line.contains("began")) {
+        *begun.entry(line.replace("began", "").trim().to_owned()).or_insert(0) += 1;
+    }
+    begun
+}
+
+#[test]
+fn an_idle_server_ends_at_once() {
+    let place = Place::new();
+    let mut served = Served::start(&place, &[]);
+    let idle = run(async {
+        let stream = served.connect().await; // Says nothing.
+        served.ask("a", QUESTION).await.until("done").await;
+        stream
+    });
+    signal(served.child.as_ref().expect("it runs"), "INT");
+    let began = std::time::Instant::now();
+    ends_soon(served.child.take().expect("it runs")).with(0);
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    drop(idle);
+}

@@ -1,0 +1,156 @@
+//! Clients that vanish, lie, stop in the middle, or send what nobody should.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::http::{Answer, Served, run};
+use crate::support::cli::Place;
+
+const QUESTION: &str = "What's AAPL's stock price?";
+
+async fn raw(served: &Served, bytes: &[u8]) -> Answer {
+    let mut stream = served.connect().await;
+    // It may be refused before all of it is read.
+    let _ = stream.write_all(bytes).await;
+    Answer::read(stream).await
+}
+
+#[test]
+fn nonsense_is_refused_and_the_next_client_is_served() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    run(async {
+        let host = format!("host: {}\r\n", served.addr);
+        let large = "x".repeat(10_000_000);
+        let requests = [
+            ("no HTTP", "\u{16}\u{3}\u{1} what".to_owned()),
+            ("10 MB of headers", format!("GET /healthz HTTP/1.1\r\n{host}x: {large}\r\n\r\n")),
+            (
+                "10,000 headers",
+                format!("GET /healthz HTTP/1.1\r\n{host}{}\r\n", "x: y\r\n".repeat(10_000)),
+            ),
+            ("a path of 10 MB", format!("GET /{large} HTTP/1.1\r\n{host}\r\n")),
+            (
+                "a length that is none",
+                format!("POST /v1/sessions HTTP/1.1\r\n{host}content-length: x\r\n\r\n"),
+            ),
+            (
+                "two lengths",
+                format!(
+                    "POST /v1/sessions HTTP/1.1\r\n{host}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"
+                ),
+            ),
+            (
+                "a body beyond the limit",
+                format!(
+                    "POST /v1/sessions HTTP/1.1\r\n{host}content-type: application/json\r\ncontent-length: {}\r\n\r\n{large}",
+                    large.len()
+                ),
+            ),
+            (
+                "a chunk that is none",
+                format!(
+                    "POST /v1/sessions HTTP/1.1\r\n{host}transfer-encoding: chunked\r\n\r\nzz\r\n"
+                ),
+            ),
+            ("no host", "GET /v1/tools HTTP/1.1\r\n\r\n".to_owned()),
+            ("another host", "GET /v1/tools HTTP/1.1\r\nhost: evil.example\r\n\r\n".to_owned()),
+            ("a path out of here", format!("GET /../../etc/passwd HTTP/1.1\r\n{host}\r\n")),
+            (
+                "a path in disguise",
+                format!("GET /v1/sessions/..%2f..%2fx/export HTTP/1.1\r\n{host}\r\n"),
+            ),
+        ];
+        for (what, request) in requests {
+            let answer = raw(&served, request.as_bytes()).await;
+            assert!(
+                answer.status == 0 || (400..500).contains(&answer.status),
+                "{what}: {}",
+                answer.head
+            );
+            assert_eq!(served.get("/readyz").await.status, 200, "after {what}");
+        }
+    });
+}
+
+#[test]
+fn clients_that_stop_in_the_middle_are_let_go_and_hold_up_nobody() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    run(async {
+        let mut held = Vec::new();
+        for half in ["", "GET /v1/se", "POST /v1/sessions HTTP/1.1\r\nhost: localhost\r\n"] {
+            for _ in 0..50 {
+                let mut stream = served.connect().await;
+                stream.write_all(half.as_bytes()).await.expect("it reads");
+                held.push(stream);
+            }
+        }
+        let ask = async { served.ask("a", QUESTION).await.until("done").await };
+        timeout(Duration::from_secs(5), ask).await.expect("nobody is held up");
+        // A head that does not come is not waited for.
+        let mut last = held.pop().expect("some");
+        let mut bytes = Vec::new();
+        let read = timeout(Duration::from_secs(20), last.read_to_end(&mut bytes)).await;
+        read.expect("it is let go").ok();
+    });
+}
+
+#[test]
+fn a_client_that_vanishes_cancels_nothing_and_leaves_nothing() {
+    let place = Place::new();
+    let settings = ["--set", "tools[1].simulate.latency_ms=400", "--set", "server.max_streams=4"];
+    let served = Served::start(&place, &settings);
+    run(async {
+        for n in 0..20 {
+            let mut stream = served.ask(&format!("s{n}"), QUESTION).await;
+            assert_eq!(stream.status, 200, "the places of those that are gone are free");
+            stream.until("call_started").await;
+            drop(stream);
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        for n in 0..20 {
+            let mut events = served.get(&format!("/v1/sessions/s{n}/events")).await;
+            assert_eq!(events.until("turn_ended").await["end"], "answered", "s{n}");
+        }
+    });
+}
+
+#[test]
+fn a_client_that_reads_nothing_holds_up_neither_the_turn_nor_others() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    run(async {
+        let made = served.post("/v1/sessions", &json!({"id": "a"})).await;
+        assert_eq!(made.status, 201);
+        let mut deaf = served.connect().await;
+        let request =
+            format!("GET /v1/sessions/a/events HTTP/1.1\r\nhost: {}\r\n\r\n", served.addr);
+        deaf.write_all(request.as_bytes()).await.expect("it reads");
+        for _ in 0..30 {
+            let path = "/v1/sessions/a/messages";
+            let ask = served.send("POST", path, "prefer: wait\r\n", r#"{"content": "What's AAPL's stock price? And why is it that high, after all that was said?"}"#);
+            let answer = timeout(Duration::from_secs(10), ask).await.expect("nobody is held up");
+            assert_eq!(answer.status, 200);
+        }
+        // Whoever then begins to read finds everything that was kept, once and in order.
+        let mut late = Answer::read(deaf).await;
+        let mut numbers = Vec::new();
+        while numbers.len() < 30 * 6 {
+            let (name, data) = late.event().await.expect("it goes on");
+            let is_kept = ![
+                "text_streamed",
+                "reasoning_streamed",
+                "call_progressed",
+                "call_queued",
+                "call_retried",
+            ]
+            .contains(&&*name);
+            numbers.extend(is_kept.then(|| data["seq"].as_u64().expect("a number")));
+        }
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>());
+    });
+}

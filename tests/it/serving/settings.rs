@@ -1,0 +1,49 @@
+//! Where it listens, and for whom.
+
+use super::http::{Served, run};
+use crate::support::cli::Place;
+
+#[test]
+fn an_address_that_others_reach_needs_a_token() {
+    let place = Place::new();
+    let serve = |bind: &str, more: &[&str]| {
+        let mut arguments = vec!["serve", "--bind", bind, "--set", "model.provider=offline"];
+        arguments.extend(more);
+        place.run(&arguments)
+    };
+    serve("0.0.0.0:0", &[])
+        .complains(2, &["0.0.0.0:0 can be reached from elsewhere", "[[server.tokens]]"]);
+    let token = ["--set", r#"server.tokens=[{name="ann",env="ANN"}]"#];
+    serve("0.0.0.0:0", &token).complains(2, &["the token `ann`: the variable ANN is not set"]);
+    let place = Place::new().variable("ANN", "short");
+    let mut arguments = vec!["serve", "--set", "model.provider=offline"];
+    arguments.extend(token);
+    place.run(&arguments).complains(2, &["`server.tokens`", "less than 16 characters"]);
+    place
+        .run(&["serve", "--set", "server.bind=nowhere"])
+        .complains(2, &["server.bind", "an address with a port"]);
+}
+
+#[test]
+fn a_token_of_the_settings_admits_and_is_never_shown() {
+    let place = Place::new().variable("ANN", "a-secret-of-some-length");
+    let tokens = r#"server.tokens=[{name="ann",env="ANN"}]"#;
+    let served = Served::start(&place, &["--set", tokens]);
+    run(async {
+        assert_eq!(served.get("/v1/sessions").await.status, 401);
+        assert_eq!(served.get("/healthz").await.status, 200);
+        let header = "authorization: Bearer a-secret-of-some-length\r\n";
+        assert_eq!(served.send("GET", "/v1/sessions", header, "").await.status, 200);
+    });
+    let shown = place.run(&["config", "show", "--set", tokens]).with(0);
+    assert!(shown.stdout.contains("server.tokens[0].env") && !shown.stdout.contains("a-secret-of"));
+}
+
+#[test]
+fn an_address_that_is_taken_is_said_in_one_line() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    let other = Place::new();
+    let ended = other.run(&["serve", "--bind", &served.addr, "--set", "model.provider=offline"]);
+    ended.complains(1, &["cannot listen on", &served.addr]);
+}
