@@ -98,7 +98,7 @@ impl Coordinator {
         match event {
             Some(Ok(model::Event::Began)) => turn.first_token = Some(Instant::now()),
             Some(Ok(model::Event::Text(text))) => {
-                turn.text_was_shown |= !self.subscribers.is_empty();
+                turn.text_was_shown |= self.subscribers.hear_passing();
                 self.tell(Event::TextStreamed { text });
             }
             Some(Ok(model::Event::Reasoning(text))) => self.tell(Event::ReasoningStreamed { text }),

@@ -417,8 +417,10 @@ impl Handler<Listen> for Coordinator {
     type Result = ();
 
     fn handle(&mut self, _: Listen, _: &mut Context<Self>) {
-        if !self.seat.has_audience() {
-            drop(self.new_reports()); // Of rounds that ended before.
+        match self.is_observed() {
+            true => self.report(),
+            false if self.seat.has_audience() => {}
+            false => drop(self.new_reports()), // Of rounds that ended before.
         }
         self.listen();
     }

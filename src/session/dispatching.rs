@@ -43,7 +43,7 @@ impl Coordinator {
         let now = Instant::now();
         let limits = &self.options.limits;
         let (call_time_limit, round) = (limits.call_time_limit, self.state.round_number());
-        let watcher = (!self.subscribers.is_empty()).then(|| turn.watcher());
+        let watcher = self.subscribers.hear_passing().then(|| turn.watcher());
         turn.flight.reserve(records.len());
         let tools = Arc::clone(self.options.with_reader(&self.tools, &self.state));
         for Start { place, id, tool, arguments: early } in starts {

@@ -261,7 +261,7 @@ impl Coordinator {
 
     /// Tells subscribers of something that is not kept.
     pub(super) fn tell(&mut self, event: Event) {
-        if !self.subscribers.is_empty() && self.slot.is_current(self.generation) {
+        if self.subscribers.hear(&event) && self.slot.is_current(self.generation) {
             let at_us = self.clock.micros_at(Instant::now());
             let (v, seq, session) = (VERSION, self.told, self.id.clone());
             self.subscribers.tell(Record { v, seq, at_us, session, event });

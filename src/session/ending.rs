@@ -216,12 +216,23 @@ impl Coordinator {
 
     /// Tells those who follow the account of the rounds of those that ended.
     pub(super) fn report(&mut self) {
-        if self.seat.has_audience() {
-            for report in self.new_reports() {
-                let session = self.id.clone();
-                self.seat.supervisor().do_send(RoundReported { session, report });
-            }
+        if self.seat.has_audience() || self.is_observed() {
+            self.new_reports().into_iter().for_each(|report| self.tell_round(report));
         }
+    }
+
+    /// Tells those who follow the account of the rounds of one.
+    pub(super) fn tell_round(&self, report: Arc<RoundReport>) {
+        self.subscribers.observers().on_round(&self.id, &report);
+        if self.seat.has_audience() {
+            let session = self.id.clone();
+            self.seat.supervisor().do_send(RoundReported { session, report });
+        }
+    }
+
+    /// Says whether somebody observes all sessions.
+    pub(super) fn is_observed(&self) -> bool {
+        self.subscribers.observers().are_some()
     }
 
     /// The accounts of the rounds that ended since they were last asked for.
@@ -257,7 +268,10 @@ impl Coordinator {
                 .unwrap_or_else(|| self.options.models[turn.model_index].name().into()),
             elapsed: turn.began.elapsed(),
             usage: turn.usage,
-            rounds: RoundReports::new(turn.records, turn.unkept),
+            rounds: match self.is_observed() {
+                true => turn.rounds.into(), // Those that were told.
+                false => RoundReports::new(turn.records, turn.unkept),
+            },
         };
         let answer = match (turn.cause, turn.answer) {
             (None, Some((text, finish))) => Ok(Answer { text, finish, report }),

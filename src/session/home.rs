@@ -8,6 +8,7 @@ use actix::Addr;
 
 use super::SessionOptions;
 use super::host::Host;
+use super::observer::Observers;
 use super::pulse::Pulse;
 use super::slot::Slot;
 use crate::conversation::SessionId;
@@ -22,13 +23,14 @@ pub(super) struct Home {
     /// As the hosts: how each arbiter is.
     pub pulses: Vec<Arc<Pulse>>,
     pub directory: Directory,
+    pub observers: Observers,
     next: AtomicUsize,
 }
 
 impl Home {
-    pub fn new(hosts: Vec<Addr<Host>>, pulses: Vec<Arc<Pulse>>) -> Arc<Self> {
+    pub fn new(hosts: Vec<Addr<Host>>, pulses: Vec<Arc<Pulse>>, observers: Observers) -> Arc<Self> {
         let (directory, next) = (Directory::default(), AtomicUsize::new(0));
-        Arc::new(Self { hosts, pulses, directory, next })
+        Arc::new(Self { hosts, pulses, directory, observers, next })
     }
 
     pub fn host(&self, arbiter: usize) -> &Addr<Host> {
@@ -88,6 +90,9 @@ impl Directory {
             shard.shrink_to_fit();
         }
         drop(shard);
+        if let Some(slot) = &forgotten {
+            slot.leave();
+        }
         drop(forgotten);
     }
 

@@ -190,6 +190,7 @@ impl Place {
             return let_go(open); // The session has been moved before it began.
         }
         self.begun += 1;
+        open.occupancy.slot.on_begun();
         let OpenSession { occupancy, entrance, own, mailbox } = open;
         let entry = self.roster.enter(own.clone(), Arc::downgrade(&occupancy.slot));
         let coordinator = Coordinator::new(&occupancy, own, entrance, self.premises.clone());

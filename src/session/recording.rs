@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::coordinator::Coordinator;
+use super::observer::{Appended, Observers};
 use super::turn::Append;
 use crate::conversation::{Action, Batch, Event, Record, SessionId, VERSION};
 use crate::failpoint;
@@ -33,6 +34,29 @@ impl Draft {
 impl Extend<Event> for Draft {
     fn extend<I: IntoIterator<Item = Event>>(&mut self, events: I) {
         events.into_iter().for_each(|event| self.push(event));
+    }
+}
+
+/// An append that is under way. Dropped before its end it has failed.
+struct Watch {
+    session: SessionId,
+    observers: Observers,
+    records: usize,
+    since: Instant,
+    failed: bool,
+}
+
+impl Watch {
+    fn end(mut self, kept: &Result<(), store::Error>) {
+        self.failed = kept.is_err();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let Self { records, since, failed, .. } = *self;
+        self.observers
+            .on_append(&self.session, Appended { records, took: since.elapsed(), failed });
     }
 }
 
@@ -107,13 +131,39 @@ impl Coordinator {
         wish
     }
 
+    /// Tells those who observe the runtime what comes of `pending`: the journal was asked at `since` to
+    /// take so many records.
+    fn watched(
+        &self,
+        pending: Pending<Result<(), store::Error>>,
+        records: usize,
+        since: Instant,
+    ) -> Pending<Result<(), store::Error>> {
+        let (session, observers) = (self.id.clone(), self.subscribers.observers().clone());
+        let watch = Watch { session, observers, records, since, failed: true };
+        if let Pending::Ready(Some(kept)) = &pending {
+            watch.end(kept);
+            return pending;
+        }
+        Pending::Later(Box::pin(async move {
+            let kept = pending.await;
+            watch.end(&kept);
+            kept
+        }))
+    }
+
     /// Hands `draft` to the journal.
     pub(super) fn write(&mut self, draft: Draft) -> (Pending<Result<(), store::Error>>, Batch) {
         let expected = self.seq;
         self.seq = draft.seq;
         let records = Arc::new(draft.records);
         failpoint::append(failpoint::Append::Before);
+        let asked = self.is_observed().then(Instant::now);
         let pending = self.journal.append(&self.id, expected, self.epoch, Arc::clone(&records));
+        let pending = match asked {
+            Some(asked) => self.watched(pending, records.len(), asked),
+            None => pending,
+        };
         failpoint::append(failpoint::Append::During);
         (pending, records)
     }

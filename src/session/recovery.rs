@@ -16,7 +16,7 @@ use super::ticket::Reply;
 use super::turn::Turn;
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{Event, Record, TurnEnd};
-use crate::supervision::{Crew, RoundReported, RoundReports};
+use crate::supervision::{Crew, RoundReports};
 
 /// Whoever waits for the end of the turn that is under way. Kept apart from the turn, which does
 /// not outlive a panic.
@@ -131,11 +131,9 @@ impl Coordinator {
             usage,
             rounds: RoundReports::new(vec![Arc::new(records)], unkept),
         };
-        if self.seat.has_audience() {
-            for report in report.rounds.iter().filter(|report| report.round > self.reported) {
-                let (session, report) = (self.id.clone(), Arc::clone(report));
-                self.seat.supervisor().do_send(RoundReported { session, report });
-            }
+        if self.seat.has_audience() || self.is_observed() {
+            let rounds = report.rounds.iter().filter(|report| report.round > self.reported);
+            rounds.for_each(|report| self.tell_round(Arc::clone(report)));
         }
         asker.reply.send(match reply {
             Some((text, finish)) => Ok(Answer { text, finish, report }),

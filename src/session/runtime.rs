@@ -12,6 +12,7 @@ use tokio::task::coop::unconstrained;
 
 use super::home::Home;
 use super::host::Host;
+use super::observer::{Observer, Observers};
 use super::pulse::Pulse;
 use super::shutdown::{self, Alarm, Closing};
 use super::watchdog::Watchdog;
@@ -81,6 +82,7 @@ pub struct RuntimeBuilder {
     clock: Option<Clock>,
     watchdog: Option<Duration>,
     sleep_after: Option<Duration>,
+    observers: Vec<Arc<dyn Observer>>,
 }
 
 impl Runtime {
@@ -89,7 +91,7 @@ impl Runtime {
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
         let (arbiters, max_concurrency, blocking_threads) = (0, 0, BLOCKING_THREADS);
-        let (journal, clock) = (None, None);
+        let (journal, clock, observers) = (None, None, Vec::new());
         let (watchdog, sleep_after) = (Some(WATCHDOG_LIMIT), Some(SLEEP_AFTER));
         RuntimeBuilder {
             arbiters,
@@ -99,6 +101,7 @@ impl Runtime {
             clock,
             watchdog,
             sleep_after,
+            observers,
         }
     }
 
@@ -262,6 +265,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Has `observer` hear what happens in all sessions. There may be several.
+    #[must_use]
+    pub fn observe(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
     /// Starts a System on a thread of its own. Works with any runtime round it, or none.
     ///
     /// # Errors
@@ -324,7 +334,7 @@ impl RuntimeBuilder {
             pulses.push(pulse);
         }
         // Before the watchdog, so that the System stops if it does not start.
-        let home = Home::new(hosts, pulses);
+        let home = Home::new(hosts, pulses, Observers::new(self.observers));
         let mut inner = Inner { home, closing, own, watchdog: None };
         if let Some(limit) = self.watchdog {
             let home = Arc::downgrade(&inner.home);

@@ -15,6 +15,7 @@ use super::SessionOptions;
 use super::coordinator::{Ask, Coordinator, Listen};
 use super::home::Home;
 use super::host::Host;
+use super::observer::Presence;
 use super::resting::Rest;
 use super::subscribers::{Subscriber, Subscribers};
 use super::ticket::{Reply, Ticket};
@@ -41,6 +42,8 @@ pub(super) struct Slot {
 
 struct State {
     place: Place,
+    /// As those who observe the runtime were told last.
+    presence: Presence,
     /// Raised by whatever is sent.
     sent: u64,
     /// On what terms its last coordinator was to open it.
@@ -104,10 +107,11 @@ enum Place {
 impl Slot {
     /// A session with one handle, asleep.
     pub fn new(id: SessionId, options: Arc<SessionOptions>, home: Arc<Home>) -> Arc<Self> {
+        let subscribers = Subscribers::new(home.observers.clone());
         Arc::new(Self {
             id,
             options,
-            subscribers: Subscribers::default(),
+            subscribers,
             home,
             handles: AtomicUsize::new(1),
             generation: AtomicU64::new(0),
@@ -115,6 +119,7 @@ impl Slot {
             moved: Notify::new(),
             state: Mutex::new(State {
                 place: Place::Asleep,
+                presence: Presence::Away,
                 sent: 0,
                 access: Access::IfFree,
                 lease: Lease::None,
@@ -338,7 +343,7 @@ impl Slot {
         close();
         (state.lease, state.is_open) = (Lease::None, false);
         let place = std::mem::replace(&mut state.place, Place::Asleep);
-        drop(state);
+        self.now_is(state, Presence::Asleep);
         drop(place);
         self.home.directory.forget(self);
         true
@@ -376,6 +381,28 @@ impl Slot {
         self.moved.notify_waiters();
     }
 
+    /// A coordinator of it begins.
+    pub fn on_begun(&self) {
+        if self.home.observers.are_some() {
+            self.now_is(self.locked(), Presence::Awake);
+        }
+    }
+
+    /// Nobody has a handle of it any more, and nobody runs it.
+    pub fn leave(&self) {
+        let state = self.locked();
+        if state.presence == Presence::Asleep {
+            self.now_is(state, Presence::Away);
+        }
+    }
+
+    /// It is `now` there, or not; those who observe the runtime are told when it is not locked any more.
+    fn now_is(&self, mut state: MutexGuard<'_, State>, now: Presence) {
+        let before = std::mem::replace(&mut state.presence, now);
+        drop(state);
+        self.home.observers.on_presence(&self.id, before, now);
+    }
+
     /// How much has been sent so far.
     pub fn sent(&self) -> u64 {
         self.locked().sent
@@ -388,7 +415,7 @@ impl Slot {
         }
         let place = std::mem::replace(&mut state.place, Place::Ended);
         let tickets = std::mem::take(&mut state.tickets);
-        drop(state);
+        self.now_is(state, Presence::Ended);
         drop(place);
         self.let_go_of(&tickets);
         self.home.directory.forget(self);

@@ -10,7 +10,8 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::conversation::Record;
+use super::observer::Observers;
+use crate::conversation::{Event, Record};
 
 /// An event as an actor hears it.
 #[derive(Clone, Debug, Message)]
@@ -94,6 +95,8 @@ pub(super) struct Subscribers(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    /// They hear of every session.
+    observers: Observers,
     all: Mutex<Vec<Subscriber>>,
     are_some: AtomicBool,
     /// The last event that they were told of, or that took effect unheard.
@@ -101,31 +104,59 @@ struct Shared {
 }
 
 impl Subscribers {
+    /// None yet, besides those who hear of every session.
+    pub fn new(observers: Observers) -> Self {
+        Self(Arc::new(Shared { observers, ..Shared::default() }))
+    }
+
+    /// Those who hear of every session.
+    pub fn observers(&self) -> &Observers {
+        &self.0.observers
+    }
+
     pub fn add(&self, subscriber: Subscriber) {
         self.locked().push(subscriber);
         self.0.are_some.store(true, Ordering::Release);
     }
 
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         !self.0.are_some.load(Ordering::Acquire)
+    }
+
+    /// Says whether somebody hears what is not kept.
+    pub fn hear_passing(&self) -> bool {
+        !self.is_empty() || self.0.observers.hear_passing()
+    }
+
+    /// Says whether somebody hears of `event`.
+    pub fn hear(&self, event: &Event) -> bool {
+        self.hear_passing() || (self.0.observers.are_some() && event.is_durable())
     }
 
     /// Tells everyone, and forgets those who are gone.
     pub fn tell(&self, record: Record) {
-        self.tell_all(&mut self.locked(), record);
+        self.0.observers.on_record(&record);
+        if !self.is_empty() {
+            self.tell_all(&mut self.locked(), record);
+        }
     }
 
     /// As [`Subscribers::tell`], of an event that took effect; not if another coordinator of the session
     /// was faster.
     pub fn tell_once(&self, record: &Record) {
         let is_new = || self.0.told.fetch_max(record.seq, Ordering::Relaxed) < record.seq;
-        if self.is_empty() {
-            is_new();
-            return;
-        }
-        let mut all = self.locked();
-        if is_new() {
-            self.tell_all(&mut all, record.clone());
+        let told = if self.is_empty() {
+            is_new()
+        } else {
+            let mut all = self.locked();
+            let is_new = is_new();
+            if is_new {
+                self.tell_all(&mut all, record.clone());
+            }
+            is_new
+        };
+        if told {
+            self.0.observers.on_record(record);
         }
     }
 

@@ -62,6 +62,14 @@ impl RoundReports {
     }
 }
 
+impl From<Rounds> for RoundReports {
+    /// The accounts of a turn that is over, where they are worked out already.
+    fn from(mut rounds: Rounds) -> Self {
+        let account = Account { rounds: rounds.take(), retries: rounds.take_retries() };
+        Self(Arc::new(Turn { told: Mutex::default(), account: OnceLock::from(account) }))
+    }
+}
+
 impl Deref for RoundReports {
     type Target = [Arc<RoundReport>];
 

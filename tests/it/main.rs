@@ -47,6 +47,7 @@ mod mcp;
 mod model_client;
 mod model_retries;
 mod moving;
+mod observing;
 mod orphans;
 #[cfg(feature = "cli")]
 mod panics;
