@@ -28,6 +28,7 @@
 //! | `mcp` (feature) | servers of the Model Context Protocol, supervised, and their tools | what a session does with them |
 //! | [`store`] | `trait Journal`, `trait Store` and the memory store | what happens next |
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
+//! | [`observe`] | what an operator watches: numbers of tools, sessions and rounds, made of what is told of sessions | what a session does |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
 //! | `cli`, `config` (feature `cli`) | the command and its settings; with `mcp`, our tools for others | |
@@ -106,6 +107,7 @@ pub mod mcp;
 #[cfg(feature = "mock-model")]
 pub mod mock_model;
 pub mod model;
+pub mod observe;
 pub mod panic_hook;
 mod sabotage;
 #[cfg(feature = "server")]

@@ -1,4 +1,4 @@
-//! The names of spans and their fields, in one place: session → turn → round → call.
+//! The names of metrics, of spans and of their fields, in one place: session → turn → round → call.
 //!
 //! Every step of a session is also an event of the target `callsheet` at the level `debug`, within
 //! the span it belongs to. Arguments and results are never recorded.
@@ -6,6 +6,30 @@
 use tracing::{Span, debug, info, info_span};
 
 use crate::conversation::{Event, SessionId};
+
+/// The names of metrics, without their prefix, unit and `_total`.
+#[cfg(feature = "server")]
+pub(crate) mod metric {
+    pub const PREFIX: &str = "callsheet";
+    pub const TURNS: &str = "turns";
+    pub const ROUNDS: &str = "rounds";
+    pub const ROUND_DURATION: &str = "round_duration";
+    pub const CALLS: &str = "calls";
+    pub const CALLS_IN_FLIGHT: &str = "calls_in_flight";
+    pub const CALL_DURATION: &str = "call_duration";
+    pub const CALL_QUEUE: &str = "call_queue";
+    pub const CALL_RETRIES: &str = "call_retries";
+    pub const WORKER_RESTARTS: &str = "worker_restarts";
+    pub const CIRCUITS: &str = "circuits";
+    pub const SESSIONS: &str = "sessions";
+    pub const MODEL_REPLY_DURATION: &str = "model_reply_duration";
+    pub const MODEL_FIRST_TOKEN: &str = "model_first_token";
+    pub const MODEL_TOKENS: &str = "model_tokens";
+    pub const MODEL_RETRIES: &str = "model_retries";
+    pub const JOURNAL_BATCHES: &str = "journal_batches";
+    pub const JOURNAL_RECORDS: &str = "journal_records";
+    pub const JOURNAL_BATCH_DURATION: &str = "journal_batch_duration";
+}
 
 /// A conversation, as long as its coordinator lives.
 pub(crate) fn session(id: &SessionId) -> Span {

@@ -1,6 +1,10 @@
 //! Those who observe a runtime: they hear of all its sessions what each session's own subscribers and
 //! callers are told, and hurt nobody.
 
+#[cfg(feature = "server")]
+mod metrics;
+mod numbers;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

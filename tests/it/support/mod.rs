@@ -12,6 +12,8 @@ pub mod mcp_peer;
 pub mod peer;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
+#[cfg(feature = "server")]
+pub mod prometheus;
 pub mod seeds;
 #[cfg(feature = "sqlite")]
 pub mod sql;
