@@ -9,7 +9,7 @@ use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Budgets, ContextBudget, Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
-use crate::session::{ModelRetries, Runtime, SessionOptions};
+use crate::session::{ModelRetries, Runtime, RuntimeBuilder, SessionOptions};
 use crate::store::{MemoryStore, Store};
 use crate::supervision::{Backoff, RestartLimits};
 use crate::tools::{Secrets, ToolSet};
@@ -200,6 +200,14 @@ pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 
 /// A runtime of its own, that keeps sessions in `store`.
 pub(super) fn runtime_with(config: &Config, store: Arc<dyn Store>) -> anyhow::Result<Runtime> {
+    Ok(runtime_builder(config, store)?.start()?)
+}
+
+/// The settings of such a runtime.
+pub(super) fn runtime_builder(
+    config: &Config,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<RuntimeBuilder> {
     let config::Runtime { arbiters, max_concurrency, blocking_threads } = config.runtime;
     let builder = Runtime::builder()
         .arbiters(usize::try_from(arbiters)?)
@@ -207,7 +215,7 @@ pub(super) fn runtime_with(config: &Config, store: Arc<dyn Store>) -> anyhow::Re
         .blocking_threads(usize::try_from(blocking_threads)?)
         .sleep_after(config.session.sleep_after)
         .journal(store);
-    Ok(builder.start()?)
+    Ok(builder)
 }
 
 /// The executor that waits for sessions and signals.

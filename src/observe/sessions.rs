@@ -199,7 +199,7 @@ mod tests {
     }
 
     fn started() -> Event {
-        Event::TurnStarted { turn: 1, prompt: "go".into() }
+        Event::TurnStarted { turn: 1, prompt: "go".into(), key: None, goes_on: false }
     }
 
     fn ended(end: TurnEnd) -> Event {

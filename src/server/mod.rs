@@ -21,6 +21,7 @@ mod health;
 mod json;
 mod listen;
 mod messages;
+mod metrics;
 mod openapi;
 mod overview;
 mod page;
@@ -47,6 +48,7 @@ use self::access::{Owner, Tokens};
 use self::overview::Overviews;
 use self::registry::{InUse, Registry};
 use crate::conversation::{Record, SessionId};
+use crate::observe::Overview;
 use crate::session::{Runtime, Session, SessionOptions};
 use crate::store::{Store, Summary};
 
@@ -63,6 +65,7 @@ struct Shared {
     limits: ServerLimits,
     registry: Registry,
     overviews: Overviews,
+    overview: Arc<Overview>,
     /// One for each stream that may be open.
     streams: Arc<Semaphore>,
     /// True once it ends: streams end, and nothing begins any more.
@@ -104,6 +107,7 @@ pub struct ServerBuilder {
     tokens: Vec<Token>,
     hosts: Hosts,
     limits: ServerLimits,
+    overview: Arc<Overview>,
 }
 
 impl Server {
@@ -115,7 +119,8 @@ impl Server {
         options: SessionOptions,
     ) -> ServerBuilder {
         let (tokens, hosts, limits) = (Vec::new(), Hosts::Any, ServerLimits::default());
-        ServerBuilder { runtime, store, options, tokens, hosts, limits }
+        let overview = Arc::default();
+        ServerBuilder { runtime, store, options, tokens, hosts, limits, overview }
     }
 
     /// From now on the server says that it is not ready, begins nothing, and ends its streams with a
@@ -233,12 +238,20 @@ impl ServerBuilder {
         self
     }
 
+    /// What [observes](crate::session::RuntimeBuilder::observe) the runtime: `/metrics` and the numbers of
+    /// tools are read from it. If it is not said they tell of nothing.
+    #[must_use]
+    pub fn overview(mut self, overview: Arc<Overview>) -> Self {
+        self.overview = overview;
+        self
+    }
+
     /// The server.
     ///
     /// # Errors
     /// [`TokenError`] for tokens that will not do.
     pub fn build(self) -> Result<Server, TokenError> {
-        let Self { runtime, store, options, tokens, hosts, limits } = self;
+        let Self { runtime, store, options, tokens, hosts, limits, overview } = self;
         let tokens = Tokens::new(&tokens, limits.rate)?;
         let registry = Registry::new(limits.max_sessions);
         let closing = watch::Sender::new(false);
@@ -252,6 +265,7 @@ impl ServerBuilder {
             limits,
             registry,
             overviews: Overviews::default(),
+            overview,
             streams,
             closing,
         })))

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{approvals, events, export, health, messages, problem, sessions, tools};
+use super::{approvals, events, export, health, messages, metrics, problem, sessions, tools};
 
 /// All that there is under a path.
 #[derive(OpenApi)]
@@ -13,7 +13,7 @@ use super::{approvals, events, export, health, messages, problem, sessions, tool
     paths(
         sessions::create, sessions::list, sessions::show, sessions::remove, sessions::cancel,
         sessions::round, messages::ask, messages::resume, events::follow, approvals::decide,
-        export::export, tools::list, tools::call, health::live, health::ready, document,
+        export::export, tools::list, tools::call, metrics::show, health::live, health::ready, document,
     ),
     components(schemas(problem::Problem)),
     modifiers(&Bearer),

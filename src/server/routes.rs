@@ -8,10 +8,12 @@ use actix_web::{HttpResponse, Resource, Route};
 
 use super::problem::Problem;
 use super::{
-    Server, approvals, events, export, guard, health, messages, openapi, page, sessions, tools,
+    Server, approvals, events, export, guard, health, messages, metrics, openapi, page, sessions,
+    tools,
 };
 
-/// Mounts `server` in an app: its page at `/`, `/v1/…`, `/healthz`, `/readyz` and `/openapi.json`. Under a
+/// Mounts `server` in an app: its page at `/`, `/v1/…`, `/healthz`, `/readyz`, `/metrics` and
+/// `/openapi.json`. Under a
 /// prefix, mount it in a scope of that name.
 ///
 /// The app's own middleware, settings and other routes stay as they are. A request that is cancelled by
@@ -42,8 +44,9 @@ pub fn configure(config: &mut ServiceConfig, server: &Server) {
         let show = move || async move { page::answer(file) };
         config.service(open(at(file.path, [get(show)])));
     }
-    let description = at("/openapi.json", [get(openapi::document)]);
-    config.service(description.app_data(data).wrap(from_fn(guard::closed)));
+    let shut = |resource: Resource| resource.app_data(data.clone()).wrap(from_fn(guard::closed));
+    config.service(shut(at("/metrics", [get(metrics::show)])));
+    config.service(shut(at("/openapi.json", [get(openapi::document)])));
 }
 
 /// What is at `path`, by method; others are refused.

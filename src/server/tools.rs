@@ -1,6 +1,7 @@
 //! The tools: what they are, how they are, and a call of one without a model.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, ReqData};
@@ -13,8 +14,9 @@ use super::access::Owner;
 use super::json::Json;
 use super::problem::Problem;
 use crate::conversation::{Budgets, Limits};
-use crate::document::{Call, millis};
+use crate::document::{Call, exact, millis};
 use crate::model::FixedModel;
+use crate::observe::{CircuitView, ToolSnapshot};
 use crate::session::Error;
 use crate::tools::{ToolHealth, ToolType};
 use crate::wire::Arguments;
@@ -22,23 +24,139 @@ use crate::wire::Arguments;
 /// The tools of this moment.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Tools {
-    #[schema(value_type = Vec<Object>)]
     tools: Vec<Tool>,
 }
 
 /// A tool, and its condition.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Tool {
-    name: Arc<str>,
+    name: String,
+    /// `demo`, `http`, `command`, `mcp` or `rust`.
     kind: &'static str,
+    /// The server that it is a tool of.
     server: Option<String>,
     description: String,
+    /// What running it twice would do: `none`, `idempotent` or `once`.
     effects: &'static str,
+    /// Whether a person has to approve a call: `never`, `once_per_session` or `always`.
     approval: &'static str,
     time_limit_ms: f64,
     max_concurrency: Option<usize>,
+    /// The JSON Schema of its arguments.
+    #[schema(value_type = Object)]
     parameters: Value,
-    health: ToolHealth,
+    /// `ready`; `open`: it is withdrawn; `probing`: its next call finds out whether it works again.
+    state: &'static str,
+    circuit: Circuit,
+    /// Calls that are not answered.
+    in_flight: u64,
+    /// Calls that were answered, since the server began.
+    calls: u64,
+    /// Those of them that failed.
+    failed: u64,
+    /// How often workers were rebuilt.
+    restarts: u64,
+    last_restart: Option<Restart>,
+    /// How long the last calls ran.
+    ran_ms: Option<Quantiles>,
+    last_error: Option<ErrorThen>,
+}
+
+/// Whether a tool is withdrawn, in a session or in all of them.
+#[derive(Debug, Serialize, ToSchema)]
+struct Circuit {
+    /// `closed`, `open` or `probing`.
+    state: &'static str,
+    cause: Option<String>,
+    /// For how long it stays open.
+    for_ms: Option<f64>,
+    /// It is withdrawn in the whole process.
+    everywhere: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Restart {
+    at: String,
+    cause: String,
+}
+
+/// Milliseconds that so many in a hundred took at most.
+#[derive(Debug, Serialize, ToSchema)]
+struct Quantiles {
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorThen {
+    at: String,
+    code: String,
+    message: String,
+}
+
+impl Tool {
+    fn of(tool: &ToolType, seen: Option<&ToolSnapshot>, time_limit: Duration) -> Self {
+        let circuit = Circuit::of(&tool.health(), seen.map(|seen| &seen.circuit));
+        Self {
+            name: tool.name().to_string(),
+            kind: tool.origin().kind,
+            server: tool.origin().server.as_ref().map(ToString::to_string),
+            description: tool.description().to_owned(),
+            effects: tool.declared_effects().as_str(),
+            approval: tool.declared_approval().as_str(),
+            time_limit_ms: millis(tool.declared_time_limit().unwrap_or(time_limit)),
+            max_concurrency: tool.limits().max_concurrency,
+            parameters: tool.parameters().clone(),
+            state: if circuit.state == "closed" { "ready" } else { circuit.state },
+            circuit,
+            in_flight: seen.map_or(0, |seen| seen.in_flight),
+            calls: seen.map_or(0, |seen| seen.calls),
+            failed: seen.map_or(0, |seen| seen.failed),
+            restarts: seen.map_or(0, |seen| seen.restarts),
+            last_restart: seen
+                .and_then(|seen| seen.last_restart.as_ref())
+                .map(|last| Restart { at: exact(last.at_us), cause: last.cause.to_string() }),
+            ran_ms: seen.and_then(|seen| seen.ran).map(|ran| Quantiles {
+                p50: millis(ran.p50),
+                p95: millis(ran.p95),
+                p99: millis(ran.p99),
+            }),
+            last_error: seen.and_then(|seen| seen.last_error.as_ref()).map(|last| ErrorThen {
+                at: exact(last.at_us),
+                code: last.code.to_string(),
+                message: last.message.to_string(),
+            }),
+        }
+    }
+}
+
+impl Circuit {
+    /// That of the process, where it is not closed, else those of sessions.
+    fn of(health: &ToolHealth, seen: Option<&CircuitView>) -> Self {
+        let cause = seen.and_then(|seen| seen.cause.as_ref());
+        let cause = cause.or(health.last_failure.as_ref()).map(ToString::to_string);
+        let for_ms = seen.and_then(|seen| seen.retry_after).map(millis);
+        match (health.circuit, seen) {
+            ("closed", None) => {
+                Self { state: "closed", cause: None, for_ms: None, everywhere: false }
+            }
+            ("closed", Some(seen)) => {
+                let is_closed = seen.state() == "closed";
+                let cause = cause.filter(|_| !is_closed);
+                Self { state: seen.state(), cause, for_ms, everywhere: seen.everywhere }
+            }
+            (state, _) => {
+                let state = if state == "open" { "open" } else { "probing" };
+                #[allow(
+                    clippy::cast_precision_loss,
+                    reason = "milliseconds until it is tried again"
+                )]
+                let rest = health.retry_after_ms.map(|rest| rest as f64);
+                Self { state, cause, for_ms: rest.or(for_ms), everywhere: true }
+            }
+        }
+    }
 }
 
 /// What a tool is to be called with.
@@ -55,20 +173,10 @@ pub(super) struct ToCall {
     responses((status = 200, description = "The tools", body = Tools)))]
 pub(super) async fn list(server: Data<Server>) -> HttpResponse {
     let options = &server.0.options;
+    let seen = server.0.overview.tools().snapshot();
     let of = |tool: &Arc<ToolType>| {
-        let limit = tool.declared_time_limit().unwrap_or_else(|| options.call_time_limit());
-        Tool {
-            name: Arc::clone(tool.name()),
-            kind: tool.origin().kind,
-            server: tool.origin().server.as_ref().map(ToString::to_string),
-            description: tool.description().to_owned(),
-            effects: tool.declared_effects().as_str(),
-            approval: tool.declared_approval().as_str(),
-            time_limit_ms: millis(limit),
-            max_concurrency: tool.limits().max_concurrency,
-            parameters: tool.parameters().clone(),
-            health: tool.health(),
-        }
+        let seen = seen.iter().find(|seen| seen.name == *tool.name());
+        Tool::of(tool, seen, options.call_time_limit())
     };
     HttpResponse::Ok().json(Tools { tools: options.first_tools().iter().map(of).collect() })
 }

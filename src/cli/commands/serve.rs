@@ -11,6 +11,7 @@ use crate::cli::status::{Status, UsageError};
 use crate::cli::toolbox::Toolbox;
 use crate::cli::{approver, logging, setup, store};
 use crate::config::{self, Config};
+use crate::observe::Overview;
 use crate::server::{Hosts, Listener, Rate, Server, ServerLimits, Token, listen};
 use crate::session::{Runtime, SessionOptions};
 use crate::store::Store;
@@ -34,8 +35,10 @@ pub(in crate::cli) fn run(
     approver::check(&choice, &tools, screen);
     let options = toolbox.equip(answerer.options(&config, &choice, Arc::clone(&tools)));
     let options = options.approve_tools(choice.approve.iter().flatten());
-    let runtime = setup::runtime_with(&config, store.share())?;
-    let server = server(&config, runtime, store.share(), options, tokens)?;
+    let overview = Arc::new(Overview::new());
+    let builder = setup::runtime_builder(&config, store.share())?;
+    let runtime = builder.observe(overview.clone()).start()?;
+    let server = server(&config, runtime, store.share(), options, (tokens, overview))?;
     let config::Server { workers, max_connections, drain, .. } = config.server;
     let (workers, max_connections) = (usize::try_from(workers)?, usize::try_from(max_connections)?);
     let report = executor.block_on(async {
@@ -62,7 +65,7 @@ fn server(
     runtime: Runtime,
     store: Arc<dyn Store>,
     options: SessionOptions,
-    tokens: Vec<Token>,
+    (tokens, overview): (Vec<Token>, Arc<Overview>),
 ) -> anyhow::Result<Server> {
     let set = &config.server;
     let hosts = match tokens.is_empty() {
@@ -79,6 +82,7 @@ fn server(
     };
     let server =
         Server::builder(runtime, store, options).tokens(tokens).hosts(hosts).limits(limits);
+    let server = server.overview(overview);
     server.build().map_err(|error| UsageError(format!("`server.tokens`: {error}")).into())
 }
 

@@ -10,6 +10,7 @@ use actix_web::dev::{Service, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
+use callsheet::observe::Overview;
 use callsheet::server::{Server, ServerBuilder, configure};
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{Scripted, ScriptedModel};
@@ -44,13 +45,16 @@ pub async fn site_on(
     tools: impl IntoIterator<Item = ToolType>,
     with: impl FnOnce(ServerBuilder) -> ServerBuilder,
 ) -> Site {
+    let overview = Arc::new(Overview::new());
     let builder = Runtime::builder().journal(store.clone()).watchdog(None);
+    let builder = builder.observe(overview.clone());
     let runtime = builder.in_current_system().expect("in a System");
     let model = ScriptedModel::new(script);
     let tools = Arc::new(ToolSet::new(tools).expect("well formed"));
     let options = SessionOptions::new(model, tools).limits(limits());
     let options = options.model_retries(ModelRetries::none());
-    let server = with(Server::builder(runtime.clone(), store.clone(), options));
+    let server = Server::builder(runtime.clone(), store.clone(), options).overview(overview);
+    let server = with(server);
     let server = server.build().expect("good tokens");
     let mounted = server.clone();
     let app = App::new().configure(move |config| configure(config, &mounted));

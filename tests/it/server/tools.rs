@@ -1,6 +1,6 @@
 //! The tools over HTTP.
 
-use callsheet::testing;
+use callsheet::testing::{self, reply};
 use serde_json::json;
 
 use super::site::site;
@@ -37,5 +37,52 @@ fn a_tool_is_called_through_its_worker_and_stands_in_no_session() {
         let bad = call("sleep", json!([])).await;
         assert_eq!(bad.refusal().await, (400, "bad_json".to_owned()));
         assert_eq!(site.get("/v1/sessions").await.json().await["sessions"], json!([]));
+    });
+}
+
+#[test]
+fn what_is_told_of_tools_and_of_rounds_is_the_same_everywhere() {
+    testing::run(async {
+        let calls =
+            reply().call("sleep", r#"{"s": 1}"#).call("sleep", r#"{"s": 3}"#).call("bomb", "{}");
+        let site = site([calls, reply().text("done")], [sleeper(), bomb()]).await;
+        site.make("a").await;
+        let answer = site.ask("a", "go").await.json().await;
+        let calls = answer["rounds"][0]["calls"].as_array().expect("calls");
+        assert_eq!(calls.len(), 3);
+        let tools = site.get("/v1/tools").await.json().await;
+        let tool = |name: &str| {
+            let tools = tools["tools"].as_array().expect("tools").iter();
+            tools.clone().find(|tool| tool["name"] == name).expect("it is there").clone()
+        };
+        let (sleep, bomb) = (tool("sleep"), tool("bomb"));
+        assert_eq!(
+            (&sleep["calls"], &sleep["failed"], &sleep["in_flight"]),
+            (&json!(2), &json!(0), &json!(0))
+        );
+        assert_eq!(
+            (&sleep["ran_ms"]["p50"], &sleep["ran_ms"]["p99"]),
+            (&json!(1000.0), &json!(3000.0))
+        );
+        assert_eq!(
+            (&bomb["failed"], &bomb["restarts"], &bomb["state"]),
+            (&json!(1), &json!(1), &json!("ready"))
+        );
+        assert_eq!(bomb["last_error"]["code"], calls[2]["error"]["code"]);
+        assert!(
+            bomb["last_restart"]["cause"].as_str().is_some_and(|cause| cause.contains("boom")),
+            "{bomb}"
+        );
+        let page = site.get("/metrics").await;
+        assert_eq!(page.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let page = page.text().await;
+        for line in [
+            r#"callsheet_calls_total{tool="sleep",outcome="ok"} 2"#,
+            r#"callsheet_calls_total{tool="bomb",outcome="panicked"} 1"#,
+            r#"callsheet_worker_restarts_total{tool="bomb"} 1"#,
+            r#"callsheet_rounds_total{mode="parallel"} 1"#,
+        ] {
+            assert!(page.lines().any(|found| found == line), "no {line} in\n{page}");
+        }
     });
 }
