@@ -109,6 +109,11 @@ impl Tokens {
         Ok(Self { known, open, clock })
     }
 
+    /// Says whether there are any: then clients need one.
+    pub fn are_some(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// Judges a client by its `Authorization` header. Every known token is compared, and takes as long
     /// whatever was sent.
     pub fn admit(&self, authorization: Option<&[u8]>) -> Admission {

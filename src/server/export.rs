@@ -21,9 +21,10 @@ pub(super) struct Wanted {
     format: Format,
 }
 
+/// A kind of file.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Format {
+pub(super) enum Format {
     /// Its events, a line each.
     #[default]
     Jsonl,

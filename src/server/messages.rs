@@ -30,6 +30,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
     /// Its text.
+    #[schema(min_length = 1, pattern = r"\S")]
     content: String,
 }
 
@@ -48,7 +49,8 @@ struct Begun {
 #[utoipa::path(post, path = "/v1/sessions/{id}/messages", tag = "sessions",
     params(("id" = String, Path),
            ("Prefer" = Option<String>, Header, description = "`wait` or `wait=SECONDS`: no stream"),
-           ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters")),
+           ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$",
+            description = "What the question is called, so that it is asked once")),
     request_body = Message,
     responses((status = 200, description = "Events, or with `Prefer: wait` the document",
                content((String = "text/event-stream"), (Object = "application/json"))),

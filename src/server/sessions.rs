@@ -24,9 +24,11 @@ const MOST: usize = 200;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewSession {
-    /// Its id: 1 to 128 letters, digits, `-`, `_`, `.` and `:`. A new one if it is left out. With a token
+    /// Its id: 1 to 128 letters, digits, `-`, `_`, `.` and `:`, the first one no
+    /// dot. A new one if it is left out. With a token
     /// the ids of all its sessions begin with the token's name and a colon, which is put there.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9_:-][A-Za-z0-9_.:-]{0,127}$")]
     id: Option<String>,
 }
 
@@ -45,6 +47,7 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
     /// Those behind this place: `next` of the page before.
+    #[param(pattern = "^[0-9]{1,20}-.+$")]
     after: Option<String>,
 }
 
@@ -281,14 +284,14 @@ fn cursor(text: &str) -> Result<Cursor, Problem> {
 fn checked(id: &SessionId) -> Result<SessionId, Problem> {
     let text = id.as_str();
     let fits = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    // A path of nothing but dots leads elsewhere.
-    let is_one = (1..=128).contains(&text.len())
-        && text.chars().all(fits)
-        && !text.trim_matches('.').is_empty();
+    // A path of dots leads elsewhere, and a file of such a name is hidden.
+    let is_one =
+        (1..=128).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.');
     match is_one {
         true => Ok(id.clone()),
         false => {
-            let detail = "an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`";
+            let detail =
+                "an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`, and begins with no dot";
             Err(Problem::bad_request("bad_id", detail))
         }
     }
