@@ -256,7 +256,7 @@ pub enum Event {
         #[serde(flatten)]
         times: CallTimes,
     },
-    /// A worker failed and is rebuilt behind its address.
+    /// A worker failed, or somebody wanted it made anew, and is rebuilt behind its address.
     WorkerRestarted {
         /// The tool's name.
         tool: Arc<str>,

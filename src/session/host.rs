@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::coordinator::Coordinator;
 use super::keeper::{Keeper, let_go};
 use super::pulse::Pulse;
+use super::restarting::restart_in;
 use super::roster::Roster;
 use super::shutdown::{Closing, drain};
 use super::slot::{Entrance, Occupancy};
@@ -57,6 +58,14 @@ pub(super) struct Ping;
 struct ShutDown {
     until: tokio::time::Instant,
     reply: oneshot::Sender<ShutdownReport>,
+}
+
+/// Has the workers of `tool` made anew in all sessions, and tells how many there are.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Restart {
+    tool: Arc<str>,
+    reply: oneshot::Sender<usize>,
 }
 
 /// Begins sessions on its arbiter, and knows them.
@@ -138,6 +147,14 @@ impl Host {
         host.do_send(ShutDown { until, reply });
         report
     }
+
+    /// Has the workers of `tool` made anew in the sessions of `host`. The answer says how many there
+    /// are; it is dropped if the host is gone.
+    pub fn restart(host: &Addr<Self>, tool: &Arc<str>) -> oneshot::Receiver<usize> {
+        let (reply, count) = oneshot::channel();
+        host.do_send(Restart { tool: Arc::clone(tool), reply });
+        count
+    }
 }
 
 impl Actor for Host {
@@ -176,6 +193,17 @@ impl Handler<ShutDown> for Host {
         let sessions = self.0.borrow().roster.sessions();
         // A task: it goes on also when the host has gone.
         actix_rt::spawn(async move { drop(reply.send(drain(sessions, until).await)) });
+    }
+}
+
+impl Handler<Restart> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Restart { tool, reply }: Restart, _: &mut Context<Self>) {
+        let sessions = self.0.borrow().roster.sessions();
+        actix_rt::spawn(async move {
+            let _ = reply.send(restart_in(sessions, tool).await); // Nobody may care any more.
+        });
     }
 }
 

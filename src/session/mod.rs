@@ -32,6 +32,7 @@ mod pulse;
 mod recording;
 mod recovery;
 mod replying;
+mod restarting;
 mod resting;
 mod result_keeper;
 mod resuming;

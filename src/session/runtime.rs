@@ -186,6 +186,31 @@ impl Runtime {
         report
     }
 
+    /// Has the workers of `tool` made anew, in all sessions that are awake, and says how many there
+    /// were. Each begins its next generation behind its address, and its session's events tell so
+    /// (`worker_restarted`, cause `restarted by hand`); what was held against the tool is forgotten,
+    /// and its circuits close. Calls that run go on with what they began with, those that wait begin
+    /// on the new worker.
+    ///
+    /// The workers of an arbiter that does not answer within a second are not counted, and are made
+    /// anew when it comes back. A circuit for the whole process closes if a session that is awake has
+    /// the tool.
+    pub async fn restart_tool(&self, tool: &str) -> usize {
+        let tool = Arc::from(tool);
+        let hosts = self.inner.home.hosts.iter();
+        let answers: Vec<_> = hosts.map(|host| Host::restart(host, &tool)).collect();
+        let (mut alarm, mut workers) = (Alarm::after(shutdown::PATIENCE), 0);
+        for answer in answers {
+            tokio::select! {
+                biased;
+                // An arbiter that has ended has no workers.
+                answer = unconstrained(answer) => workers += answer.unwrap_or_default(),
+                () = &mut alarm => {}
+            }
+        }
+        workers
+    }
+
     /// How many arbiters share the sessions.
     #[must_use]
     pub fn arbiters(&self) -> usize {

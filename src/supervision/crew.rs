@@ -125,6 +125,25 @@ impl Crew {
         }
     }
 
+    /// Has the worker of the tool at `place` made anew behind its address: see [`Health::order_restart`].
+    /// Says whether there is one.
+    pub fn restart(&self, place: usize, was_out: bool) -> bool {
+        let worker = self.worker_at(place);
+        if let Some((_, health)) = worker {
+            health.order_restart(was_out);
+        }
+        worker.is_some()
+    }
+
+    /// The worker of the tool at `place`, if it has one.
+    fn worker_at(&self, place: usize) -> Option<&(Addr<ToolWorker>, Rc<Health>)> {
+        let place = match &self.moved {
+            None => Some(place),
+            Some(moved) => moved.get(place).copied().flatten(),
+        };
+        self.workers.get(place?)?.as_ref()
+    }
+
     /// Where the worker of the tool at `place` is, or will be.
     fn own_place(&mut self, place: usize) -> usize {
         let Some(moved) = &mut self.moved else { return place };
@@ -147,12 +166,7 @@ impl Crew {
 
     /// Says whether the session has withdrawn the tool at `place` for now.
     pub fn withdraws(&self, place: usize, now: Instant) -> bool {
-        let place = match &self.moved {
-            None => Some(place),
-            Some(moved) => moved.get(place).copied().flatten(),
-        };
-        let worker = place.and_then(|place| self.workers.get(place)?.as_ref());
-        worker.is_some_and(|(_, health)| health.withdraws(now))
+        self.worker_at(place).is_some_and(|(_, health)| health.withdraws(now))
     }
 
     /// Goes on with the workers and calls that have something to do.

@@ -18,7 +18,7 @@ use actix::dev::{ContextFut, Request};
 use actix::{Addr, Context, Message};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::supervisor::WorkerRecovered;
+use super::supervisor::{WorkerRecovered, WorkerRenewed};
 use super::{Decision, Seat, Supervisor};
 use crate::sabotage::{self, Sabotage};
 use crate::tools::{
@@ -69,6 +69,11 @@ impl Future for Rebuild {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let this = &mut *self;
         loop {
+            // What becomes of one that has failed is to be known first.
+            let is_decided = !matches!(this.state, State::Asking(_));
+            if is_decided && this.health.take_restart(cx.waker()) {
+                ready!(this.restart_by_hand());
+            }
             match &mut this.state {
                 State::Running => {
                     let failure = ready!(this.poll_watched(cx));
@@ -213,6 +218,15 @@ impl Rebuild {
         let failed = WorkerFailed { tool, generation, failure, is_poison };
         self.state = State::Asking(Box::pin(seat.supervisor().send(failed)));
         Poll::Ready(())
+    }
+
+    /// Begins the next generation because somebody wants it.
+    fn restart_by_hand(&mut self) -> Poll<()> {
+        if let (Some(seat), Some(tool)) = (&self.seat, &self.tool) {
+            let generation = self.health.generation() + 1;
+            seat.supervisor().do_send(WorkerRenewed { tool: Arc::clone(tool), generation });
+        }
+        self.go_on()
     }
 
     /// Begins the next generation.

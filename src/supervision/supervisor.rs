@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use super::policy::is_widespread;
 use super::{Decision, RestartLimits, RestartPolicy, RoundReport, WorkerFailed};
 use crate::conversation::SessionId;
-use crate::tools::{Blame, Crash, Failure, Terms, Trip, stable_hash};
+use crate::tools::{Blame, Crash, Failure, Terms, ToolType, Trip, stable_hash};
 
 /// News to the coordinator: what becomes of a worker that failed, or has recovered. A program hears
 /// the same as [`Event::WorkerRestarted`], [`Event::CircuitOpened`] and [`Event::CircuitClosed`].
@@ -35,7 +35,7 @@ pub struct WorkerNews {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkerChange {
-    /// It failed, and is rebuilt. Calls wait for it meanwhile.
+    /// It failed, or somebody wants it made anew, and is rebuilt. Calls wait for it meanwhile.
     Restarting {
         /// The generation that will begin.
         generation: u32,
@@ -64,6 +64,15 @@ pub enum WorkerChange {
 #[rtype(result = "()")]
 pub(super) struct WorkerRecovered {
     pub tool: Arc<str>,
+}
+
+/// News to the supervisor: a worker is made anew because somebody wants it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct WorkerRenewed {
+    pub tool: Arc<ToolType>,
+    /// The generation that begins.
+    pub generation: u32,
 }
 
 /// The workers are gone, and their successors have no past.
@@ -262,6 +271,20 @@ impl Handler<WorkerRecovered> for Supervisor {
         }
         info!(session = %self.session, %tool, "tool works again");
         self.tell(&tool, WorkerChange::CircuitClosed);
+    }
+}
+
+impl Handler<WorkerRenewed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, renewed: WorkerRenewed, _: &mut Context<Self>) {
+        let WorkerRenewed { tool, generation } = renewed;
+        let name = tool.name();
+        info!(session = %self.session, tool = %name, generation, "worker restarted by hand");
+        self.policies.remove(name); // What is rebuilt is not what failed.
+        tool.shared().on_restart();
+        let (cause, backoff) = ("restarted by hand".to_owned(), Duration::ZERO);
+        self.tell(name, WorkerChange::Restarting { generation, cause, backoff });
     }
 }
 

@@ -110,6 +110,11 @@ impl Circuit {
         probed == Probed::Well
     }
 
+    /// Somebody says that the tool works again. Says whether it was out of service.
+    pub fn close(&mut self) -> bool {
+        std::mem::take(self) != Self::Closed
+    }
+
     /// The server that the tool is of is back. Says whether the circuit closed: not one that opened for
     /// the tool's own failures.
     #[cfg(feature = "mcp")]

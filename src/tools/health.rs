@@ -51,6 +51,8 @@ pub(crate) struct Health {
     /// Failed, and nobody has said yet what becomes of it.
     is_undecided: Cell<bool>,
     down: Cell<Option<(Instant, Instant)>>,
+    /// Somebody wants the worker made anew.
+    is_to_restart: Cell<bool>,
     /// The circuit has closed again.
     recovered: Cell<bool>,
     /// Since the last answer.
@@ -126,12 +128,16 @@ impl Health {
     pub fn take_failure(&self, waker: &Waker) -> Option<Failure> {
         let failure = self.failure.borrow_mut().take();
         if failure.is_none() {
-            let mut watcher = self.watcher.borrow_mut();
-            if !watcher.as_ref().is_some_and(|watcher| watcher.will_wake(waker)) {
-                *watcher = Some(waker.clone());
-            }
+            self.watch(waker);
         }
         failure.map(|failure| *failure)
+    }
+
+    fn watch(&self, waker: &Waker) {
+        let mut watcher = self.watcher.borrow_mut();
+        if !watcher.as_ref().is_some_and(|watcher| watcher.will_wake(waker)) {
+            *watcher = Some(waker.clone());
+        }
     }
 
     /// The worker failed without a call's saying so.
@@ -164,6 +170,26 @@ impl Health {
     /// The last time the worker was down.
     pub fn down(&self) -> Option<(Instant, Instant)> {
         self.down.get()
+    }
+
+    /// Somebody wants the worker made anew, and says that its tool works: what is held against it is
+    /// forgotten. `was_out` of service it was everywhere.
+    pub fn order_restart(&self, was_out: bool) {
+        let was_open = self.trouble.borrow_mut().as_mut().is_some_and(|trouble| {
+            trouble.rate = FailureRate::default();
+            trouble.crashes.clear();
+            trouble.circuit.close()
+        });
+        self.recovered.set(self.recovered.get() || was_open || was_out);
+        self.is_to_restart.set(true);
+        self.wake_watcher();
+        self.look_for_trouble();
+    }
+
+    /// Says once that somebody wants the worker made anew, and has `waker` woken by the next who does.
+    pub fn take_restart(&self, waker: &Waker) -> bool {
+        self.watch(waker);
+        self.is_to_restart.take()
     }
 
     /// Takes in the end of a call that `generation` began.

@@ -150,6 +150,21 @@ impl Shared {
         self.on_failure(&cause, true);
     }
 
+    /// A worker is made anew because somebody said so.
+    pub fn on_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Somebody says that the tool works again. Says whether it was out of service everywhere.
+    pub fn close_circuit(&self) -> bool {
+        let mut crashes = locked(&self.crashes);
+        let mut circuit = locked(&self.circuit);
+        crashes.clear();
+        self.counting.store(false, Ordering::Relaxed);
+        self.troubled.store(false, Ordering::Release); // While nobody can open it.
+        circuit.close()
+    }
+
     /// The server that the tool is of is back: what its fall opened is closed. Says whether it was open.
     #[cfg(feature = "mcp")]
     pub fn on_server_back(&self) -> bool {

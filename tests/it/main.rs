@@ -57,6 +57,7 @@ mod random_approvals;
 mod random_histories;
 mod reports;
 mod request_settings;
+mod restarting_tools;
 mod resuming;
 mod retries;
 mod reused_results;
