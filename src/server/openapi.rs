@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 
 use super::{
     Server, approvals, events, export, health, messages, metrics, problem, sessions, tools,
@@ -15,6 +15,9 @@ use super::{
 const PROBLEM: &str = "application/problem+json";
 
 const STREAM: &str = "text/event-stream";
+
+/// Operations that may have no body, which then is `{}`.
+const NO_BODY: [&str; 3] = ["create", "cancel", "call"];
 
 /// All that there is under a path.
 #[derive(OpenApi)]
@@ -34,6 +37,7 @@ const STREAM: &str = "text/event-stream";
         export::export,
         tools::list,
         tools::call,
+        tools::restart,
         metrics::show,
         health::live,
         health::ready,
@@ -71,6 +75,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 /// Says what holds for every answer: problems are of a type of their own, there may be others than those
 /// that are named, and a stream has no schema as a whole.
 fn complete(operation: &mut Operation) {
+    let is_optional = operation.operation_id.as_deref().is_some_and(|id| NO_BODY.contains(&id));
+    if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| is_optional) {
+        body.required = Some(Required::False);
+    }
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else { continue };
@@ -96,7 +104,7 @@ mod tests {
     fn every_path_is_described_and_a_token_only_where_one_is_needed() {
         let api = serde_json::to_value(described(true)).unwrap();
         let paths = api["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 16, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
         assert!(api["security"][0]["bearer"].is_array());
         let refused = &paths["/v1/sessions"]["post"]["responses"]["409"]["content"];
         assert!(refused[PROBLEM].is_object() && refused["application/json"].is_null(), "{refused}");

@@ -35,6 +35,7 @@ pub fn configure(config: &mut ServiceConfig, server: &Server) {
         .service(at("/sessions/{id}/export", [get(export::export)]))
         .service(at("/tools", [get(tools::list)]))
         .service(at("/tools/{name}/call", [post(tools::call)]))
+        .service(at("/tools/{name}/restart", [post(tools::restart)]))
         .default_service(web::to(nothing));
     config.service(v1);
     let open = |resource: Resource| resource.app_data(data.clone()).wrap(from_fn(guard::public));

@@ -214,3 +214,26 @@ pub(super) async fn call(
     let call = round.calls.first().ok_or_else(Problem::internal)?;
     Ok(HttpResponse::Ok().json(Call::of(call)))
 }
+
+/// Whose workers were made anew.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Restarted {
+    /// How many.
+    restarted: usize,
+}
+
+/// Has the workers of a tool made anew, in all sessions that are awake, and closes its circuits. Calls that
+/// run go on.
+#[utoipa::path(post, path = "/v1/tools/{name}/restart", tag = "tools", params(("name" = String, Path)),
+    responses((status = 200, description = "They are", body = Restarted),
+              (status = 404, description = "There is no such tool", body = Problem)))]
+pub(super) async fn restart(
+    server: Data<Server>,
+    name: Path<String>,
+) -> Result<HttpResponse, Problem> {
+    if server.0.options.first_tools().get(&name).is_none() {
+        return Err(Problem::not_found("tool"));
+    }
+    let restarted = server.0.runtime.restart_tool(&name).await;
+    Ok(HttpResponse::Ok().json(Restarted { restarted }))
+}

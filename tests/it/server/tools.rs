@@ -86,3 +86,22 @@ fn what_is_told_of_tools_and_of_rounds_is_the_same_everywhere() {
         }
     });
 }
+
+#[test]
+fn a_tool_is_restarted_by_hand() {
+    testing::run(async {
+        let script = [reply().call("sleep", r#"{"s": 1}"#), reply().text("one")];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let restart = |name: &str| {
+            let path = format!("/v1/tools/{name}/restart");
+            let site = &site;
+            async move { site.post(&path, json!({})).await }
+        };
+        assert_eq!(restart("sleep").await.json().await, json!({"restarted": 1}));
+        assert_eq!(restart("nobody").await.refusal().await, (404, "not_found".to_owned()));
+        let tools = site.get("/v1/tools").await.json().await;
+        assert_eq!(tools["tools"][0]["last_restart"]["cause"], "restarted by hand");
+    });
+}
