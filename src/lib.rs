@@ -29,6 +29,7 @@
 //! | [`store`] | `trait Journal`, `trait Store` and the memory store | what happens next |
 //! | [`session`] | the coordinator actor, the watchdog, the handles [`Runtime`] and [`Session`] | addresses outside |
 //! | [`observe`] | what an operator watches: numbers of tools, sessions and rounds, made of what is told of sessions | what a session does |
+//! | `server` (feature) | the HTTP API and the page, to be mounted in an actix-web app or served | what a question does |
 //! | [`panic_hook`] | a panic hook that shows a few panics a second and counts the rest; yours to install | the rest of the crate |
 //! | `mock_model` (feature) | a Chat Completions server on loopback: the stand-in, scripts | the rest of the crate |
 //! | `cli`, `config` (feature `cli`) | the command and its settings; with `mcp`, our tools for others | |
