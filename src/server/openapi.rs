@@ -104,7 +104,7 @@ mod tests {
     fn every_path_is_described_and_a_token_only_where_one_is_needed() {
         let api = serde_json::to_value(described(true)).unwrap();
         let paths = api["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 17, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 16, "{:?}", paths.keys());
         assert!(api["security"][0]["bearer"].is_array());
         let refused = &paths["/v1/sessions"]["post"]["responses"]["409"]["content"];
         assert!(refused[PROBLEM].is_object() && refused["application/json"].is_null(), "{refused}");
