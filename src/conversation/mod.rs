@@ -25,6 +25,7 @@ mod round;
 #[cfg(test)]
 mod sample;
 mod state;
+mod trace_parent;
 mod transcript;
 mod wrapper;
 
@@ -45,6 +46,7 @@ pub use result_id::ResultId;
 pub use result_part::ResultPart;
 pub use resume::{Fate, PlannedCall, ResumePlan, TimeUsed};
 pub use state::{Action, Due, Expired, SessionState, timed_out};
+pub use trace_parent::{NoTraceParent, TraceParent};
 pub use transcript::Transcript;
 
 pub(crate) use canonical::{are_same, fingerprint};

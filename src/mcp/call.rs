@@ -18,6 +18,9 @@ use crate::tools::{CallContext, Error, Tool, ToolFuture};
 /// Where a call's own key travels, in `_meta`: the same on each try.
 const KEY: &str = "callsheet/idempotency-key";
 
+/// And its span (SEP-414).
+const TRACE_PARENT: &str = "traceparent";
+
 /// A tool of a server, for one worker.
 pub(super) struct ServerTool {
     /// The server's own name of it.
@@ -55,6 +58,9 @@ impl Line {
     ) -> Result<Result<String, Error>, Failed> {
         let mut meta = RequestMetaObject::new();
         meta.insert(KEY.to_owned(), context.key().to_string().into());
+        if let Some(parent) = context.trace_parent() {
+            meta.insert(TRACE_PARENT.to_owned(), parent.to_string().into());
+        }
         let options = PeerRequestOptions::no_options().with_meta(meta);
         let params = CallToolRequestParams::new(name).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));

@@ -25,14 +25,14 @@ use super::resuming::CutOpen;
 use super::shutdown::Closing;
 use super::slot::{Entrance, Occupancy, Slot};
 use super::subscribers::Subscribers;
-use super::ticket::Reply;
+use super::ticket::{Given, Reply};
 use super::turn::Turn;
-use super::{Clock, Error, SessionOptions, Status};
+use super::{Clock, Error, SessionOptions, Status, TurnBegun};
 use crate::conversation::{Event, SessionId, SessionState};
 use crate::store::{self, Access, Journal};
 use crate::supervision::{self, Crew, IdleWorkers, Seat, WorkerChange, WorkerNews};
 use crate::telemetry;
-use crate::tools::{Bound, Capacity, Terms, ToolSet, TypedContext, later, stable_hash};
+use crate::tools::{Bound, Capacity, Terms, ToolSet, later, stable_hash};
 
 /// How long a store may take to open a session after a rest that was longer than a turn may take.
 const REPLY_TIME: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ const MIN_HEARTBEAT: Duration = Duration::from_secs(1);
 #[rtype(result = "()")]
 pub(super) struct Ask {
     pub what: What,
-    pub typed: Option<TypedContext>,
+    pub given: Given,
     /// In line, where another turn is under way.
     pub waits: bool,
     pub reply: Reply,
@@ -300,7 +300,7 @@ impl Coordinator {
 
     /// Begins a turn, or says why not. No other may be under way.
     pub(super) fn begin(&mut self, ask: Ask) {
-        let Ask { what, typed, reply, .. } = ask;
+        let Ask { what, given, reply, .. } = ask;
         if self.closing.has_begun() {
             reply.send(Err(Error::ShuttingDown));
             return;
@@ -314,7 +314,7 @@ impl Coordinator {
         match (what, self.cut.take()) {
             // The question has begun this turn at another place.
             (_, Some(cut)) if is_on_record && begun == self.state.turns() => {
-                self.resume(*cut, typed, reply);
+                self.resume(*cut, given, reply);
             }
             (_, cut) if is_on_record => {
                 self.cut = cut;
@@ -328,8 +328,8 @@ impl Coordinator {
                 self.cut = cut;
                 reply.send(Err(Error::EmptyPrompt));
             }
-            (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, typed, reply),
-            (What::Rest, Some(cut)) => self.resume(*cut, typed, reply),
+            (What::Answer(prompt), cut) => self.begin_turn(prompt, cut, given, reply),
+            (What::Rest, Some(cut)) => self.resume(*cut, given, reply),
             (What::Rest, None) => self.tell_last_answer(reply),
         }
     }
@@ -345,7 +345,7 @@ impl Coordinator {
         &mut self,
         Prompt { text: prompt, key }: Prompt,
         cut: Option<Box<CutOpen>>,
-        typed: Option<TypedContext>,
+        given: Given,
         reply: Reply,
     ) {
         let mut events = cut.map(|cut| self.ends_of_cut(cut.wish)).unwrap_or_default();
@@ -353,7 +353,7 @@ impl Coordinator {
         reply.mark_begun(turn);
         self.asker = Some(Asker { reply, turn, after, began, end_awaited: Vec::new() });
         let time_limit = self.options.limits.turn_time_limit;
-        self.turn = Some(Box::new(self.new_turn(turn, typed, time_limit)));
+        self.turn = Some(Box::new(self.new_turn(turn, given, time_limit)));
         events.append(&mut self.unrecorded);
         let goes_on = prompt.is_empty();
         events.push(Event::TurnStarted { turn, prompt, goes_on, key });
@@ -364,11 +364,20 @@ impl Coordinator {
     pub(super) fn new_turn(
         &self,
         number: u64,
-        typed: Option<TypedContext>,
+        Given { typed, trace_parent }: Given,
         time_left: Duration,
     ) -> Turn {
         let typed = typed.or_else(|| self.options.typed.clone());
-        Turn::new(telemetry::turn(&self.span, number), typed, time_left, self.heartbeat)
+        let model = &self.options.models[0];
+        self.subscribers.observers().on_turn(&TurnBegun {
+            session: &self.id,
+            turn: number,
+            model: model.name(),
+            dialect: model.dialect().name,
+            trace_parent: trace_parent.as_ref(),
+        });
+        let given = (typed, trace_parent.map(Arc::new));
+        Turn::new(telemetry::turn(&self.span, number), given, time_left, self.heartbeat)
     }
 }
 

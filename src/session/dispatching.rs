@@ -86,7 +86,10 @@ impl Coordinator {
             let Place { reply_attempt: attempt, ordinal } = place;
             let key = CallKey { session: self.id.clone(), round, attempt, ordinal };
             let (typed, watcher) = (turn.typed.clone(), watcher.clone());
-            let context = CallContext::new(Facts { key, attempt: 1, deadline, typed, watcher });
+            let own = self.subscribers.observers().trace_parent(&key).map(Arc::new);
+            let trace_parent = own.or_else(|| turn.trace_parent.clone());
+            let facts = Facts { key, attempt: 1, deadline, typed, trace_parent, watcher };
+            let context = CallContext::new(facts);
             turn.ring_at(deadline);
             let effects = tool.declared_effects();
             let cached_as = cache_key(&self.id, &self.options.typed, &turn.typed, &tool, arguments);

@@ -300,6 +300,9 @@ impl Coordinator {
                 _ => {}
             }
             self.told = record.seq;
+            if self.is_observed() && matches!(record.event, Event::TurnEnded { .. }) {
+                self.report(); // Of rounds that are over nobody expects to hear after that.
+            }
             self.subscribers.tell_once(record);
         }
         self.follow_approvals(&records);

@@ -11,9 +11,9 @@ use super::asked::Asked;
 use super::coordinator::{Cancel, CancelCall, GetStatus, Prompt, What};
 use super::slot::Slot;
 use super::subscribers::{Subscriber, Watch};
-use super::ticket::Ticket;
+use super::ticket::{Given, Ticket};
 use super::{Answer, DecideError, Error, EventStream, SessionEvent};
-use crate::conversation::{CallKey, Decision, SessionId};
+use crate::conversation::{CallKey, Decision, SessionId, TraceParent};
 use crate::supervision::RoundReported;
 use crate::tools::TypedContext;
 use crate::wire::Usage;
@@ -50,6 +50,7 @@ pub struct Question {
     key: Option<Arc<str>>,
     typed: Option<TypedContext>,
     waits: bool,
+    trace_parent: Option<TraceParent>,
 }
 
 impl Question {
@@ -80,6 +81,17 @@ impl Question {
     #[must_use]
     pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Says what distributed trace the turn is a part of: the text of a header `traceparent`
+    /// ([W3C Trace Context](https://www.w3.org/TR/trace-context/)). What is none is as if it were not
+    /// said, as that asks for. Calls pass it on
+    /// ([`CallContext::trace_parent`](crate::CallContext::trace_parent)). It is not recorded: a turn that
+    /// another process goes on with is a part of no trace.
+    #[must_use]
+    pub fn trace_parent(mut self, header: &str) -> Self {
+        self.trace_parent = header.parse().ok();
         self
     }
 
@@ -163,10 +175,11 @@ impl Session {
     /// # Errors
     /// [`Error::EmptyPrompt`] for a question without text; the others come with the answer.
     pub fn begin(&self, question: impl Into<Question>) -> Result<Asked, Error> {
-        let Question { prompt: text, goes_on, key, typed, waits } = question.into();
+        let Question { prompt: text, goes_on, key, typed, waits, trace_parent } = question.into();
+        let given = Given { typed, trace_parent };
         match text.trim().is_empty() && !goes_on {
             true => Err(Error::EmptyPrompt),
-            false => Ok(self.send(What::Answer(Prompt { text, key }), typed, waits)),
+            false => Ok(self.send(What::Answer(Prompt { text, key }), given, waits)),
         }
     }
 
@@ -188,11 +201,11 @@ impl Session {
 
     /// Goes on with a turn that was cut, as [`Session::resume`], whether or not its end is awaited.
     pub fn begin_resume(&self) -> Asked {
-        self.send(What::Rest, None, false)
+        self.send(What::Rest, Given::default(), false)
     }
 
-    fn send(&self, what: What, typed: Option<TypedContext>, waits: bool) -> Asked {
-        let (ticket, answer) = Ticket::new(what, typed, waits);
+    fn send(&self, what: What, given: Given, waits: bool) -> Asked {
+        let (ticket, answer) = Ticket::new(what, given, waits);
         self.slot.ask(Arc::clone(&ticket));
         Asked::new(ticket, answer)
     }

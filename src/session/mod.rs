@@ -52,7 +52,7 @@ pub use asked::Asked;
 pub use clock::Clock;
 pub use error::{Cause, DecideError, Error, FailedTurn};
 pub use handle::{Question, Session, Status};
-pub use observer::{Appended, Observer, Presence};
+pub use observer::{Appended, Observer, Presence, TurnBegun};
 pub use options::SessionOptions;
 pub use pulse::StuckArbiter;
 pub use retrying::ModelRetries;

@@ -1,6 +1,7 @@
 //! Those who hear what happens in all sessions of a runtime: what a page, metrics and traces are
 //! made of, so that they cannot disagree.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use tracing::error;
 
-use crate::conversation::{Record, SessionId};
+use crate::conversation::{CallKey, Record, SessionId, TraceParent};
 use crate::supervision::RoundReport;
 use crate::tools::message_of;
 
@@ -19,6 +20,20 @@ use crate::tools::message_of;
 /// or subscribe to a session. What it is told of one session comes in order, of several at the same time
 /// from several threads. A panic is logged, and hurts nobody.
 pub trait Observer: Send + Sync {
+    /// A turn is about to begin, or to go on after it was cut: told before its events, and once more where
+    /// it goes on elsewhere. It may still never be on record.
+    fn on_turn(&self, begun: &TurnBegun<'_>) {
+        let _ = begun;
+    }
+
+    /// The span of the call that is about to be handed to its worker, for the tool to pass on
+    /// ([`CallContext::trace_parent`](crate::CallContext::trace_parent)). Asked after its beginning was
+    /// told; the first observer that knows one counts, and without any the span of whoever asked.
+    fn trace_parent(&self, call: &CallKey) -> Option<TraceParent> {
+        let _ = call;
+        None
+    }
+
     /// Something happened: told when subscribers are told, and once, wherever the session goes on. What is
     /// [durable](crate::Event::is_durable) is in the journal by then, except the end of a turn that the
     /// store did not take, and news of workers between turns.
@@ -32,8 +47,8 @@ pub trait Observer: Send + Sync {
         true
     }
 
-    /// A round has ended. Of a turn that ends here, this is the one that its
-    /// [`TurnReport`](super::TurnReport) has.
+    /// A round has ended: told before the end of its turn, unless that came in the middle of it. Of a turn
+    /// that ends here, this is the one that its [`TurnReport`](super::TurnReport) has.
     fn on_round(&self, session: &SessionId, report: &Arc<RoundReport>) {
         let _ = (session, report);
     }
@@ -48,6 +63,22 @@ pub trait Observer: Send + Sync {
     fn on_append(&self, session: &SessionId, appended: Appended) {
         let _ = (session, appended);
     }
+}
+
+/// A turn that is about to begin, or to go on.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct TurnBegun<'a> {
+    /// The conversation.
+    pub session: &'a SessionId,
+    /// Counts the session's turns from 1.
+    pub turn: u64,
+    /// The session's first model, by its configured name.
+    pub model: &'a str,
+    /// The [name](crate::model::Dialect::name) of the dialect that it speaks.
+    pub dialect: &'static str,
+    /// What the question is a part of ([`Question::trace_parent`](super::Question::trace_parent)).
+    pub trace_parent: Option<&'a TraceParent>,
 }
 
 /// Where a session is.
@@ -104,6 +135,16 @@ impl Observers {
     /// Says whether any hears what is not kept.
     pub fn hear_passing(&self) -> bool {
         self.0.as_ref().is_some_and(|all| all.all.iter().any(|(_, hears)| *hears))
+    }
+
+    pub fn on_turn(&self, begun: &TurnBegun<'_>) {
+        self.each(|observer| observer.on_turn(begun));
+    }
+
+    pub fn trace_parent(&self, call: &CallKey) -> Option<TraceParent> {
+        let found = Cell::new(None);
+        self.each(|observer| found.set(found.get().or_else(|| observer.trace_parent(call))));
+        found.get()
     }
 
     pub fn on_record(&self, record: &Record) {

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use super::coordinator::Coordinator;
 use super::past_turn::PastTurn;
 use super::recovery::Asker;
-use super::ticket::Reply;
+use super::ticket::{Given, Reply};
 use super::{Answer, Cause, Error, FailedTurn, TurnReport};
 use crate::conversation::{
     Action, CallTimes, Effects, Event, Outcome, OutcomeKind, Place, Record, ResumePlan, SessionId,
     TurnEnd,
 };
 use crate::supervision::RoundReports;
-use crate::tools::{Blame, Trip, TypedContext};
+use crate::tools::{Blame, Trip};
 
 /// What is on record of a turn that was cut.
 pub(super) struct CutOpen {
@@ -42,7 +42,7 @@ fn last_turn(records: &[Record]) -> &[Record] {
 
 impl Coordinator {
     /// Goes on with the turn that was cut.
-    pub(super) fn resume(&mut self, cut: CutOpen, typed: Option<TypedContext>, reply: Reply) {
+    pub(super) fn resume(&mut self, cut: CutOpen, given: Given, reply: Reply) {
         self.take_up_tools(); // They may have come since the session was opened.
         let effects = |tool: &str| {
             Some(self.options.with_reader(&self.tools, &self.state).get(tool)?.declared_effects())
@@ -63,7 +63,7 @@ impl Coordinator {
         let now = Instant::now();
         let limits = &self.options.limits;
         let mut turn =
-            self.new_turn(plan.turn, typed, left(limits.turn_time_limit, time_used.turn));
+            self.new_turn(plan.turn, given, left(limits.turn_time_limit, time_used.turn));
         turn.began = now.checked_sub(time_used.elapsed).unwrap_or(now);
         if let Some(used) = time_used.round {
             turn.round_end(now, left(limits.round_time_limit, used));

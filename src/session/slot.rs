@@ -211,7 +211,7 @@ impl Slot {
     fn ask_with(&self, ticket: &Arc<Ticket>) -> Ask {
         let generation = self.generation.load(Ordering::Relaxed);
         let reply = Reply::new(Arc::clone(ticket), generation);
-        Ask { what: ticket.what.clone(), typed: ticket.typed(), waits: ticket.waits, reply }
+        Ask { what: ticket.what.clone(), given: ticket.given(), waits: ticket.waits, reply }
     }
 
     /// Tells `listener` of every round from now on, also where the session is woken or moved.

@@ -9,7 +9,15 @@ use tokio::sync::oneshot;
 use super::coordinator::What;
 use super::keeper::let_go;
 use super::{Answer, Error};
+use crate::conversation::TraceParent;
 use crate::tools::TypedContext;
+
+/// What goes with a question.
+#[derive(Clone, Default)]
+pub(super) struct Given {
+    pub typed: Option<TypedContext>,
+    pub trace_parent: Option<TraceParent>,
+}
 
 /// A question that waits for its answer.
 pub(super) struct Ticket {
@@ -27,19 +35,19 @@ type Asker = oneshot::Sender<Result<Answer, Error>>;
 /// Who waits, and what goes with the question.
 struct Waiting {
     asker: Asker,
-    typed: Option<TypedContext>,
+    given: Given,
 }
 
 impl Ticket {
     /// A question, and where its answer comes. It does not come if the session ends before.
     pub fn new(
         what: What,
-        typed: Option<TypedContext>,
+        given: Given,
         waits: bool,
     ) -> (Arc<Self>, oneshot::Receiver<Result<Answer, Error>>) {
         let (asker, answer) = oneshot::channel();
         let (generation, turn) = (AtomicU64::new(0), AtomicU64::new(0));
-        let waiting = Mutex::new(Some(Waiting { asker, typed }));
+        let waiting = Mutex::new(Some(Waiting { asker, given }));
         let ticket = Self { what, waits, waiting, generation, turn };
         (Arc::new(ticket), answer)
     }
@@ -55,8 +63,8 @@ impl Ticket {
     }
 
     /// What goes with the question, as long as it is not answered.
-    pub fn typed(&self) -> Option<TypedContext> {
-        self.lock().as_ref()?.typed.clone()
+    pub fn given(&self) -> Given {
+        self.lock().as_ref().map(|waiting| waiting.given.clone()).unwrap_or_default()
     }
 
     /// From now on the coordinator of `generation` answers, and no other. Says whether somebody still
@@ -79,8 +87,8 @@ impl Ticket {
         let may_answer = self.generation.load(Ordering::Relaxed) == generation;
         let taken = waiting.take_if(|_| may_answer);
         drop(waiting);
-        let Waiting { asker, typed } = taken?;
-        let_go(typed); // Somebody's own code: its panic must not keep the answer back.
+        let Waiting { asker, given } = taken?;
+        let_go(given); // Somebody's own code: its panic must not keep the answer back.
         Some(asker)
     }
 

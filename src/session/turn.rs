@@ -17,7 +17,7 @@ use super::coordinator::CancelCall;
 use super::drive::unbudgeted;
 use super::flight::Flight;
 use super::retrying::NextTry;
-use crate::conversation::{Batch, Claim, Event, Expired, Place, TurnEnd};
+use crate::conversation::{Batch, Claim, Event, Expired, Place, TraceParent, TurnEnd};
 use crate::model::{Events, History};
 use crate::sabotage::{self, Sabotage};
 use crate::store::{self, Pending};
@@ -35,6 +35,8 @@ pub(super) struct Turn {
     /// The round within it that is under way.
     pub round_span: Span,
     pub typed: Option<TypedContext>,
+    /// What it is a part of, by whoever asked.
+    pub trace_parent: Option<Arc<TraceParent>>,
     pub began: Instant,
     pub deadline: Instant,
     pub round_deadline: Option<Instant>,
@@ -121,7 +123,7 @@ pub(super) struct Append {
 impl Turn {
     pub fn new(
         span: Span,
-        typed: Option<TypedContext>,
+        (typed, trace_parent): (Option<TypedContext>, Option<Arc<TraceParent>>),
         time_limit: Duration,
         heartbeat: Duration,
     ) -> Self {
@@ -131,6 +133,7 @@ impl Turn {
             round_span: span.clone(),
             span,
             typed,
+            trace_parent,
             began,
             deadline,
             round_deadline: None,

@@ -15,7 +15,7 @@ use super::Waits;
 #[cfg(feature = "mcp")]
 use super::tries::Absent;
 use super::tries::{Spent, Tries};
-use crate::conversation::{CallKey, Place};
+use crate::conversation::{CallKey, Place, TraceParent};
 
 /// A value of the embedding program that travels with every call of a session or a question: a
 /// tenant, a request, a user.
@@ -78,6 +78,7 @@ pub(crate) struct Facts {
     pub attempt: u32,
     pub deadline: Instant,
     pub typed: Option<TypedContext>,
+    pub trace_parent: Option<Arc<TraceParent>>,
     pub watcher: Option<mpsc::Sender<CallNews>>,
 }
 
@@ -121,6 +122,14 @@ impl CallContext {
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.facts.typed.as_ref()?.downcast_ref()
+    }
+
+    /// The call's own span in a distributed trace, to pass on to whoever does its work: as the text of
+    /// a header `traceparent`. The same on each try. Where nobody makes spans it is that of whoever asked
+    /// ([`Question::trace_parent`](crate::Question::trace_parent)), and `None` if that is not known either.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        self.0.facts.trace_parent.as_deref().copied()
     }
 
     /// Tells those who watch how far the call is (of more than they can follow some is left out), and that it is alive: it begins the tool's

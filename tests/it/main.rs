@@ -79,6 +79,7 @@ mod stored_sessions;
 mod stores;
 mod support;
 mod tool_names;
+mod trace_parents;
 mod tracing_spans;
 mod turns;
 mod waiting_in_line;

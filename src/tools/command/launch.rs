@@ -19,6 +19,9 @@ const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
 /// The variable that holds the call's key.
 const KEY_VARIABLE: &str = "CALLSHEET_CALL_KEY";
 
+/// The variable that holds its span, where there is one.
+const TRACE_VARIABLE: &str = "TRACEPARENT";
+
 /// Where programs are looked for if there is no `PATH`.
 const USUAL_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -88,6 +91,7 @@ impl Surroundings {
         for name in PASSED_ON {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        command.envs(context.trace_parent().map(|parent| (TRACE_VARIABLE, parent.to_string())));
         command.envs(self.env.iter().map(|(name, value)| (name, value.expose_secret())));
         command.env(KEY_VARIABLE, context.key().to_string());
         if let Some(cwd) = &self.cwd {

@@ -166,6 +166,7 @@ struct Caller(Arc<Plan>);
 impl Tool for Caller {
     fn call(&self, arguments: &str, context: CallContext) -> ToolFuture {
         let request = self.0.request(arguments, context.key());
+        let request = request.map(|request| request.part_of(context.trace_parent()));
         let plan = Arc::clone(&self.0);
         Box::pin(async move { plan.exchange(request?).await })
     }

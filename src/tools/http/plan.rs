@@ -17,7 +17,7 @@ use super::pointer::Pointer;
 use super::resolver::{Lookup, Resolver};
 use super::url::{UrlTemplate, encoded};
 use super::{HttpBody, HttpTool};
-use crate::conversation::CallKey;
+use crate::conversation::{CallKey, TraceParent};
 use crate::model::{ApiKey, secrets_in};
 use crate::tools::Error;
 
@@ -41,6 +41,9 @@ const MIN_WRITTEN_BYTES: usize = 6;
 /// The header that carries a call's key.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The header that carries a call's span.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+
 /// A tool as it was checked.
 pub(super) struct Plan {
     pub method: Method,
@@ -60,6 +63,17 @@ pub(super) struct Request {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Option<String>,
+}
+
+impl Request {
+    /// Says what trace it is a part of, unless the tool has a header of its own for that.
+    pub fn part_of(mut self, trace_parent: Option<TraceParent>) -> Self {
+        let value = trace_parent.and_then(|parent| parent.to_string().try_into().ok());
+        if let Some(value) = value {
+            self.headers.entry(TRACE_PARENT).or_insert(value);
+        }
+        self
+    }
 }
 
 impl Plan {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use callsheet::CallReport;
 use callsheet::mcp::{Condition, LastStart, Protocol, ServerSettings};
-use callsheet::testing::reply;
+use callsheet::testing::{ScriptedModel, reply};
+use callsheet::{CallReport, Question};
 
 use super::{Directory, World, run, told};
 use crate::support::mcp_peer::Peer;
@@ -45,6 +45,24 @@ fn a_tool_of_a_server_is_called_like_any_other_in_both_revisions() {
                 "its key goes along"
             );
         }
+    });
+}
+
+#[test]
+fn a_call_says_what_trace_it_is_a_part_of_where_that_is_known() {
+    run(async {
+        let directory = Directory::new();
+        let peer = directory.peer(&["echo"]);
+        let world = World::new([peer.settings("peer")]).await;
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for question in [Question::new("go").trace_parent(parent), Question::new("go")] {
+            let script = [reply().call("peer__echo", "{}"), reply().text("done")];
+            let session = world.session(&ScriptedModel::new(script));
+            session.ask(question).await.expect("the turn ends well");
+        }
+        let notes = peer.notes();
+        let told: Vec<_> = notes.iter().filter(|note| note.starts_with("part of ")).collect();
+        assert_eq!(told, [&format!("part of {parent}")]);
     });
 }
 

@@ -177,6 +177,9 @@ impl Served {
         let (name, arguments) = (params["name"].as_str().unwrap_or_default(), &params["arguments"]);
         let key = params["_meta"]["callsheet/idempotency-key"].as_str().unwrap_or("none");
         self.note(&format!("call {name} {key}"));
+        if let Some(parent) = params["_meta"]["traceparent"].as_str() {
+            self.note(&format!("part of {parent}"));
+        }
         let number = |name: &str| arguments[name].as_u64().unwrap_or_default();
         let mut is_error = false;
         let mut content = None;
