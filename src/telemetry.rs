@@ -31,6 +31,73 @@ pub(crate) mod metric {
     pub const JOURNAL_BATCH_DURATION: &str = "journal_batch_duration";
 }
 
+/// The names of OpenTelemetry's spans and their attributes. Those that begin with `gen_ai` are of the
+/// conventions for generative AI, which still change
+/// (<https://github.com/open-telemetry/semantic-conventions-genai>, as of November 2026).
+#[cfg(feature = "otel")]
+pub(crate) mod gen_ai {
+    pub const INVOKE_AGENT: &str = "invoke_agent";
+    pub const CHAT: &str = "chat";
+    pub const EXECUTE_TOOL: &str = "execute_tool";
+
+    pub const OPERATION: &str = "gen_ai.operation.name";
+    pub const PROVIDER: &str = "gen_ai.provider.name";
+    pub const CONVERSATION: &str = "gen_ai.conversation.id";
+    pub const REQUEST_MODEL: &str = "gen_ai.request.model";
+    pub const RESPONSE_MODEL: &str = "gen_ai.response.model";
+    pub const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+    pub const FIRST_CHUNK: &str = "gen_ai.response.time_to_first_chunk";
+    pub const INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+    pub const OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+    pub const CACHED_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
+    pub const REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+    pub const TOOL_NAME: &str = "gen_ai.tool.name";
+    pub const TOOL_CALL_ID: &str = "gen_ai.tool.call.id";
+    pub const TOOL_TYPE: &str = "gen_ai.tool.type";
+    pub const ERROR_TYPE: &str = "error.type";
+
+    // What people, models and tools say: only where it is asked for.
+    pub const INPUT_MESSAGES: &str = "gen_ai.input.messages";
+    pub const OUTPUT_MESSAGES: &str = "gen_ai.output.messages";
+    pub const ARGUMENTS: &str = "gen_ai.tool.call.arguments";
+    pub const RESULT: &str = "gen_ai.tool.call.result";
+
+    // Our own. Times are in seconds.
+    pub const TURN: &str = "callsheet.turn";
+    pub const RESUMED: &str = "callsheet.turn.resumed";
+    pub const ROUND: &str = "callsheet.round";
+    pub const ROUND_DURATION: &str = "callsheet.round.duration";
+    pub const ROUND_MODEL: &str = "callsheet.round.model";
+    pub const ROUND_WALL: &str = "callsheet.round.wall";
+    pub const ROUND_SUM: &str = "callsheet.round.sum";
+    pub const ROUND_CALLS: &str = "callsheet.round.calls";
+    pub const ROUND_RESTARTS: &str = "callsheet.round.restarts";
+    pub const REPLY_ATTEMPT: &str = "callsheet.reply.attempt";
+    pub const PURPOSE: &str = "callsheet.reply.purpose";
+    pub const OUTCOME: &str = "callsheet.call.outcome";
+    pub const CALL_RAN: &str = "callsheet.call.ran";
+    pub const CALL_QUEUED: &str = "callsheet.call.queued";
+    pub const CALL_STARTUP: &str = "callsheet.call.startup";
+    pub const CALL_BACKOFF: &str = "callsheet.call.backoff";
+    pub const CALL_WAITED: &str = "callsheet.call.waited";
+    pub const CALL_ATTEMPTS: &str = "callsheet.call.attempts";
+    pub const CALL_REUSED: &str = "callsheet.call.reused";
+    pub const WORKER_GENERATION: &str = "callsheet.worker.generation";
+
+    /// The conventions' name of who provides what speaks `dialect`. Whoever has no row speaks as OpenAI does.
+    pub fn provider(dialect: &'static str) -> &'static str {
+        match dialect {
+            "generic" => "openai",
+            "azure" => "azure.ai.openai",
+            "gemini" => "gcp.gemini",
+            "mistral" => "mistral_ai",
+            "moonshot" => "moonshot_ai",
+            "xai" => "x_ai",
+            other => other,
+        }
+    }
+}
+
 /// A conversation, as long as its coordinator lives.
 pub(crate) fn session(id: &SessionId) -> Span {
     info_span!(parent: None, "session", session = %id)

@@ -27,10 +27,13 @@
 //!   have failed) is in the store.
 //! - `Overview::metrics` (feature `server`): `Metrics::encode` answers `GET /metrics`, given the request's
 //!   `Accept` header.
+//! - `Traces` (feature `otel`): an observer of its own, beside the overview.
 
 mod facts;
 #[cfg(feature = "server")]
 mod metrics;
+#[cfg(feature = "otel")]
+mod otel;
 mod sessions;
 mod tool_stats;
 mod window;
@@ -41,6 +44,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::facts::Facts;
 #[cfg(feature = "server")]
 pub use self::metrics::Metrics;
+#[cfg(feature = "otel")]
+pub use self::otel::{StartError, TraceSettings, Traces};
 pub use self::sessions::{Doing, SessionView, Sessions};
 pub use self::tool_stats::{CircuitView, LastError, LastRestart, OTHER, ToolSnapshot, ToolStats};
 pub use self::window::Percentiles;

@@ -4,6 +4,8 @@
 #[cfg(feature = "server")]
 mod metrics;
 mod numbers;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -3,6 +3,8 @@
 pub mod bounded;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "otel")]
+pub mod collector;
 pub mod dice;
 pub mod echo;
 pub mod journal;
