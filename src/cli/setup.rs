@@ -9,6 +9,8 @@ use crate::config::{self, Config, ResolvedProvider, Sources};
 use crate::conversation::{Budgets, ContextBudget, Limits, SessionId};
 use crate::mock_model::{self, Brain, Server};
 use crate::model::{ApiKey, Endpoint, HttpModel, Model, TimeLimits};
+#[cfg(feature = "otel")]
+use crate::observe::{TraceSettings, Traces};
 use crate::session::{ModelRetries, Runtime, RuntimeBuilder, SessionOptions};
 use crate::store::{MemoryStore, Store};
 use crate::supervision::{Backoff, RestartLimits};
@@ -209,13 +211,37 @@ pub(super) fn runtime_builder(
     store: Arc<dyn Store>,
 ) -> anyhow::Result<RuntimeBuilder> {
     let config::Runtime { arbiters, max_concurrency, blocking_threads } = config.runtime;
-    let builder = Runtime::builder()
+    let builder = traced(config, Runtime::builder())?
         .arbiters(usize::try_from(arbiters)?)
         .max_concurrency(usize::try_from(max_concurrency)?)
         .blocking_threads(usize::try_from(blocking_threads)?)
         .sleep_after(config.session.sleep_after)
         .journal(store);
     Ok(builder)
+}
+
+/// A runtime that sends traces where the settings, or the usual variables, say.
+#[cfg(feature = "otel")]
+fn traced(config: &Config, builder: RuntimeBuilder) -> anyhow::Result<RuntimeBuilder> {
+    let config::Telemetry { otlp_endpoint, service_name, capture_content } = &config.telemetry;
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let by_variable =
+        is_set("OTEL_EXPORTER_OTLP_ENDPOINT") || is_set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
+    if otlp_endpoint.is_none() && !by_variable {
+        return Ok(builder);
+    }
+    let traces = Traces::start(&TraceSettings {
+        endpoint: otlp_endpoint.as_ref().map(|url| url.as_str().to_owned()),
+        service_name: service_name.clone(),
+        capture_content: *capture_content,
+    })?;
+    Ok(builder.observe(traces))
+}
+
+#[cfg(not(feature = "otel"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it may fail")]
+fn traced(_: &Config, builder: RuntimeBuilder) -> anyhow::Result<RuntimeBuilder> {
+    Ok(builder) // An endpoint in the settings was refused.
 }
 
 /// The executor that waits for sessions and signals.

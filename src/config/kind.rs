@@ -135,6 +135,14 @@ pub(super) fn base_url(input: &Input<'_>) -> Parsed<BaseUrl> {
     input.string().and_then(BaseUrl::new).ok_or_else(|| expected.to_owned())
 }
 
+/// The same; `""` for none.
+pub(super) fn base_url_or_none(input: &Input<'_>) -> Parsed<Option<BaseUrl>> {
+    match input.string() {
+        Some("") => Ok(None),
+        _ => base_url(input).map(Some),
+    }
+}
+
 /// `true` or `false`.
 pub(super) fn flag(input: &Input<'_>) -> Parsed<bool> {
     match (&input.value.kind, input.text()) {
@@ -394,6 +402,12 @@ impl Notation for BaseUrl {
 impl Notation for SocketAddr {
     fn notation(&self) -> String {
         quoted(&self.to_string())
+    }
+}
+
+impl Notation for Option<BaseUrl> {
+    fn notation(&self) -> String {
+        self.as_ref().map_or_else(|| quoted(""), Notation::notation)
     }
 }
 

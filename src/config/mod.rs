@@ -40,7 +40,7 @@ pub use mcp::{McpServer, McpTerms};
 pub use origin::{Row, Source};
 pub use reference::{Filled, Text};
 pub use secret::Variables;
-pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Turn};
+pub use sections::{Log, Model, Runtime, Session, Store, Supervision, Telemetry, Turn};
 pub use server::{Server, ServerToken};
 pub use sources::Sources;
 pub use store_url::StoreUrl;
@@ -74,6 +74,8 @@ pub struct Config {
     pub server: Server,
     /// `[log]`: what goes to stderr.
     pub log: Log,
+    /// `[telemetry]`: what is told to tools that watch from outside.
+    pub telemetry: Telemetry,
     /// `[[tools]]`: what the model may call, in the order of the file.
     pub tools: Vec<Tool>,
     /// `[[mcp]]`: servers whose tools the model may call, in the order of the file.
@@ -273,6 +275,7 @@ impl Config {
         let store = root.table("store", Store::read)?;
         let server = root.table("server", Server::read)?;
         let log = root.table("log", Log::read)?;
+        let telemetry = root.table("telemetry", Telemetry::read)?;
         let tools = Tool::read_all(root, &turn, &supervision)?;
         let mcp = McpServer::read_all(root)?;
         let mcp_config = root.optional("mcp_config", kind::filled)?;
@@ -282,6 +285,7 @@ impl Config {
             store,
             server,
             log,
+            telemetry,
             tools,
             mcp,
             mcp_config,

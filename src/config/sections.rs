@@ -163,6 +163,18 @@ pub struct Log {
     pub format: LogFormat,
 }
 
+/// What is told to tools that watch from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Where traces go, over OTLP; `None` = where the variable `OTEL_EXPORTER_OTLP_ENDPOINT` says, and
+    /// nowhere if it is not set.
+    pub otlp_endpoint: Option<BaseUrl>,
+    /// How the program is called in them.
+    pub service_name: String,
+    /// Whether they hold what people, models and tools say.
+    pub capture_content: bool,
+}
+
 impl Model {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Model, Error> {
         let model = Model {
@@ -355,6 +367,21 @@ impl Store {
             sync: section.required("sync", kind::choice)?,
             lease: section.required("lease_ms", kind::lease)?,
             retry: section.required("retry_ms", kind::millis)?,
+        })
+    }
+}
+
+impl Telemetry {
+    pub(super) fn read(section: &mut Section<'_>) -> Result<Telemetry, Error> {
+        let otlp_endpoint = section.required("otlp_endpoint", kind::base_url_or_none)?;
+        if otlp_endpoint.is_some() && !cfg!(feature = "otel") {
+            let expected = "\"\": this program was built without the feature `otel`".to_owned();
+            return Err(section.misfit("otlp_endpoint", expected));
+        }
+        Ok(Telemetry {
+            otlp_endpoint,
+            service_name: section.required("service_name", kind::filled)?,
+            capture_content: section.required("capture_content", kind::flag)?,
         })
     }
 }

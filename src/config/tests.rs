@@ -135,6 +135,10 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(options, StoreOptions::default());
     assert_eq!(config.store_url().unwrap(), "sqlite:callsheet.db");
     assert_eq!(config.log, Log { level: LogLevel::Warn, format: LogFormat::Text });
+    let (otlp_endpoint, capture_content) = (None, false);
+    let service_name = "callsheet".to_owned();
+    let telemetry = Telemetry { otlp_endpoint, service_name, capture_content };
+    assert_eq!(config.telemetry, telemetry);
     let tool = |(index, name): (usize, &str)| Tool {
         place: format!("`tools[{index}]` in the defaults"),
         name: name.to_owned(),
@@ -574,4 +578,24 @@ fn dotenv_fills_what_the_environment_lacks_and_is_never_quoted_in_an_error() {
     let error = place.sources().with_dotenv().unwrap_err();
     assert!(!format!("{error} {error:?}").contains("sk-secret"));
     assert_eq!(error.to_string(), ".env:2: expected NAME=value");
+}
+
+#[test]
+fn an_endpoint_for_traces_is_a_url_and_needs_the_feature() {
+    let set = |url: &str| load(&format!("[telemetry]\notlp_endpoint = {url:?}"), &[], &[]);
+    assert_eq!(set("").expect("none is fine").telemetry.otlp_endpoint, None);
+    let error = set("localhost:4318").expect_err("it is no URL").to_string();
+    assert!(error.contains("telemetry.otlp_endpoint") && error.contains("http://"), "{error}");
+    let url = set("http://u:p4711@localhost:4318/");
+    if cfg!(feature = "otel") {
+        let url = url.expect("it is a URL").telemetry.otlp_endpoint.expect("it is set");
+        assert_eq!(url.as_str(), "http://u:p4711@localhost:4318");
+        assert!(!format!("{url}{url:?}").contains("p4711"));
+    } else {
+        let error = url.expect_err("nothing would send them").to_string();
+        assert!(
+            error.contains("without the feature `otel`") && !error.contains("p4711"),
+            "{error}"
+        );
+    }
 }
