@@ -116,7 +116,8 @@ fn of(error: &Error) -> Problem {
 
 fn shape_of(request: &ServiceRequest) -> Shape {
     let path = request.path();
-    match path.ends_with("/v1/chat/completions") || path.ends_with("/v1/models") {
+    let is_theirs = path.ends_with("/v1/chat/completions") || path.ends_with("/v1/models");
+    match is_theirs || path.contains("/v1/models/") {
         true => Shape::OpenAi,
         false => Shape::Problem,
     }

@@ -11,6 +11,7 @@
 
 mod access;
 mod approvals;
+mod chat;
 #[allow(unused_qualifications, reason = "of the macro that describes it")]
 mod events;
 #[allow(unused_qualifications, reason = "of the macro that describes it")]
@@ -45,6 +46,7 @@ pub use problem::Problem;
 pub use routes::configure;
 
 use self::access::{Owner, Tokens};
+use self::chat::Chat;
 use self::overview::Overviews;
 use self::registry::{InUse, Registry};
 use crate::conversation::{Record, SessionId};
@@ -66,6 +68,7 @@ struct Shared {
     registry: Registry,
     overviews: Overviews,
     overview: Arc<Overview>,
+    chat: Chat,
     /// One for each stream that may be open.
     streams: Arc<Semaphore>,
     /// True once it ends: streams end, and nothing begins any more.
@@ -79,7 +82,7 @@ pub struct ServerLimits {
     pub max_body_bytes: usize,
     /// Sessions that are held at a time; of those that are not in use the oldest is let go.
     pub max_sessions: usize,
-    /// Streams of events that are open at a time.
+    /// Streams of events that are open at a time, completions that are under way among them.
     pub max_streams: usize,
     /// Requests with one token; `None` = as many as there come.
     pub rate: Option<Rate>,
@@ -127,6 +130,7 @@ impl Server {
     /// reason. Turns go on until the runtime is shut down.
     pub fn close(&self) {
         self.0.closing.send_replace(true);
+        self.0.chat.pending.clear();
     }
 
     fn is_closing(&self) -> bool {
@@ -256,7 +260,9 @@ impl ServerBuilder {
         let registry = Registry::new(limits.max_sessions);
         let closing = watch::Sender::new(false);
         let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
+        let chat = Chat::new(&options, limits.pending);
         Ok(Server(Arc::new(Shared {
+            chat,
             runtime,
             store,
             options,

@@ -8,7 +8,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{Content, Ref, RefOr, Required, ResponseBuilder};
 
 use super::{
-    Server, approvals, events, export, health, messages, metrics, problem, sessions, tools,
+    Server, approvals, chat, events, export, health, messages, metrics, problem, sessions, tools,
 };
 
 /// How problems are written (RFC 9457).
@@ -38,6 +38,9 @@ const NO_BODY: [&str; 3] = ["create", "cancel", "call"];
         tools::list,
         tools::call,
         tools::restart,
+        chat::complete,
+        chat::models::list,
+        chat::models::show,
         metrics::show,
         health::live,
         health::ready,
@@ -104,7 +107,7 @@ mod tests {
     fn every_path_is_described_and_a_token_only_where_one_is_needed() {
         let api = serde_json::to_value(described(true)).unwrap();
         let paths = api["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 16, "{:?}", paths.keys());
+        assert_eq!(paths.len(), 19, "{:?}", paths.keys());
         assert!(api["security"][0]["bearer"].is_array());
         let refused = &paths["/v1/sessions"]["post"]["responses"]["409"]["content"];
         assert!(refused[PROBLEM].is_object() && refused["application/json"].is_null(), "{refused}");

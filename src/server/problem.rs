@@ -30,6 +30,12 @@ pub struct Problem {
     /// After so many seconds it may go better.
     #[serde(skip)]
     retry_after: Option<u64>,
+    /// The part of the request that it is about, where the words have a place for it.
+    #[serde(skip)]
+    param: Option<String>,
+    /// Asking again would do again what was done.
+    #[serde(skip)]
+    is_final: bool,
     /// In the words of another API.
     #[serde(skip)]
     shape: Shape,
@@ -50,7 +56,8 @@ impl Problem {
         let title = status.canonical_reason().unwrap_or("Error");
         let (status, detail) = (status.as_u16(), detail.into());
         let (kind, retry_after, shape) = ("about:blank", None, Shape::Problem);
-        Self { kind, title, status, code, detail, retry_after, shape }
+        let (param, is_final) = (None, false);
+        Self { kind, title, status, code, detail, retry_after, param, is_final, shape }
     }
 
     pub(super) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -85,6 +92,16 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// The same of this part of the request.
+    pub(super) fn about(self, param: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..self }
+    }
+
+    /// The same where the client must not ask again by itself.
+    pub(super) fn not_again(self) -> Self {
+        Self { retry_after: None, is_final: true, ..self }
+    }
+
     /// The same in other words.
     pub(super) fn shaped(self, shape: Shape) -> Self {
         Self { shape, ..self }
@@ -100,7 +117,8 @@ impl Problem {
             500.. => "server_error",
             _ => "invalid_request_error",
         };
-        let error = json!({"message": self.detail, "type": kind, "param": null, "code": self.code});
+        let error =
+            json!({"message": self.detail, "type": kind, "param": self.param, "code": self.code});
         json!({"error": error})
     }
 
@@ -121,7 +139,7 @@ impl Problem {
             Shape::OpenAi => {
                 response.insert_header(ContentType::json());
                 // A repeat would run tools again, or be refused again.
-                let repeats = matches!(self.status, 429 | 503);
+                let repeats = matches!(self.status, 429 | 503) && !self.is_final;
                 response.insert_header(("x-should-retry", if repeats { "true" } else { "false" }));
                 self.open_ai().to_string()
             }

@@ -8,8 +8,8 @@ use actix_web::{HttpResponse, Resource, Route};
 
 use super::problem::Problem;
 use super::{
-    Server, approvals, events, export, guard, health, messages, metrics, openapi, page, sessions,
-    tools,
+    Server, approvals, chat, events, export, guard, health, messages, metrics, openapi, page,
+    sessions, tools,
 };
 
 /// Mounts `server` in an app: its page at `/`, `/v1/…`, `/healthz`, `/readyz`, `/metrics` and
@@ -33,6 +33,9 @@ pub fn configure(config: &mut ServiceConfig, server: &Server) {
         .service(at("/sessions/{id}/approvals/{call}", [post(approvals::decide)]))
         .service(at("/sessions/{id}/rounds/{round}", [get(sessions::round)]))
         .service(at("/sessions/{id}/export", [get(export::export)]))
+        .service(at("/chat/completions", [post(chat::complete)]))
+        .service(at("/models", [get(chat::models)]))
+        .service(at("/models/{model:.+}", [get(chat::model)]))
         .service(at("/tools", [get(tools::list)]))
         .service(at("/tools/{name}/call", [post(tools::call)]))
         .service(at("/tools/{name}/restart", [post(tools::restart)]))

@@ -95,6 +95,18 @@ impl SessionOptions {
         self
     }
 
+    /// The names of its models: of the one that is asked, and of those that are asked where it fails.
+    #[cfg(feature = "server")]
+    pub(crate) fn model_names(&self) -> impl Iterator<Item = &str> {
+        self.models.iter().map(|model| model.name())
+    }
+
+    /// The name of the model that is asked.
+    #[cfg(feature = "server")]
+    pub(crate) fn model_name(&self) -> &str {
+        self.models[0].name()
+    }
+
     /// Sets the system prompt. Ignored where a known session goes on.
     #[must_use]
     pub fn system(mut self, prompt: impl Into<Arc<str>>) -> Self {

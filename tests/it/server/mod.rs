@@ -2,6 +2,8 @@
 
 mod access;
 mod approvals;
+mod chat;
+mod chat_rounds;
 mod ending;
 mod events;
 mod questions;

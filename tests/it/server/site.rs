@@ -27,6 +27,7 @@ pub struct Site {
     pub server: Server,
     pub runtime: Runtime,
     pub store: Arc<MemoryStore>,
+    pub model: Arc<ScriptedModel>,
     app: Rc<dyn Fn(TestRequest) -> Answering>,
 }
 
@@ -51,7 +52,7 @@ pub async fn site_on(
     let runtime = builder.in_current_system().expect("in a System");
     let model = ScriptedModel::new(script);
     let tools = Arc::new(ToolSet::new(tools).expect("well formed"));
-    let options = SessionOptions::new(model, tools).limits(limits());
+    let options = SessionOptions::new(model.clone(), tools).limits(limits());
     let options = options.model_retries(ModelRetries::none());
     let server = Server::builder(runtime.clone(), store.clone(), options).overview(overview);
     let server = with(server);
@@ -69,7 +70,7 @@ pub async fn site_on(
             }
         })
     };
-    Site { server, runtime, store, app: Rc::new(app) }
+    Site { server, runtime, store, model, app: Rc::new(app) }
 }
 
 impl Site {
@@ -132,12 +133,17 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    async fn more(&mut self) -> bool {
+    pub async fn more(&mut self) -> bool {
         let piece = poll_fn(|cx| Pin::new(&mut self.body).poll_next(cx)).await;
         let Some(piece) = piece else { return false };
         let piece = piece.expect("the body is whole");
         self.read.push_str(std::str::from_utf8(&piece).expect("events are whole texts"));
         true
+    }
+
+    /// What has come so far.
+    pub fn read(&self) -> &str {
+        &self.read
     }
 
     pub async fn text(mut self) -> String {
