@@ -34,6 +34,7 @@ pub struct PastTurn<'a> {
     /// The question.
     pub prompt: &'a str,
     /// From the question to the next one.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "drawn on a terminal alone"))]
     pub records: &'a [Record],
     /// The number of its last event, which ends it; absent while it is open.
     pub end: Option<(u64, &'a TurnEnd)>,

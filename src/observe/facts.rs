@@ -9,6 +9,7 @@ use crate::conversation::{CallTimes, Event, Outcome, Place, Record, SessionId, T
 use crate::wire::Usage;
 
 /// Something to be counted.
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "some is for the metrics alone"))]
 pub(super) enum Fact<'a> {
     TurnEnded {
         end: &'a TurnEnd,

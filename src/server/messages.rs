@@ -71,7 +71,7 @@ pub(super) async fn ask(
     let used = server.session(&owner, &id).await?;
     let Some(key) = key else {
         let following = Following::new(&server, used.clone(), 0, false)?;
-        let asked = used.session.begin(Question::new(content))?;
+        let asked = used.session.begin(question(content, &request))?;
         return respond(begun(following, asked).await?, wait).await;
     };
     // Of those with a key one at a time looks whether it was asked, and asks.
@@ -94,12 +94,20 @@ pub(super) async fn ask(
         }
         None => {
             let following = Following::new(&server, used.clone(), 0, false)?;
-            let asked = used.session.begin(Question::new(content).key(key))?;
+            let asked = used.session.begin(question(content, &request).key(key))?;
             begun(following, asked).await?
         }
     };
     drop(_one);
     respond(begun, wait).await
+}
+
+/// A question that is a part of the trace that the client says.
+fn question(content: String, request: &HttpRequest) -> Question {
+    match prefer::trace_parent(request.headers()) {
+        Some(parent) => Question::new(content).trace_parent(parent),
+        None => Question::new(content),
+    }
 }
 
 /// Goes on with a turn that was cut when a process ended, and answers as to a question.

@@ -1,4 +1,4 @@
-//! What a client would rather have (RFC 7240), and how it calls what it asks.
+//! What a client would rather have (RFC 7240), how it calls what it asks, and what that is a part of.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +51,11 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, P
         true => Ok(Some(bare.into())),
         false => Err(bad()),
     }
+}
+
+/// The distributed trace that the request is a part of (W3C Trace Context).
+pub(super) fn trace_parent(headers: &HeaderMap) -> Option<&str> {
+    headers.get("traceparent").and_then(|value| value.to_str().ok())
 }
 
 #[cfg(test)]

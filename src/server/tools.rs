@@ -235,5 +235,6 @@ pub(super) async fn restart(
         return Err(Problem::not_found("tool"));
     }
     let restarted = server.0.runtime.restart_tool(&name).await;
+    server.0.overview.tools().close_circuits(&name);
     Ok(HttpResponse::Ok().json(Restarted { restarted }))
 }

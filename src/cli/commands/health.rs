@@ -19,7 +19,9 @@ use crate::cli::toolbox::Toolbox;
 use crate::config::Config;
 #[cfg(feature = "mcp")]
 use crate::mcp::{Address, Condition, ServerStatus};
-use crate::tools::{CallLimits, RateLimit, ToolHealth, ToolSet, ToolType};
+#[cfg(any(feature = "mcp", test))]
+use crate::tools::ToolSet;
+use crate::tools::{CallLimits, RateLimit, ToolHealth, ToolType};
 
 /// What is said of a tool: an element of `tools health --json`. Its shape is a promise.
 #[derive(Debug, Serialize)]

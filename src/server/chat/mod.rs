@@ -28,18 +28,18 @@ mod stream;
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, ReqData};
+use actix_web::{HttpRequest, HttpResponse};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(super) use self::models::{list as models, show as model};
 pub(super) use self::pending::Pending;
 use self::request::{Body, Request};
 use self::run::Run;
-use super::Server;
 use super::access::Owner;
 use super::json::Json;
 use super::problem::Problem;
+use super::{Server, prefer};
 use crate::conversation::GivenHistory;
 use crate::session::{Question, SessionOptions};
 
@@ -77,6 +77,7 @@ struct Response {
 pub(super) async fn complete(
     server: Data<Server>,
     owner: ReqData<Owner>,
+    http: HttpRequest,
     Json(body): Json<Body>,
 ) -> Result<HttpResponse, Problem> {
     server.begins()?;
@@ -87,7 +88,7 @@ pub(super) async fn complete(
     let chat = &server.0.chat;
     let run = match chat.pending.take(&owner, &request.messages)? {
         Some(run) => run,
-        None => begin(&server, &owner, &request)?,
+        None => begin(&server, &owner, &request, prefer::trace_parent(http.headers()))?,
     };
     let (model, pending) = (chat.options.model_name().into(), Arc::clone(&chat.pending));
     let response = Response { run, model, owner, pending, _permit: permit };
@@ -98,7 +99,12 @@ pub(super) async fn complete(
 }
 
 /// Begins a turn that answers the client's messages.
-fn begin(server: &Server, owner: &Owner, request: &Request) -> Result<Run, Problem> {
+fn begin(
+    server: &Server,
+    owner: &Owner,
+    request: &Request,
+    trace_parent: Option<&str>,
+) -> Result<Run, Problem> {
     let history = GivenHistory::new(request.messages.iter().map(|message| message.get()));
     let history = history.map_err(|error| {
         Problem::bad_request("bad_messages", error.to_string())
@@ -115,6 +121,10 @@ fn begin(server: &Server, owner: &Owner, request: &Request) -> Result<Run, Probl
     }
     let session = server.0.runtime.session(options);
     let events = session.events();
-    let asked = session.begin(Question::go_on())?;
+    let question = Question::go_on();
+    let asked = session.begin(match trace_parent {
+        Some(parent) => question.trace_parent(parent),
+        None => question,
+    })?;
     Ok(Run::new(session, events, asked))
 }
