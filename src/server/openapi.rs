@@ -82,10 +82,13 @@ fn complete(operation: &mut Operation) {
     if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| is_optional) {
         body.required = Some(Required::False);
     }
+    // OpenAI's API has problems of its own shape.
+    let is_theirs = operation.tags.iter().flatten().any(|tag| tag == "chat");
     let responses = &mut operation.responses.responses;
     for (status, response) in responses.iter_mut() {
         let RefOr::T(response) = response else { continue };
         if status.starts_with(['4', '5'])
+            && !is_theirs
             && let Some(content) = response.content.swap_remove("application/json")
         {
             response.content.insert(PROBLEM.to_owned(), content);
@@ -95,7 +98,11 @@ fn complete(operation: &mut Operation) {
         }
     }
     let schema = Content::new(Some(Ref::from_schema_name("Problem")));
-    let problem = ResponseBuilder::new().description("A problem").content(PROBLEM, schema);
+    let (kind, schema) = match is_theirs {
+        true => ("application/json", Content::default()),
+        false => (PROBLEM, schema),
+    };
+    let problem = ResponseBuilder::new().description("A problem").content(kind, schema);
     responses.entry("default".to_owned()).or_insert_with(|| problem.build().into());
 }
 
@@ -111,6 +118,8 @@ mod tests {
         assert!(api["security"][0]["bearer"].is_array());
         let refused = &paths["/v1/sessions"]["post"]["responses"]["409"]["content"];
         assert!(refused[PROBLEM].is_object() && refused["application/json"].is_null(), "{refused}");
+        let refused = &paths["/v1/chat/completions"]["post"]["responses"]["400"]["content"];
+        assert!(refused[PROBLEM].is_null() && refused["application/json"].is_object(), "{refused}");
         let open = serde_json::to_value(described(false)).unwrap();
         assert!(open["security"].is_null() && open["components"]["securitySchemes"].is_null());
     }
