@@ -82,6 +82,12 @@ fn complete(operation: &mut Operation) {
     if let Some(RefOr::T(body)) = operation.request_body.as_mut().filter(|_| is_optional) {
         body.required = Some(Required::False);
     }
+    // Among operations of one kind the name of a function says it; a client needs one name for each.
+    if let (Some(id), Some(tag)) =
+        (&mut operation.operation_id, operation.tags.iter().flatten().next())
+    {
+        *id = format!("{tag}_{id}");
+    }
     // OpenAI's API has problems of its own shape.
     let is_theirs = operation.tags.iter().flatten().any(|tag| tag == "chat");
     let responses = &mut operation.responses.responses;
@@ -116,6 +122,11 @@ mod tests {
         let paths = api["paths"].as_object().unwrap();
         assert_eq!(paths.len(), 19, "{:?}", paths.keys());
         assert!(api["security"][0]["bearer"].is_array());
+        let operations = paths.values().flat_map(|path| path.as_object().unwrap().values());
+        let ids: Vec<_> =
+            operations.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+        let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "{ids:?}");
         let refused = &paths["/v1/sessions"]["post"]["responses"]["409"]["content"];
         assert!(refused[PROBLEM].is_object() && refused["application/json"].is_null(), "{refused}");
         let refused = &paths["/v1/chat/completions"]["post"]["responses"]["400"]["content"];

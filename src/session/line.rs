@@ -18,6 +18,7 @@ impl Line {
     }
 
     /// Puts `ask` at the end, or gives it back if the line is full.
+    #[expect(clippy::result_large_err, reason = "it is given back to be answered")]
     pub fn push(&mut self, ask: Ask) -> Result<(), Ask> {
         self.0.retain(|ask| !is_given_up(ask));
         if self.0.len() >= MAX_WAITING {
