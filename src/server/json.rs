@@ -41,6 +41,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             };
             let body = read.unwrap_or_else(|_| Err(late()))?;
             let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+            // A list would be taken for the fields in their order.
+            if body.trim_ascii_start().first() != Some(&b'{') {
+                return Err(Problem::bad_request("bad_json", "send an object"));
+            }
             let value = serde_json::from_slice(body);
             value.map(Self).map_err(|error| Problem::bad_request("bad_json", error.to_string()))
         })

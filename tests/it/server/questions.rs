@@ -136,7 +136,9 @@ fn what_is_no_question_is_refused() {
         site.make("a").await;
         assert_eq!(site.ask("a", " \n").await.refusal().await, (422, "empty".to_owned()));
         assert_eq!(site.ask("b", "go").await.refusal().await, (404, "not_found".to_owned()));
-        for body in [json!({}), json!({"content": 3}), json!({"content": "a", "x": 1}), json!([])] {
+        for body in
+            [json!({}), json!({"content": 3}), json!({"content": "a", "x": 1}), json!(["go"])]
+        {
             let refused = site.post("/v1/sessions/a/messages", body).await;
             assert_eq!(refused.refusal().await, (400, "bad_json".to_owned()));
         }

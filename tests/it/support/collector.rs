@@ -34,17 +34,14 @@ impl Collector {
         let taker = Arc::clone(&received);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let taken = take(stream, status);
-                let mut received = taker.lock().expect("no test panics with it");
-                if let Some((head, request)) = taken {
-                    received.heads.push(head);
-                    for of_resource in request.resource_spans {
-                        let resource = of_resource.resource.unwrap_or_default();
-                        received.resource.extend(resource.attributes);
-                        let scopes = of_resource.scope_spans.into_iter();
-                        received.spans.extend(scopes.flat_map(|scope| scope.spans));
-                    }
+                let mut reader = BufReader::new(stream);
+                if let Some((head, request)) = take(&mut reader) {
+                    taker.lock().expect("no test panics with it").add(head, request);
                 }
+                // Whoever is answered may look at what was received.
+                let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n");
+                let answer = format!("{head}connection: close\r\n\r\n");
+                let _ = reader.get_mut().write_all(answer.as_bytes());
             }
         });
         Self { url, received }
@@ -55,8 +52,19 @@ impl Collector {
     }
 }
 
-fn take(stream: TcpStream, status: &str) -> Option<(String, ExportTraceServiceRequest)> {
-    let mut reader = BufReader::new(stream);
+impl Received {
+    fn add(&mut self, head: String, request: ExportTraceServiceRequest) {
+        self.heads.push(head);
+        for of_resource in request.resource_spans {
+            let resource = of_resource.resource.unwrap_or_default();
+            self.resource.extend(resource.attributes);
+            let scopes = of_resource.scope_spans.into_iter();
+            self.spans.extend(scopes.flat_map(|scope| scope.spans));
+        }
+    }
+}
+
+fn take(reader: &mut BufReader<TcpStream>) -> Option<(String, ExportTraceServiceRequest)> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();
@@ -73,8 +81,6 @@ fn take(stream: TcpStream, status: &str) -> Option<(String, ExportTraceServiceRe
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    reader.get_mut().write_all(answer.as_bytes()).ok()?;
     Some((head, ExportTraceServiceRequest::decode(&*body).expect("it is protobuf")))
 }
 
