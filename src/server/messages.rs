@@ -49,7 +49,7 @@ struct Begun {
 #[utoipa::path(post, path = "/v1/sessions/{id}/messages", tag = "sessions",
     params(("id" = String, Path),
            ("Prefer" = Option<String>, Header, description = "`wait` or `wait=SECONDS`: no stream"),
-           ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$",
+           ("Idempotency-Key" = Option<String>, Header, pattern = "^[!#-~]{1,255}$",
             description = "What the question is called, so that it is asked once")),
     request_body = Message,
     responses((status = 200, description = "Events, or with `Prefer: wait` the document",

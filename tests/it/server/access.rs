@@ -64,6 +64,8 @@ fn a_session_is_its_tokens_own() {
         let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": "a"}));
         let made = site.send(of(ANN, make)).await.json().await;
         assert_eq!(made["session"], "ann:a");
+        let empty = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": ""}));
+        assert_eq!(site.send(of(ANN, empty)).await.refusal().await, (400, "bad_id".to_owned()));
         let asked = site.question("ann:a", "go").insert_header(("prefer", "wait"));
         assert_eq!(site.send(of(ANN, asked)).await.json().await["answer"], "one");
         let list = |who| site.send(of(who, TestRequest::get().uri("/v1/sessions")));
