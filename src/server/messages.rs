@@ -16,6 +16,7 @@ use super::access::Owner;
 use super::follow::{Following, Next, closed, ends, stream_of, word, written};
 use super::json::Json;
 use super::problem::Problem;
+use super::sessions::is_cut;
 use super::{Server, prefer};
 use crate::conversation::{Event, Record, SessionId};
 use crate::document::Document;
@@ -128,9 +129,9 @@ pub(super) async fn resume(
     server.begins()?;
     let wait = prefer::wait(request.headers());
     let (id, summary) = server.find(&owner, &id).await?;
-    match summary.as_ref().map(|summary| summary.state()) {
-        Some("cut") => {}
-        Some("running") => return Err(Error::Busy.into()),
+    match &summary {
+        Some(summary) if is_cut(&server, summary) => {}
+        Some(summary) if summary.state() == "running" => return Err(Error::Busy.into()),
         _ => return Err(Error::NoAnswer.into()),
     }
     let following = Following::new(&server, server.enter(&id)?, 0, false)?;

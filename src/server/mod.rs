@@ -68,6 +68,8 @@ struct Shared {
     registry: Registry,
     overviews: Overviews,
     overview: Arc<Overview>,
+    /// It hears what happens in the runtime.
+    is_told: bool,
     chat: Chat,
     /// One for each stream that may be open.
     streams: Arc<Semaphore>,
@@ -110,7 +112,7 @@ pub struct ServerBuilder {
     tokens: Vec<Token>,
     hosts: Hosts,
     limits: ServerLimits,
-    overview: Arc<Overview>,
+    overview: Option<Arc<Overview>>,
 }
 
 impl Server {
@@ -122,8 +124,7 @@ impl Server {
         options: SessionOptions,
     ) -> ServerBuilder {
         let (tokens, hosts, limits) = (Vec::new(), Hosts::Any, ServerLimits::default());
-        let overview = Arc::default();
-        ServerBuilder { runtime, store, options, tokens, hosts, limits, overview }
+        ServerBuilder { runtime, store, options, tokens, hosts, limits, overview: None }
     }
 
     /// From now on the server says that it is not ready, begins nothing, and ends its streams with a
@@ -243,10 +244,10 @@ impl ServerBuilder {
     }
 
     /// What [observes](crate::session::RuntimeBuilder::observe) the runtime: `/metrics` and the numbers of
-    /// tools are read from it. If it is not said they tell of nothing.
+    /// tools are read from it, and which turns are under way. If it is not said they tell of nothing.
     #[must_use]
     pub fn overview(mut self, overview: Arc<Overview>) -> Self {
-        self.overview = overview;
+        self.overview = Some(overview);
         self
     }
 
@@ -271,7 +272,8 @@ impl ServerBuilder {
             limits,
             registry,
             overviews: Overviews::default(),
-            overview,
+            is_told: overview.is_some(),
+            overview: overview.unwrap_or_default(),
             streams,
             closing,
         })))

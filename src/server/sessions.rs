@@ -15,7 +15,8 @@ use super::problem::Problem;
 use crate::conversation::SessionId;
 use crate::document::past::Past;
 use crate::document::{Document, exact};
-use crate::store::{Access, Cursor, Listing, Owner as Holder, Summary};
+use crate::observe::Doing;
+use crate::store::{Access, Cursor, Listing, Summary};
 
 /// The most that are listed at once.
 const MOST: usize = 200;
@@ -145,7 +146,7 @@ pub(super) async fn list(
     let mut sessions = Vec::with_capacity(page.sessions.len());
     for summary in &page.sessions {
         let overview = server.0.overviews.of(&*server.0.store, summary).await?;
-        sessions.push(Line::of(summary, &overview));
+        sessions.push(Line::of(&server, summary, &overview));
     }
     let next =
         page.next.map(|Cursor { updated_at_us, session }| format!("{updated_at_us}-{session}"));
@@ -177,7 +178,7 @@ pub(super) async fn show(
     let records = server.records(&id, 0).await?;
     let past = Past::of(&records).ok_or_else(|| Problem::not_found("session"))?;
     let overview = server.0.overviews.of(&*server.0.store, &summary).await?;
-    let document = Document::of_session(&past, state(&summary, &overview));
+    let document = Document::of_session(&past, state(&server, &summary, &overview));
     let last_seq = records.last().map_or(0, |record| record.seq);
     let waiting = overview.waiting.values().collect();
     Ok(HttpResponse::Ok().json(Shown { document, last_seq, waiting }))
@@ -194,7 +195,8 @@ pub(super) async fn remove(
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let (id, summary) = server.find(&owner, &id).await?;
-    if summary.as_ref().is_some_and(|summary| summary.state() == "running") {
+    let runs = |summary: &Summary| summary.state() == "running" && !is_cut(&server, summary);
+    if summary.as_ref().is_some_and(runs) {
         return Err(Problem::conflict("busy", "a turn of the session is under way"));
     }
     server.0.registry.forget(&id);
@@ -247,11 +249,11 @@ pub(super) async fn round(
 }
 
 impl Line {
-    fn of(summary: &Summary, overview: &Overview) -> Self {
+    fn of(server: &Server, summary: &Summary, overview: &Overview) -> Self {
         Self {
             session: summary.session.to_string(),
             title: summary.digest.title.to_string(),
-            state: state(summary, overview),
+            state: state(server, summary, overview),
             turns: summary.digest.turns,
             rounds: overview.rounds,
             failed: overview.failed,
@@ -263,13 +265,30 @@ impl Line {
     }
 }
 
-fn state(summary: &Summary, overview: &Overview) -> &'static str {
-    let is_here = |holder: &Holder| holder.pid == std::process::id();
+fn state(server: &Server, summary: &Summary, overview: &Overview) -> &'static str {
     match summary.state() {
-        "running" if !summary.owner.as_ref().is_some_and(is_here) => "elsewhere",
+        "running" if is_cut(server, summary) => "cut",
+        "running" if !is_here(summary) => "elsewhere",
         "running" if !overview.waiting.is_empty() => "waiting",
         state => state,
     }
+}
+
+/// A turn is open, and nobody runs it. The session may be awake here all the same: somebody follows it.
+pub(super) fn is_cut(server: &Server, summary: &Summary) -> bool {
+    let idles = || {
+        let seen = server.0.overview.sessions().of(&summary.session);
+        server.0.is_told && seen.is_none_or(|seen| seen.doing == Doing::Idle)
+    };
+    match summary.state() {
+        "cut" => true,
+        "running" => is_here(summary) && idles(),
+        _ => false,
+    }
+}
+
+fn is_here(summary: &Summary) -> bool {
+    summary.owner.as_ref().is_some_and(|holder| holder.pid == std::process::id())
 }
 
 /// The place in the list that was written as `text`.
