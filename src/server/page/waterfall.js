@@ -8,6 +8,8 @@ import { count, marks, ms, oneLine, us } from "./text.js";
 
 /** The most calls that get a lane before the rest is asked for. */
 const MOST_LANES = 40;
+/** The room that one mark of the axis needs. */
+const MARK_PX = 72;
 
 /** One round. `onCancel(id)` is asked to cancel a call, by its id on the wire. */
 export class Waterfall {
@@ -97,20 +99,23 @@ export class Waterfall {
     if (round.endedAt !== null) this.total = Math.max(end, 1);
     else if (end > this.total * 0.98 || end < this.total / 4) this.total = Math.max(500_000, end * (this.isStill ? 1.03 : 1.35));
     const scale = { zero: round.askedAt, total: this.total };
-    this.drawAxis();
+    const isNew = this.drawAxis();
     this.model.tick(round, scale, now);
     for (const lane of this.lanes.values()) lane.tick(round, scale, now);
     if (this.report === null) this.drawFacts(counted(round, null, now));
     const replied = round.repliedAt === null ? "-1px" : `${share(round.repliedAt - scale.zero, scale)}%`;
     this.table.style.setProperty("--reply", replied);
+    if (isNew) this.drawLegend(); // What is too short to be seen depends on the axis.
   }
 
+  /** Draws the axis, and says whether it is another one. */
   drawAxis() {
-    const isNarrow = this.table.clientWidth > 0 && this.table.clientWidth < 560;
-    const wanted = `${this.total} ${isNarrow}`;
-    if (this.drawnAxis === wanted) return;
+    const room = this.axis.clientWidth || Infinity;
+    const most = Math.max(2, Math.min(7, Math.floor(room / MARK_PX)));
+    const wanted = `${this.total} ${most}`;
+    if (this.drawnAxis === wanted) return false;
     this.drawnAxis = wanted;
-    const at = marks(this.total, isNarrow ? 4 : 7);
+    const at = marks(this.total, most);
     const step = at.length > 1 ? (100 * at[1]) / this.total : 100;
     this.table.style.setProperty("--step", `${step}%`);
     arrange(this.axis, at.map((time) => {
@@ -119,6 +124,7 @@ export class Waterfall {
       mark.style.left = `${left}%`;
       return mark;
     }));
+    return true;
   }
 
   drawFacts(found) {

@@ -30,14 +30,7 @@ impl Served {
 
     /// Sends a request, and reads the answer's head.
     pub async fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        let mut stream = self.connect().await;
-        let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}",
-            self.addr
-        );
-        stream.write_all(request.as_bytes()).await.expect("it reads");
-        Answer::read(stream).await
+        send(&self.addr, method, path, headers, body).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -76,6 +69,17 @@ impl Drop for Served {
     }
 }
 
+/// Sends a request to `addr`, and reads the answer's head.
+pub async fn send(addr: &str, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+    let mut stream = TcpStream::connect(addr).await.expect("it listens");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\n{headers}content-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    Answer::read(stream).await
+}
+
 /// An answer whose body may still be on its way.
 pub struct Answer {
     pub status: u16,
@@ -101,7 +105,7 @@ impl Answer {
         }
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         let is_chunked = head.contains("transfer-encoding: chunked");
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
         let length = length.and_then(|length| length.trim().parse().ok()).unwrap_or(0);
         Self { status, head, stream, is_chunked, length, read: Vec::new() }
     }
