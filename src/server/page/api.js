@@ -115,7 +115,7 @@ export function events(id, after, signal) {
   return send("GET", `${of(id)}/events?after=${after}`, { headers, signal });
 }
 
-const ENDINGS = { "jsonl": "jsonl", "chrome-trace": "trace.json", "markdown": "md" };
+const ENDINGS = { "jsonl": "jsonl", "chrome-trace": "trace.json" };
 
 /** Saves the session in a file. A link would not do: the token travels in a header. */
 export async function download(id, format) {

@@ -67,7 +67,7 @@ export class SessionView {
       h("div", { class: "head" }, this.heading,
         h("div", { class: "row" }, this.state, this.resume, this.meta,
           h("div", { class: "row saves" }, h("span", { class: "hint" }, "Download"),
-            save("jsonl", "JSONL"), save("chrome-trace", "Chrome trace"), save("markdown", "Markdown")))),
+            save("jsonl", "JSONL"), save("chrome-trace", "Chrome trace")))),
       this.system, this.earlier, this.nothing, this.turns, this.form);
     this.onHidden = () => this.whileHidden();
     this.onScroll = () => {
