@@ -1,11 +1,13 @@
 //! What the records mean that are more than one record: which calls are in flight, and how long the
 //! model took.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conversation::{CallTimes, Event, Outcome, Place, Record, SessionId, TurnEnd};
+use crate::conversation::{
+    Approval, AskedCall, CallTimes, Event, Outcome, Place, Record, SessionId, TurnEnd,
+};
 use crate::wire::Usage;
 
 /// Something to be counted.
@@ -61,9 +63,18 @@ pub(super) enum Fact<'a> {
 type Tell<'a> = &'a mut dyn FnMut(Fact<'_>);
 
 /// What is remembered of turns that are under way. No turn, no entry.
-#[derive(Default)]
 pub(super) struct Facts {
     turns: HashMap<SessionId, Turn>,
+    client: Arc<str>,
+}
+
+/// What stands for all tools that a client brings and runs itself: it may call them as it likes.
+const CLIENT: &str = "client";
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { turns: HashMap::new(), client: CLIENT.into() }
+    }
 }
 
 #[derive(Default)]
@@ -71,6 +82,8 @@ struct Turn {
     /// The reply that is awaited: its round, and when it was first asked for.
     asked: Option<(u64, u64)>,
     in_flight: HashMap<Place, Arc<str>>,
+    /// Calls of the last reply that somebody else runs, of whose tools we know nothing.
+    outside: HashSet<Place>,
 }
 
 impl Facts {
@@ -89,15 +102,23 @@ impl Facts {
                 tell(Fact::ModelFailed { code: &error.code });
                 counted(usage.as_ref(), tell);
             }
-            Event::Replied { calls, usage, first_token_at_us, .. } => {
+            Event::Replied { attempt, calls, usage, first_token_at_us, .. } => {
                 if let Some((_, asked)) = self.turn(session).asked {
                     let since = |at_us: u64| Duration::from_micros(at_us.saturating_sub(asked));
                     let (took, first_token) = (since(*at_us), first_token_at_us.map(since));
                     tell(Fact::Replied { took, first_token });
                 }
                 counted(usage.as_ref(), tell);
+                let is_outside = |call: &AskedCall| call.approval == Approval::Outside;
+                let places = (0..).zip(calls.iter()).filter(|(_, call)| is_outside(call));
+                let place = |ordinal| Place { reply_attempt: *attempt, ordinal };
+                let outside: HashSet<_> = places.map(|(ordinal, _)| place(ordinal)).collect();
+                if !outside.is_empty() || self.turns.contains_key(session) {
+                    self.turn(session).outside = outside;
+                }
                 for call in calls.iter() {
-                    let (tool, times, was_in_flight) = (&call.tool, None, false);
+                    let tool = if is_outside(call) { &self.client } else { &call.tool };
+                    let (times, was_in_flight) = (None, false);
                     if let Some(outcome) = &call.refused {
                         tell(Fact::CallEnded { tool, outcome, times, was_in_flight });
                     }
@@ -113,6 +134,8 @@ impl Facts {
             Event::CallEnded { reply_attempt, ordinal, tool, outcome, times, .. } => {
                 let place = Place { reply_attempt: *reply_attempt, ordinal: *ordinal };
                 let turn = self.turns.get_mut(session);
+                let is_outside = turn.as_ref().is_some_and(|turn| turn.outside.contains(&place));
+                let tool = if is_outside { &self.client } else { tool };
                 let began = turn.and_then(|turn| turn.in_flight.remove(&place));
                 let (times, was_in_flight) = (Some(times), began.is_some());
                 tell(Fact::CallEnded { tool, outcome, times, was_in_flight });

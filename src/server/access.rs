@@ -114,6 +114,11 @@ impl Tokens {
         !self.known.is_empty()
     }
 
+    /// Says whether one client may be another than another.
+    pub fn are_several(&self) -> bool {
+        self.known.len() > 1
+    }
+
     /// Judges a client by its `Authorization` header. Every known token is compared, and takes as long
     /// whatever was sent.
     pub fn admit(&self, authorization: Option<&[u8]>) -> Admission {

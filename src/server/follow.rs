@@ -40,12 +40,16 @@ pub(super) struct Following {
     /// It has to be read again.
     has_missed: bool,
     quiet_since: Instant,
+    /// The last kept event that was told ends a turn.
+    has_ended: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 /// What comes next.
 pub(super) enum Next {
     Event(Arc<Record>),
+    /// The end of a turn that the journal has not, for it failed or has another owner.
+    Unkept(Arc<Record>),
     /// Nothing has come for a while.
     Heartbeat,
     /// Nothing comes any more, and why.
@@ -55,8 +59,10 @@ pub(super) enum Next {
 impl Following {
     /// Begins to listen. What is kept after `told` is told first, if it is said that it `has_past`.
     pub fn new(server: &Server, used: InUse, told: u64, has_past: bool) -> Result<Self, Problem> {
+        // Before it listens: who is refused leaves nothing.
         let permit = Arc::clone(&server.0.streams).try_acquire_owned();
         let too_many = |_| Problem::overloaded("too many streams are open", 1);
+        let permit = permit.map_err(too_many)?;
         Ok(Self {
             watch: used.session.watch(AHEAD),
             closing: server.0.closing.subscribe(),
@@ -66,7 +72,8 @@ impl Following {
             past: VecDeque::new(),
             has_missed: has_past,
             quiet_since: Instant::now(),
-            _permit: permit.map_err(too_many)?,
+            has_ended: false,
+            _permit: permit,
         })
     }
 
@@ -114,6 +121,17 @@ impl Following {
             };
             match heard {
                 Some(Heard::Event(record)) if self.is_new(&record) => return self.tell(record),
+                // The next server goes on with a turn that was left.
+                Some(Heard::Event(record))
+                    if self.is_unkept(&record) && self.server.is_closing() =>
+                {
+                    return Next::Closed("shutting_down");
+                }
+                Some(Heard::Event(record)) if self.is_unkept(&record) => {
+                    self.has_ended = true;
+                    self.quiet_since = Instant::now();
+                    return Next::Unkept(record);
+                }
                 Some(Heard::Event(_)) => {}
                 Some(Heard::Missed) => self.has_missed = true,
                 None => return Next::Closed("ended"),
@@ -131,7 +149,16 @@ impl Following {
         is_new
     }
 
+    /// An end that is not kept comes under the number of the last event that is.
+    fn is_unkept(&self, record: &Record) -> bool {
+        let is_end = matches!(record.event, Event::TurnEnded { .. });
+        is_end && record.seq == self.told && !self.has_ended
+    }
+
     fn tell(&mut self, record: Arc<Record>) -> Next {
+        if record.event.is_durable() {
+            self.has_ended = matches!(record.event, Event::TurnEnded { .. });
+        }
         self.quiet_since = Instant::now();
         Next::Event(record)
     }
@@ -139,9 +166,18 @@ impl Following {
 
 /// An event as it is sent. What is kept has a number that a client can come back with.
 pub(super) fn written(record: &Record) -> Bytes {
+    write(record, record.event.is_durable())
+}
+
+/// The same of an event that is not kept, though others of its kind are.
+pub(super) fn written_unkept(record: &Record) -> Bytes {
+    write(record, false)
+}
+
+fn write(record: &Record, is_kept: bool) -> Bytes {
     let mut text = Vec::with_capacity(256);
     let kind = record.event.kind();
-    if record.event.is_durable() {
+    if is_kept {
         text.extend_from_slice(format!("id: {}\n", record.seq).as_bytes());
     }
     text.extend_from_slice(b"event: ");
@@ -167,6 +203,7 @@ pub(super) fn respond(following: Following) -> HttpResponse {
         let mut following = following?;
         let (bytes, rest) = match following.next().await {
             Next::Event(record) => (written(&record), Some(following)),
+            Next::Unkept(record) => (written_unkept(&record), Some(following)),
             Next::Heartbeat => (Bytes::from_static(b": \n\n"), Some(following)),
             Next::Closed(reason) => (closed(reason), None),
         };

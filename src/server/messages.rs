@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::access::Owner;
-use super::follow::{Following, Next, closed, ends, stream_of, word, written};
+use super::follow::{Following, Next, closed, ends, stream_of, word, written, written_unkept};
 use super::json::Json;
 use super::problem::Problem;
 use super::sessions::is_cut;
@@ -21,7 +21,7 @@ use super::{Server, prefer};
 use crate::conversation::{Event, Record, SessionId};
 use crate::document::Document;
 use crate::document::past::Past;
-use crate::session::{Answer, Asked, Error, Question};
+use crate::session::{Answer, Asked, Cause, Error, Question};
 
 /// How long the answer of a turn whose end was heard may take to arrive.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -91,7 +91,12 @@ pub(super) async fn ask(
         }
         Some((seq, turn, _)) => {
             let following = Following::new(&server, used.clone(), seq - 1, true)?;
-            Begun { following, turn, asked: None }
+            // One that nobody runs would not end.
+            let summary = server.0.store.find(used.session.id()).await?;
+            let is_cut = summary
+                .is_some_and(|summary| summary.digest.turns == turn && is_cut(&server, &summary));
+            let asked = is_cut.then(|| used.session.begin_resume());
+            Begun { following, turn, asked }
         }
         None => {
             let following = Following::new(&server, used.clone(), 0, false)?;
@@ -147,7 +152,7 @@ async fn begun(mut following: Following, mut asked: Asked) -> Result<Begun, Prob
             next = following.next() => next,
             // Refused, or over before anybody heard of it.
             answer = &mut asked => return Err(match answer {
-                Ok(_) | Err(Error::Turn(_)) => Problem::internal(),
+                Ok(_) => Problem::internal(),
                 Err(error) => error.into(),
             }),
         };
@@ -161,7 +166,7 @@ async fn begun(mut following: Following, mut asked: Asked) -> Result<Begun, Prob
                 }
                 _ => {}
             },
-            Next::Heartbeat => {}
+            Next::Unkept(_) | Next::Heartbeat => {}
             Next::Closed("shutting_down") => return Err(Problem::shutting_down()),
             Next::Closed(_) => return Err(Error::Closed.into()),
         }
@@ -173,18 +178,27 @@ async fn respond(begun: Begun, wait: Option<Duration>) -> Result<HttpResponse, P
     let Some(wait) = wait else { return Ok(stream_of(events(begun))) };
     let Begun { mut following, turn, asked } = begun;
     let (server, id) = (following.server().clone(), following.session().id().clone());
+    // The document, if whoever asked has it; not ended where the server does.
     let over = async {
         match asked {
-            Some(asked) => document_of(asked.await),
-            None => {
-                while !is_over(&following.next().await, turn) {}
-                None
+            Some(asked) => {
+                let answer = asked.await;
+                (!is_left(&answer)).then(|| document_of(answer))
             }
+            None => loop {
+                match following.next().await {
+                    Next::Event(record) | Next::Unkept(record) if ends(&record.event, turn) => {
+                        break Some(None);
+                    }
+                    Next::Closed(_) => break None,
+                    Next::Event(_) | Next::Unkept(_) | Next::Heartbeat => {}
+                }
+            },
         }
     };
     let (status, known) = match timeout(wait, over).await {
-        Ok(document) => (StatusCode::OK, document),
-        Err(_elapsed) => (StatusCode::ACCEPTED, None),
+        Ok(Some(document)) => (StatusCode::OK, document),
+        Ok(None) | Err(_) => (StatusCode::ACCEPTED, None),
     };
     let document = match known {
         Some(document) => document?,
@@ -197,12 +211,9 @@ async fn respond(begun: Begun, wait: Option<Duration>) -> Result<HttpResponse, P
     Ok(response.content_type("application/json").body(document))
 }
 
-fn is_over(next: &Next, turn: u64) -> bool {
-    match next {
-        Next::Event(record) => ends(&record.event, turn),
-        Next::Heartbeat => false,
-        Next::Closed(_) => true,
-    }
+/// The server ends, and the turn waits for the next one to go on with it.
+fn is_left(answer: &Result<Answer, Error>) -> bool {
+    matches!(answer, Err(Error::Turn(failed)) if matches!(failed.cause, Cause::ShutDown))
 }
 
 /// The turn's events, and at last its document.
@@ -215,7 +226,13 @@ fn events(begun: Begun) -> impl futures_util::Stream<Item = Result<Bytes, Infall
                 bytes.extend_from_slice(&end(begun).await);
                 (bytes.freeze(), None)
             }
+            Next::Unkept(record) if ends(&record.event, begun.turn) => {
+                let mut bytes = BytesMut::from(&*written_unkept(&record));
+                bytes.extend_from_slice(&end(begun).await);
+                (bytes.freeze(), None)
+            }
             Next::Event(record) => (written(&record), Some(begun)),
+            Next::Unkept(record) => (written_unkept(&record), Some(begun)),
             Next::Heartbeat => (Bytes::from_static(b": \n\n"), Some(begun)),
             Next::Closed(reason) => (closed(reason), None),
         };

@@ -157,7 +157,9 @@ impl Server {
 
     /// The id that a client of `owner` means by `id` in a path.
     fn own(&self, owner: &Owner, id: &str) -> Result<SessionId, Problem> {
-        match owner.owns(id) {
+        // What no store takes is nobody's.
+        let is_one = id.len() <= 512 && !id.chars().any(char::is_control);
+        match is_one && owner.owns(id) {
             true => Ok(SessionId::new(id)),
             false => Err(Problem::not_found("session")),
         }

@@ -293,7 +293,8 @@ fn is_here(summary: &Summary) -> bool {
 
 /// The place in the list that was written as `text`.
 fn cursor(text: &str) -> Result<Cursor, Problem> {
-    let place = text.split_once('-').and_then(|(time, session)| {
+    let text = Some(text).filter(|text| !text.chars().any(char::is_control));
+    let place = text.and_then(|text| text.split_once('-')).and_then(|(time, session)| {
         Some(Cursor { updated_at_us: time.parse().ok()?, session: SessionId::new(session) })
     });
     place.ok_or_else(|| Problem::bad_request("bad_cursor", "after is the `next` of another page"))

@@ -92,11 +92,12 @@ struct Quantiles {
 struct ErrorThen {
     at: String,
     code: String,
-    message: String,
+    /// Absent where there are several tokens: it may be another one's call.
+    message: Option<String>,
 }
 
 impl Tool {
-    fn of(tool: &ToolType, seen: Option<&ToolSnapshot>, time_limit: Duration) -> Self {
+    fn of(tool: &ToolType, seen: Option<&ToolSnapshot>, time_limit: Duration, tells: bool) -> Self {
         let circuit = Circuit::of(&tool.health(), seen.map(|seen| &seen.circuit));
         Self {
             name: tool.name().to_string(),
@@ -125,7 +126,7 @@ impl Tool {
             last_error: seen.and_then(|seen| seen.last_error.as_ref()).map(|last| ErrorThen {
                 at: exact(last.at_us),
                 code: last.code.to_string(),
-                message: last.message.to_string(),
+                message: tells.then(|| last.message.to_string()),
             }),
         }
     }
@@ -176,7 +177,7 @@ pub(super) async fn list(server: Data<Server>) -> HttpResponse {
     let seen = server.0.overview.tools().snapshot();
     let of = |tool: &Arc<ToolType>| {
         let seen = seen.iter().find(|seen| seen.name == *tool.name());
-        Tool::of(tool, seen, options.call_time_limit())
+        Tool::of(tool, seen, options.call_time_limit(), !server.tokens().are_several())
     };
     HttpResponse::Ok().json(Tools { tools: options.first_tools().iter().map(of).collect() })
 }

@@ -89,6 +89,16 @@ pub(super) enum Subscriber {
     Actor(WeakRecipient<SessionEvent>),
 }
 
+impl Subscriber {
+    fn is_living(&self) -> bool {
+        match self {
+            Self::Stream(sender) => !sender.is_closed(),
+            Self::Watch { sender, .. } => !sender.is_closed(),
+            Self::Actor(recipient) => recipient.upgrade().is_some(),
+        }
+    }
+}
+
 /// All of them. Cheap to clone; the clones are one.
 #[derive(Clone, Default)]
 pub(super) struct Subscribers(Arc<Shared>);
@@ -115,7 +125,10 @@ impl Subscribers {
     }
 
     pub fn add(&self, subscriber: Subscriber) {
-        self.locked().push(subscriber);
+        let mut all = self.locked();
+        all.retain(Subscriber::is_living); // Where nothing happens nobody else forgets them.
+        all.push(subscriber);
+        drop(all);
         self.0.are_some.store(true, Ordering::Release);
     }
 
@@ -186,11 +199,7 @@ impl Subscribers {
 
     /// Says whether any of them is still there.
     pub fn has_living(&self) -> bool {
-        self.locked().iter().any(|subscriber| match subscriber {
-            Subscriber::Stream(sender) => !sender.is_closed(),
-            Subscriber::Watch { sender, .. } => !sender.is_closed(),
-            Subscriber::Actor(recipient) => recipient.upgrade().is_some(),
-        })
+        self.locked().iter().any(Subscriber::is_living)
     }
 
     /// Ends the streams.

@@ -284,7 +284,9 @@ impl Health {
 
     /// The probe has ended.
     pub fn end_probe(&self, now: Instant, probed: Probed) {
-        if probed == Probed::Badly {
+        // One that was closed meanwhile, by hand, is not opened by what it has left behind.
+        let is_probing = self.with_trouble(|trouble| trouble.circuit.as_str() == "half-open");
+        if probed == Probed::Badly && is_probing {
             let cause = "the call that was to find out had no result in time".to_owned();
             self.report_failure(self.generation.get(), Failure::TooMany { cause }); // If not a crash.
         }

@@ -121,7 +121,8 @@ fn begin(
     }
     let session = server.0.runtime.session(options);
     let events = session.events();
-    let question = Question::go_on();
+    // A client that is gone before the session is there is passed over.
+    let question = Question::go_on().wait_in_line();
     let asked = session.begin(match trace_parent {
         Some(parent) => question.trace_parent(parent),
         None => question,

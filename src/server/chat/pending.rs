@@ -33,6 +33,8 @@ struct Rounds {
     /// The round that a returned call belongs to.
     calls: HashMap<Arc<str>, u64>,
     next: u64,
+    /// The server ends: nobody can come again.
+    closed: bool,
 }
 
 struct Waiting {
@@ -51,6 +53,10 @@ impl Pending {
     /// Keeps `run`, of which the calls `ids` were returned to `owner`.
     pub(super) fn keep(self: &Arc<Self>, owner: Owner, ids: Vec<Arc<str>>, run: Run) {
         let mut rounds = self.locked();
+        if rounds.closed {
+            drop(rounds);
+            return drop(run); // Its turn is cancelled.
+        }
         let mut of_owner = rounds.waiting.iter().filter(|(_, waiting)| waiting.owner == owner);
         let oldest = of_owner.next().map(|(round, _)| *round);
         let is_full = of_owner.count() + 1 >= MOST;
@@ -114,6 +120,7 @@ impl Pending {
     /// No client comes again: cancels the turns of all rounds.
     pub fn clear(&self) {
         let mut rounds = self.locked();
+        rounds.closed = true;
         rounds.calls.clear();
         let waiting = std::mem::take(&mut rounds.waiting);
         drop(rounds);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpResponse;
 use serde::Serialize;
 
-use super::run::{Call, Step, new_id};
+use super::run::{BETWEEN, Call, Step, new_id};
 use super::{Problem, Response};
 use crate::wire;
 
@@ -117,7 +117,12 @@ pub(super) async fn whole(mut response: Response) -> Result<HttpResponse, Proble
     let (mut text, mut calls) = (String::new(), Vec::new());
     let finish_reason = loop {
         match response.run.next().await {
+            // What was void stood first: nothing stands between it and what comes.
+            Step::Text(piece) if text.is_empty() => {
+                text.push_str(piece.strip_prefix(BETWEEN).unwrap_or(&piece));
+            }
             Step::Text(piece) => text.push_str(&piece),
+            Step::Void(told) => text.truncate(text.len().saturating_sub(told)),
             Step::Calls(theirs) => {
                 calls = theirs;
                 break "tool_calls";

@@ -13,7 +13,7 @@ use crate::session::{Answer, Asked, Cause, Error, EventStream, Session};
 use crate::wire::Usage;
 
 /// What stands between the texts of two replies.
-const BETWEEN: &str = "\n\n";
+pub(super) const BETWEEN: &str = "\n\n";
 
 /// A turn that answers a client. Dropping it cancels the turn.
 pub(super) struct Run {
@@ -36,6 +36,8 @@ pub(super) struct Run {
 pub(super) enum Step {
     /// More of the answer's text.
     Text(String),
+    /// The last so many bytes of it are void: the reply came to nothing, and is asked for again.
+    Void(usize),
     /// Calls for the client to run: with them the response ends.
     Calls(Vec<Call>),
     /// The answer is whole.
@@ -59,6 +61,8 @@ struct Said {
     anything: bool,
     /// What was streamed of the reply that is under way.
     current: String,
+    /// What stands between it and the one before, in bytes.
+    between: usize,
 }
 
 impl Said {
@@ -68,6 +72,9 @@ impl Said {
             return None;
         }
         let between = if self.anything && self.current.is_empty() { BETWEEN } else { "" };
+        if self.current.is_empty() {
+            self.between = between.len();
+        }
         self.current.push_str(text);
         self.anything = true;
         Some([between, text].concat())
@@ -81,9 +88,11 @@ impl Said {
         rest
     }
 
-    /// The reply came to nothing. What the client was told is not taken back.
-    fn void(&mut self) {
+    /// The reply came to nothing: so many bytes were told of it.
+    fn void(&mut self) -> usize {
+        let told = if self.current.is_empty() { 0 } else { self.between + self.current.len() };
         self.current.clear();
+        told
     }
 }
 
@@ -146,7 +155,10 @@ impl Run {
                 self.steps.extend(self.said.piece(text).map(Step::Text));
             }
             Event::ModelFailed { usage, .. } => {
-                self.said.void();
+                match self.said.void() {
+                    0 => {}
+                    told => self.steps.push_back(Step::Void(told)),
+                }
                 self.usage += usage.unwrap_or_default();
             }
             Event::ContextCompacted { usage, .. } | Event::TurnEnded { usage, .. } => {
@@ -292,5 +304,25 @@ mod tests {
         let (one, other) = (new_id("call_"), new_id("call_"));
         assert_ne!(one, other);
         assert_eq!((one.len(), one.starts_with("call_")), (37, true), "OpenAI takes up to 40");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_of_a_reply_that_came_to_nothing_can_be_taken_back_whole() {
+        let mut said = Said::default();
+        let mut text = said.piece("It is").unwrap();
+        text.truncate(text.len() - said.void());
+        assert_eq!(text, "");
+        text += said.piece("Let me see.").unwrap().strip_prefix(BETWEEN).unwrap();
+        assert_eq!(said.whole("Let me see."), None);
+        text += &said.piece("Sun").unwrap();
+        text += &said.piece("ny").unwrap();
+        assert_eq!(text, "Let me see.\n\nSunny");
+        text.truncate(text.len() - said.void());
+        assert_eq!((text.as_str(), said.void()), ("Let me see.", 0));
     }
 }

@@ -146,6 +146,7 @@ impl Sending {
                 let delta = Delta { content: Some(&text), ..Delta::default() };
                 self.ready.push_back(self.head.delta(delta, None));
             }
+            Step::Void(_) => {} // What the client was told is not taken back.
             Step::Calls(calls) => self.end("tool_calls", &calls),
             Step::Done(finish) => self.end(finish, &[]),
             Step::Failed(problem) => {

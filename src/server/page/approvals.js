@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, say } from "./dom.js";
 import { attempt } from "./news.js";
-import { oneLine, pretty } from "./text.js";
+import { hasLongNumber, oneLine, pretty } from "./text.js";
 
 /** The question about one call of session `id`. */
 export class Approval {
@@ -40,6 +40,7 @@ export class Approval {
   /** What was written instead of the model's arguments; `null` if nothing was. */
   edited() {
     if (this.text.hidden) return null;
+    if (hasLongNumber(this.text.value)) throw new Error("a number has more digits than can be edited here");
     const value = JSON.parse(this.text.value);
     if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("a JSON object is needed");
     return value;

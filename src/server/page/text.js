@@ -48,10 +48,16 @@ export function visible(text) {
   return text.replace(HIDDEN, (hidden) => `\\u${hidden.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
+/** Whether reading `text` as JSON might change a number in it. */
+export function hasLongNumber(text) {
+  return /\d{16}|\d[eE.]\d*\d{15}/.test(text);
+}
+
 /** JSON text set out over lines, any other text as it is; nothing in it is hidden. */
 export function pretty(text) {
   if (typeof text !== "string") return visible(JSON.stringify(text, null, 2));
-  if (text.length > 200_000) return text;
+  // A number that JavaScript would round is shown as it stands.
+  if (text.length > 200_000 || hasLongNumber(text)) return visible(text);
   try {
     const value = JSON.parse(text);
     return visible(typeof value === "object" && value !== null ? JSON.stringify(value, null, 2) : text);

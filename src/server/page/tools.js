@@ -107,7 +107,7 @@ class Card {
       news.push(["circuit", `The circuit is ${circuit.state}${until}: ${oneLine(circuit.cause ?? "no cause given", 300)}`, true]);
     }
     if (tool.last_restart) news.push(["restart", `↻ restarted ${ago(tool.last_restart.at)}: ${oneLine(tool.last_restart.cause, 300)}`, false, tool.last_restart.at]);
-    if (tool.last_error) news.push(["error", `✗ last error ${ago(tool.last_error.at)}: ${tool.last_error.code}: ${oneLine(tool.last_error.message, 300)}`, true, tool.last_error.at]);
+    if (tool.last_error) news.push(["error", `✗ last error ${ago(tool.last_error.at)}: ${tool.last_error.code}: ${oneLine(tool.last_error.message ?? "", 300)}`, true, tool.last_error.at]);
     const drawn = JSON.stringify(news);
     if (drawn !== this.drawnNews) {
       this.drawnNews = drawn;

@@ -43,6 +43,7 @@ fn without_a_token_there_are_only_the_page_and_the_signs_of_life() {
             "/v1/tools",
             "/v1/nothing",
             "/openapi.json",
+            "/metrics",
         ] {
             let refused = site.get(path).await;
             assert_eq!(refused.header("www-authenticate"), "Bearer", "{path}");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use actix_web::test::TestRequest;
 use callsheet::store::MemoryStore;
 use callsheet::testing::{self, reply};
 use callsheet::{Event, ToolType};
@@ -100,5 +101,38 @@ fn a_turn_that_was_cut_is_gone_on_with_when_somebody_asks_for_it() {
         assert_eq!(sent.last().expect("an end").data["answer"], "one");
         let again = later.post("/v1/sessions/a/resume", json!({})).await;
         assert_eq!(again.refusal().await, (409, "nothing_to_resume".to_owned()));
+    });
+}
+
+#[test]
+fn a_question_that_is_repeated_goes_on_with_its_turn_that_was_cut() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
+        first.make("a").await;
+        let keyed = |question: TestRequest| question.insert_header(("idempotency-key", "k"));
+        let mut answer = first.send(keyed(first.question("a", "go"))).await;
+        answer.until("model_asked").await;
+        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
+        drop((answer, first));
+
+        let later = site_on(store, [reply().text("one")], NO_TOOLS, |it| it).await;
+        let again = keyed(later.question("a", "go")).insert_header(("prefer", "wait"));
+        assert_eq!(later.send(again).await.json().await["answer"], "one");
+    });
+}
+
+#[test]
+fn who_waits_for_a_turn_that_is_left_is_told_that_it_is_not_over() {
+    testing::run(async {
+        let site = site([testing::silence()], NO_TOOLS).await;
+        site.make("a").await;
+        let (answer, _) = tokio::join!(site.ask("a", "go"), async {
+            tokio::time::sleep(seconds(1)).await;
+            site.server.close();
+            site.runtime.suspend(seconds(30)).await
+        });
+        assert_eq!(answer.status.as_u16(), 202);
+        assert_eq!(answer.json().await["error"], json!(null));
     });
 }
