@@ -305,11 +305,6 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!((one.len(), one.starts_with("call_")), (37, true), "OpenAI takes up to 40");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn what_was_told_of_a_reply_that_came_to_nothing_can_be_taken_back_whole() {
