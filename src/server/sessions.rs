@@ -48,7 +48,7 @@ pub(super) struct Wanted {
     #[param(minimum = 1, maximum = 200)]
     limit: Option<usize>,
     /// Those behind this place: `next` of the page before.
-    #[param(pattern = "^[0-9]{1,19}-.+$")]
+    #[param(pattern = r"^[0-9]{1,19}-[^\u0000-\u001f\u007f-\u009f]+$")]
     after: Option<String>,
 }
 
