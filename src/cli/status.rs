@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_session_that_is_not_there_was_typed_wrong_and_one_that_is_busy_is_not_to_be_had() {
         let session = || SessionId::new("s");
-        let owner = Owner { host: "h".into(), pid: 1 };
+        let owner = Owner { host: "h".into(), pid: 1, is_here: false };
         let missing = store::Error::NotFound { session: session() };
         assert_eq!(Status::of(&missing.clone().into()), Status::Usage);
         assert_eq!(Status::of(&Error::Store(missing).into()), Status::Usage);

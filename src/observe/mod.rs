@@ -21,10 +21,6 @@
 //!   called are not in it. Whether a tool is withdrawn in the whole process, also where the watchdog did
 //!   it, says [`ToolType::health`](crate::ToolType::health); the snapshot's [`CircuitView`] has the
 //!   sessions that have withdrawn it for themselves, too.
-//! - [`Overview::sessions`]: a [`SessionView`] per session that something has happened in since the
-//!   process began, for `GET /v1/sessions`. What it does not know (the title, when the session was made,
-//!   all of sessions that nothing has happened in, and unless [`SessionView::whole`] is set how many of its turns
-//!   have failed) is in the store.
 //! - `Overview::metrics` (feature `server`): `Metrics::encode` answers `GET /metrics`, given the request's
 //!   `Accept` header.
 //! - `Traces` (feature `otel`): an observer of its own, beside the overview.
@@ -34,7 +30,6 @@ mod facts;
 mod metrics;
 #[cfg(feature = "otel")]
 mod otel;
-mod sessions;
 mod tool_stats;
 mod window;
 
@@ -46,7 +41,6 @@ use self::facts::Facts;
 pub use self::metrics::Metrics;
 #[cfg(feature = "otel")]
 pub use self::otel::{StartError, TraceSettings, Traces};
-pub use self::sessions::{Doing, SessionView, Sessions};
 pub use self::tool_stats::{CircuitView, LastError, LastRestart, OTHER, ToolSnapshot, ToolStats};
 pub use self::window::Percentiles;
 use crate::conversation::{Record, SessionId};
@@ -57,7 +51,6 @@ use crate::supervision::RoundReport;
 pub struct Overview {
     facts: Mutex<Facts>,
     tools: Arc<ToolStats>,
-    sessions: Sessions,
     #[cfg(feature = "server")]
     metrics: Metrics,
 }
@@ -72,7 +65,6 @@ impl Overview {
             #[cfg(feature = "server")]
             metrics: Metrics::new(&tools),
             tools,
-            sessions: Sessions::default(),
         }
     }
 
@@ -80,12 +72,6 @@ impl Overview {
     #[must_use]
     pub fn tools(&self) -> &ToolStats {
         &self.tools
-    }
-
-    /// How each session is.
-    #[must_use]
-    pub fn sessions(&self) -> &Sessions {
-        &self.sessions
     }
 
     /// The numbers for Prometheus.
@@ -119,7 +105,6 @@ impl Observer for Overview {
             #[cfg(feature = "server")]
             self.metrics.on(&fact);
         });
-        self.sessions.on(record);
     }
 
     fn on_round(&self, _session: &SessionId, report: &Arc<RoundReport>) {

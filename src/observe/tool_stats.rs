@@ -139,9 +139,9 @@ impl ToolStats {
     pub fn snapshot(&self) -> Vec<ToolSnapshot> {
         let accounts = lock(&self.0);
         let now = Instant::now();
-        let mut all: Vec<_> =
-            accounts.iter().map(|(name, account)| account.snapshot(name, now)).collect();
-        drop(accounts);
+        let all: Vec<_> = accounts.iter().map(|(name, it)| it.snapshot(name, now)).collect();
+        drop(accounts); // All sessions wait for it.
+        let mut all: Vec<_> = all.into_iter().map(with_percentiles).collect();
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         all
     }
@@ -151,7 +151,9 @@ impl ToolStats {
     pub fn of(&self, name: &str) -> Option<ToolSnapshot> {
         let accounts = lock(&self.0);
         let (name, account) = accounts.get_key_value(name)?;
-        Some(account.snapshot(name, Instant::now()))
+        let found = account.snapshot(name, Instant::now());
+        drop(accounts);
+        Some(with_percentiles(found))
     }
 
     /// Its circuits were closed by hand.
@@ -246,13 +248,14 @@ impl Account {
         }
     }
 
-    fn snapshot(&self, name: &Arc<str>, now: Instant) -> ToolSnapshot {
+    /// How it is, but for its percentiles, and what they are made of.
+    fn snapshot(&self, name: &Arc<str>, now: Instant) -> (ToolSnapshot, Window) {
         let all = || KINDS.into_iter().zip(self.outcomes).filter(|(_, count)| *count > 0);
         let failed = all().filter(|(kind, _)| is_failure(*kind));
         let is_open = |open: &&Open| open.until > now;
         let open = self.circuits.values().filter(is_open).count();
         let last = self.circuits.values().max_by_key(|open| open.until);
-        ToolSnapshot {
+        let snapshot = ToolSnapshot {
             name: Arc::clone(name),
             calls: all().map(|(_, count)| count).sum(),
             failed: failed.map(|(_, count)| count).sum(),
@@ -268,10 +271,15 @@ impl Account {
                 cause: last.map(|open| Arc::clone(&open.cause)),
                 retry_after: last.filter(is_open).map(|open| open.until - now),
             },
-            ran: self.ran.percentiles(),
+            ran: None,
             last_error: self.last_error.clone(),
-        }
+        };
+        (snapshot, self.ran.clone())
     }
+}
+
+fn with_percentiles((snapshot, ran): (ToolSnapshot, Window)) -> ToolSnapshot {
+    ToolSnapshot { ran: ran.percentiles(), ..snapshot }
 }
 
 /// Says whether the tool, or the call, is to blame.

@@ -19,7 +19,7 @@ pub struct Percentiles {
 }
 
 /// The last durations, the oldest first.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Window(VecDeque<u64>);
 
 impl Window {

@@ -12,9 +12,9 @@
 mod access;
 mod approvals;
 mod chat;
-#[allow(unused_qualifications, reason = "of the macro that describes it")]
+#[expect(unused_qualifications, reason = "of the macro that describes it")]
 mod events;
-#[allow(unused_qualifications, reason = "of the macro that describes it")]
+#[expect(unused_qualifications, reason = "of the macro that describes it")]
 mod export;
 mod follow;
 mod guard;
@@ -30,7 +30,7 @@ mod prefer;
 mod problem;
 mod registry;
 mod routes;
-#[allow(unused_qualifications, reason = "of the macro that describes it")]
+#[expect(unused_qualifications, reason = "of the macro that describes it")]
 mod sessions;
 mod tools;
 
@@ -68,8 +68,6 @@ struct Shared {
     registry: Registry,
     overviews: Overviews,
     overview: Arc<Overview>,
-    /// It hears what happens in the runtime.
-    is_told: bool,
     chat: Chat,
     /// One for each stream that may be open.
     streams: Arc<Semaphore>,
@@ -112,7 +110,7 @@ pub struct ServerBuilder {
     tokens: Vec<Token>,
     hosts: Hosts,
     limits: ServerLimits,
-    overview: Option<Arc<Overview>>,
+    overview: Arc<Overview>,
 }
 
 impl Server {
@@ -124,7 +122,8 @@ impl Server {
         options: SessionOptions,
     ) -> ServerBuilder {
         let (tokens, hosts, limits) = (Vec::new(), Hosts::Any, ServerLimits::default());
-        ServerBuilder { runtime, store, options, tokens, hosts, limits, overview: None }
+        let overview = Arc::default();
+        ServerBuilder { runtime, store, options, tokens, hosts, limits, overview }
     }
 
     /// From now on the server says that it is not ready, begins nothing, and ends its streams with a
@@ -246,10 +245,10 @@ impl ServerBuilder {
     }
 
     /// What [observes](crate::session::RuntimeBuilder::observe) the runtime: `/metrics` and the numbers of
-    /// tools are read from it, and which turns are under way. If it is not said they tell of nothing.
+    /// tools are read from it. If it is not said they tell of nothing.
     #[must_use]
     pub fn overview(mut self, overview: Arc<Overview>) -> Self {
-        self.overview = Some(overview);
+        self.overview = overview;
         self
     }
 
@@ -274,8 +273,7 @@ impl ServerBuilder {
             limits,
             registry,
             overviews: Overviews::default(),
-            is_told: overview.is_some(),
-            overview: overview.unwrap_or_default(),
+            overview,
             streams,
             closing,
         })))

@@ -1,10 +1,13 @@
 //! Sessions as such: made, listed, shown, cancelled, removed.
 
-use actix_web::HttpResponse;
+use std::time::Duration;
+
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query, ReqData};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Server;
@@ -15,8 +18,11 @@ use super::problem::Problem;
 use crate::conversation::SessionId;
 use crate::document::past::Past;
 use crate::document::{Document, exact};
-use crate::observe::Doing;
 use crate::store::{Access, Cursor, Listing, Summary};
+
+/// How long a session that is to be removed may take to fall asleep, and how often that is looked at.
+const FALLS_ASLEEP: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The most that are listed at once.
 const MOST: usize = 200;
@@ -104,6 +110,7 @@ pub(super) struct ToCancel {
 pub(super) async fn create(
     server: Data<Server>,
     owner: ReqData<Owner>,
+    request: HttpRequest,
     Json(NewSession { id }): Json<NewSession>,
 ) -> Result<HttpResponse, Problem> {
     server.begins()?;
@@ -120,7 +127,8 @@ pub(super) async fn create(
         }
     };
     server.0.registry.enter(&id, &server.0.runtime, || server.0.options.clone(), true)?;
-    let place = format!("/v1/sessions/{id}");
+    // As it was asked for: the server may be mounted under a prefix.
+    let place = format!("{}/{id}", request.path().trim_end_matches('/'));
     let made = Made { session: id.to_string() };
     Ok(HttpResponse::Created().insert_header((LOCATION, place)).json(made))
 }
@@ -196,13 +204,19 @@ pub(super) async fn remove(
 ) -> Result<HttpResponse, Problem> {
     let (id, summary) = server.find(&owner, &id).await?;
     let runs = |summary: &Summary| summary.state() == "running" && !is_cut(&server, summary);
-    if summary.as_ref().is_some_and(runs) {
+    let runtime = &server.0.runtime;
+    if summary.as_ref().is_some_and(runs) || !runtime.release(&id) {
         return Err(Problem::conflict("busy", "a turn of the session is under way"));
+    }
+    // Whoever makes one of this id from now on is to find it gone.
+    let until = Instant::now() + FALLS_ASLEEP;
+    while runtime.is_awake(&id) && Instant::now() < until {
+        sleep(LOOK).await;
     }
     server.0.registry.forget(&id);
     server.0.overviews.forget(&id);
     if summary.is_some() {
-        // It may be awake here without a turn: then it is fenced, and lets go.
+        // Whoever has it awake all the same is fenced, and lets go.
         server.0.store.remove(&id, Access::TakeOver).await?;
     }
     Ok(HttpResponse::NoContent().finish())
@@ -276,19 +290,15 @@ fn state(server: &Server, summary: &Summary, overview: &Overview) -> &'static st
 
 /// A turn is open, and nobody runs it. The session may be awake here all the same: somebody follows it.
 pub(super) fn is_cut(server: &Server, summary: &Summary) -> bool {
-    let idles = || {
-        let seen = server.0.overview.sessions().of(&summary.session);
-        server.0.is_told && seen.is_none_or(|seen| seen.doing == Doing::Idle)
-    };
     match summary.state() {
         "cut" => true,
-        "running" => is_here(summary) && idles(),
+        "running" => is_here(summary) && !server.0.runtime.is_busy(&summary.session),
         _ => false,
     }
 }
 
 fn is_here(summary: &Summary) -> bool {
-    summary.owner.as_ref().is_some_and(|holder| holder.pid == std::process::id())
+    summary.owner.as_ref().is_some_and(|holder| holder.is_here)
 }
 
 /// The place in the list that was written as `text`.

@@ -96,6 +96,11 @@ impl Directory {
         drop(forgotten);
     }
 
+    /// The session `id`, if it is there.
+    pub fn find(&self, id: &SessionId) -> Option<Arc<Slot>> {
+        self.shard(id).get(id).cloned()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()

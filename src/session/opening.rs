@@ -136,7 +136,7 @@ impl Coordinator {
 
     /// Says whether what `error` says of is an epoch that this process was given without hearing of it.
     fn may_reclaim(&self, error: &store::Error) -> bool {
-        let is_own = |error: &store::Error| matches!(error, store::Error::Busy { owner, .. } if owner.pid == std::process::id());
+        let is_own = |error: &store::Error| matches!(error, store::Error::Busy { owner, .. } if owner.is_here);
         self.reclaims && self.lost.is_none() && is_own(error)
     }
 

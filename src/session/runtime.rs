@@ -123,6 +123,27 @@ impl Runtime {
         self.inner.home.directory.len()
     }
 
+    /// Says whether a question is under way in the session `id`, or in line for it, whoever has asked it
+    /// here. Does not wake the session, and waits for nothing.
+    #[must_use]
+    pub fn is_busy(&self, id: &SessionId) -> bool {
+        self.inner.home.directory.find(id).is_some_and(|slot| slot.is_busy())
+    }
+
+    /// Says whether the session `id` is awake here: the store says then that this process has it.
+    #[must_use]
+    pub fn is_awake(&self, id: &SessionId) -> bool {
+        self.inner.home.directory.find(id).is_some_and(|slot| slot.is_awake())
+    }
+
+    /// Lets the session `id` go, unless it [is busy](Runtime::is_busy): then it says false. Those who
+    /// follow its events hear that they have ended. Where its journal
+    /// [outlives that](Journal::outlives_close) it falls asleep, within milliseconds if its thread is not
+    /// blocked, and gives the store back its lease; it wakes with whatever is sent to it next.
+    pub fn release(&self, id: &SessionId) -> bool {
+        self.inner.home.directory.find(id).is_none_or(|slot| slot.release())
+    }
+
     /// The arbiters that do not answer, by what the watchdog found: something blocks their threads.
     /// A tool that does so cannot be ended; its sessions go on when it comes back. Empty without a
     /// watchdog.

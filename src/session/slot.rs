@@ -58,6 +58,10 @@ struct State {
 }
 
 impl State {
+    fn is_busy(&self) -> bool {
+        self.tickets.iter().any(|ticket| !ticket.is_answered())
+    }
+
     /// On what terms whoever comes after the last coordinator opens it, and whether it
     /// [reclaims](Entrance::reclaims) it.
     fn terms(&self) -> (Access, bool) {
@@ -160,8 +164,28 @@ impl Slot {
 
     /// Says whether nothing is left of it but this.
     pub fn is_done_with(&self) -> bool {
-        let is_awake = matches!(self.locked().place, Place::Awake { .. });
-        !is_awake && self.is_abandoned()
+        !self.is_awake() && self.is_abandoned()
+    }
+
+    /// Says whether a question is open in it: under way, or in line.
+    pub fn is_busy(&self) -> bool {
+        self.locked().is_busy()
+    }
+
+    /// Says whether it has a coordinator.
+    pub fn is_awake(&self) -> bool {
+        matches!(self.locked().place, Place::Awake { .. })
+    }
+
+    /// Lets go of those who hear it and proposes that it rests, unless a question is open in it. Says
+    /// whether none is.
+    pub fn release(&self) -> bool {
+        if self.is_busy() {
+            return false;
+        }
+        self.subscribers.clear();
+        self.propose_rest();
+        true
     }
 
     /// What comes of that which `send` sends, and wakes the session for; `None` if it has ended. It is

@@ -52,7 +52,7 @@ impl Kept {
 }
 
 fn this_process() -> Owner {
-    Owner { host: "this host".into(), pid: std::process::id() }
+    Owner { host: "this host".into(), pid: std::process::id(), is_here: true }
 }
 
 /// What stands first in the list stands last in this order.

@@ -10,6 +10,8 @@ pub struct Owner {
     pub host: Arc<str>,
     /// Its number there.
     pub pid: u32,
+    /// It is this process. Its number alone does not say so: in containers there are many of one.
+    pub is_here: bool,
 }
 
 impl fmt::Display for Owner {

@@ -87,7 +87,8 @@ impl Instance {
             Some(is_running) => is_running,
             None => holder.id == self.id || holder.silent < self.lease,
         };
-        lives.then(|| holder.process.owner())
+        let is_here = holder.id == self.id || holder.process == self.process;
+        lives.then(|| holder.process.owner(is_here))
     }
 }
 

@@ -43,8 +43,10 @@ impl Process {
         }
     }
 
-    pub fn owner(&self) -> Owner {
-        Owner { host: Arc::clone(&self.host), pid: u32::try_from(self.pid).unwrap_or_default() }
+    /// What is said of it to others.
+    pub fn owner(&self, is_here: bool) -> Owner {
+        let pid = u32::try_from(self.pid).unwrap_or_default();
+        Owner { host: Arc::clone(&self.host), pid, is_here }
     }
 }
 

@@ -26,6 +26,7 @@ fn busy(place: &dyn Place) {
         match wait(store.open(&session, Access::IfFree)) {
             Err(Error::Busy { session: busy, owner }) => {
                 assert_eq!((busy, owner.pid), (session.clone(), std::process::id()));
+                assert!(owner.is_here);
             }
             other => panic!("{other:?}"),
         }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use callsheet::observe::{Doing, OTHER, Overview};
+use callsheet::observe::{OTHER, Overview};
 use callsheet::testing::{self, ScriptedModel, reply};
-use callsheet::{Approval, Decision, Event, OutcomeKind, SessionId, SessionOptions, ToolSet};
+use callsheet::{OutcomeKind, SessionId, SessionOptions, ToolSet};
 
 use super::observed;
 use crate::support::{bomb, failer, limits, seconds, sleeper};
@@ -109,62 +109,5 @@ fn a_tool_that_is_withdrawn_shows_as_such_until_it_works_again() {
         assert!(circuit.cause.expect("it has one").contains("boom"));
         tokio::time::sleep(circuit.retry_after.expect("it is open")).await;
         assert_eq!(overview.tools().of("bomb").expect("it was called").circuit.state(), "probing");
-    });
-}
-
-#[test]
-fn a_session_shows_its_rounds_its_failures_and_what_it_is_doing() {
-    testing::run(async {
-        let overview = Arc::new(Overview::new());
-        let calls = reply().call("sleep", r#"{"s": 1}"#);
-        let failure = callsheet::model::Error::Cut { url: "u".into(), reason: "gone".into() };
-        let script = [calls.clone(), reply().text("done"), testing::failure(failure)];
-        let tools =
-            Arc::new(ToolSet::new([sleeper().approval(Approval::Always)]).expect("well formed"));
-        let options = SessionOptions::new(ScriptedModel::new(script), tools)
-            .id(SessionId::new("s"))
-            .model_retries(callsheet::ModelRetries::none());
-        let session = observed([overview.clone() as _]).session(options);
-        let view = || overview.sessions().of(session.id());
-        assert_eq!(view(), None);
-        let mut events = session.events();
-        let person = async {
-            while let Some(record) = events.next().await {
-                if let Some(call) = record.event.waiting_call(session.id()) {
-                    let seen = view().expect("it was told of").doing;
-                    session.decide(&call, Decision::Approved).await.expect("it waits");
-                    return (seen, view().expect("it was told of").doing);
-                }
-            }
-            panic!("nobody was asked");
-        };
-        let (answer, seen) = tokio::join!(session.ask("go"), person);
-        answer.expect("the turn ends well");
-        assert_eq!(seen, (Doing::Waiting, Doing::Running));
-        let idle = view().expect("it was told of");
-        assert_eq!((idle.doing, idle.turns, idle.rounds, idle.failed), (Doing::Idle, 1, 1, 0));
-        assert!(idle.whole && idle.last_error.is_none());
-        session.ask("and?").await.expect_err("the model failed");
-        let failed = view().expect("it was told of");
-        assert_eq!((failed.turns, failed.rounds, failed.failed), (2, 1, 1));
-        assert_eq!(failed.last_error.expect("it failed").code, "stream_cut");
-        let status = session.status().await.expect("it lives");
-        assert_eq!((failed.turns, failed.rounds), (status.turns, status.rounds));
-    });
-}
-
-#[test]
-fn what_a_subscriber_hears_last_is_what_the_overview_has() {
-    testing::run(async {
-        let overview = Arc::new(Overview::new());
-        let session = observed([overview.clone() as _]).session(mixed_options(mixed()));
-        let heard = super::heard(&session).await;
-        let last = heard.last().expect("something was told");
-        let view = overview.sessions().of(session.id()).expect("it was told of");
-        assert_eq!((view.last_seq, view.updated_at_us), (last.seq, last.at_us));
-        let rounds = heard.iter().filter(
-            |record| matches!(&record.event, Event::Replied { calls, .. } if !calls.is_empty()),
-        );
-        assert_eq!(view.rounds, rounds.count() as u64);
     });
 }

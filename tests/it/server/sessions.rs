@@ -2,7 +2,7 @@
 
 use actix_web::test::TestRequest;
 use callsheet::testing::{self, reply};
-use callsheet::{Record, ToolType};
+use callsheet::{Approval, Record, ToolType};
 use serde_json::json;
 
 use super::site::site;
@@ -140,5 +140,70 @@ fn a_session_is_exported_as_events_and_as_a_trace() {
         let trace = site.get("/v1/sessions/a/export?format=chrome-trace").await.json().await;
         assert!(trace["traceEvents"].as_array().is_some_and(|events| events.len() > 3));
         assert_eq!(site.get("/v1/sessions/a/export?format=x").await.status.as_u16(), 400);
+    });
+}
+
+#[test]
+fn a_list_says_of_each_session_what_its_events_and_its_status_do() {
+    testing::run(async {
+        let failure = callsheet::model::Error::Cut { url: "u".into(), reason: "gone".into() };
+        let calls = reply().call("sleep", r#"{"s": 1}"#);
+        let script = [calls, reply().text("done"), testing::failure(failure), reply().text("well")];
+        let site = site(script, [sleeper().approval(Approval::Always)]).await;
+        site.make("a").await;
+        let line = || async {
+            let list = site.get("/v1/sessions").await.json().await;
+            list["sessions"][0].clone()
+        };
+        let mut answer = site.send(site.question("a", "go")).await;
+        answer.until("approval_asked").await;
+        assert_eq!(line().await["state"], "waiting");
+        let word = json!({"decision": "approve"});
+        site.post("/v1/sessions/a/approvals/1-1-0", word).await.json().await;
+        assert_eq!(line().await["state"], "running");
+        answer.until("done").await;
+        let idle = line().await;
+        assert_eq!((&idle["state"], &idle["turns"]), (&json!("idle"), &json!(1)));
+        assert_eq!((&idle["rounds"], &idle["failed"]), (&json!(1), &json!(0)));
+        assert_eq!(idle["last_error"], json!(null));
+        site.ask("a", "and?").await;
+        let failed = line().await;
+        assert_eq!((&failed["turns"], &failed["rounds"]), (&json!(2), &json!(1)));
+        assert_eq!(
+            (&failed["failed"], &failed["last_error"]["code"]),
+            (&json!(1), &json!("stream_cut"))
+        );
+        site.ask("a", "now?").await;
+        let well = line().await;
+        assert_eq!((&well["failed"], &well["last_error"]), (&json!(1), &json!(null)));
+        let records = site.records("a").await;
+        assert_eq!(well["last_seq"], records.last().expect("turns").seq);
+    });
+}
+
+#[test]
+fn a_session_that_is_followed_can_be_removed_and_made_anew() {
+    testing::run(async {
+        let site = site([reply().text("one"), reply().text("two")], NO_TOOLS).await;
+        site.make("a").await;
+        site.ask("a", "go").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        events.until("turn_ended").await;
+        let removed = site.send(TestRequest::delete().uri("/v1/sessions/a")).await;
+        assert_eq!(removed.status.as_u16(), 204);
+        let last = events.soon().await;
+        assert_eq!((&*last.name, &last.data), ("closed", &json!({"reason": "ended"})));
+        assert!(events.next().await.is_none());
+        site.make("a").await;
+        let answer = site.ask("a", "again").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.json().await["answer"].clone()),
+            (200, json!("two"))
+        );
+        let records = site.records("a").await;
+        assert_eq!(
+            records.iter().map(|record| record.seq).collect::<Vec<_>>(),
+            (1..=records.len() as u64).collect::<Vec<_>>()
+        );
     });
 }

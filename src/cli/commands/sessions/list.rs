@@ -147,7 +147,7 @@ mod tests {
             owner,
             forked_from: None,
         };
-        let owner = || Some(Owner { host: "h".into(), pid: 7 });
+        let owner = || Some(Owner { host: "h".into(), pid: 7, is_here: false });
         let states = [(false, None), (false, owner()), (true, owner()), (true, None)]
             .map(|(is_open, owner)| summary(is_open, owner).state());
         assert_eq!(states, ["idle", "idle", "running", "cut"]);
