@@ -15,6 +15,9 @@ pub struct TraceParent {
     pub flags: u8,
 }
 
+/// The flags that version 00 knows: the trace is kept, its id is random. Others are passed on as zero.
+const KNOWN: u128 = 0b11;
+
 /// What was read is no `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no traceparent")]
@@ -48,7 +51,11 @@ impl FromStr for TraceParent {
             return Err(NoTraceParent);
         }
         let span_id = u64::try_from(span_id).map_err(|_| NoTraceParent)?;
-        Ok(Self { trace_id, span_id, flags: u8::try_from(flags).map_err(|_| NoTraceParent)? })
+        Ok(Self {
+            trace_id,
+            span_id,
+            flags: u8::try_from(flags & KNOWN).map_err(|_| NoTraceParent)?,
+        })
     }
 }
 
@@ -76,6 +83,8 @@ mod tests {
         let read: TraceParent = TEXT.parse().expect("well formed");
         assert_eq!(read.to_string(), TEXT);
         assert!(read.is_sampled());
+        let unknown = TEXT.replace("331-01", "331-fd");
+        assert_eq!(unknown.parse::<TraceParent>().unwrap().to_string(), TEXT, "others are zero");
         let low = "00-00000000000000000000000000000001-0000000000000002-00";
         assert_eq!(low.parse::<TraceParent>().map(|read| read.to_string()).as_deref(), Ok(low));
     }

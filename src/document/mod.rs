@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use self::past::{Past, PastTurn};
-use crate::conversation::{Problem, Reused};
+use crate::conversation::{Problem, Record, Reused};
 use crate::session::{Answer, FailedTurn, TurnReport};
 use crate::supervision::{CallReport, ModelRetry, RoundReport};
 use crate::wire;
@@ -289,6 +289,16 @@ impl Error {
     fn of(Problem { code, message }: &Problem) -> Self {
         Self { code: code.to_string(), message: message.clone() }
     }
+}
+
+/// Writes `records` as they are kept, a line each.
+pub(crate) fn lines(records: &[Record]) -> serde_json::Result<String> {
+    let mut lines = String::new();
+    for record in records {
+        lines += &serde_json::to_string(record)?;
+        lines.push('\n');
+    }
+    Ok(lines)
 }
 
 /// Writes a moment for programs: RFC 3339, in UTC, to the microsecond.

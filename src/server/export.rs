@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::Server;
 use super::access::Owner;
 use super::problem::Problem;
-use crate::conversation::{Record, SessionId};
+use crate::conversation::SessionId;
+use crate::document::lines;
 use crate::document::trace::Trace;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -58,15 +59,6 @@ pub(super) async fn export(
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, kind)).insert_header((CONTENT_DISPOSITION, name));
     Ok(response.body(text))
-}
-
-fn lines(records: &[Record]) -> serde_json::Result<String> {
-    let mut text = String::new();
-    for record in records {
-        text += &serde_json::to_string(record)?;
-        text.push('\n');
-    }
-    Ok(text)
 }
 
 /// What every file system takes.

@@ -73,7 +73,7 @@ pub(super) async fn ask(
     let Some(key) = key else {
         let following = Following::new(&server, used.clone(), 0, false)?;
         let asked = used.session.begin(question(content, &request))?;
-        return respond(begun(following, asked).await?, wait).await;
+        return respond(begun(following, asked).await?, wait, &request).await;
     };
     // Of those with a key one at a time looks whether it was asked, and asks.
     let _one = used.keys.lock().await;
@@ -105,7 +105,7 @@ pub(super) async fn ask(
         }
     };
     drop(_one);
-    respond(begun, wait).await
+    respond(begun, wait, &request).await
 }
 
 /// A question that is a part of the trace that the client says.
@@ -141,7 +141,7 @@ pub(super) async fn resume(
     }
     let following = Following::new(&server, server.enter(&id)?, 0, false)?;
     let asked = following.session().begin_resume();
-    respond(begun(following, asked).await?, wait).await
+    respond(begun(following, asked).await?, wait, &request).await
 }
 
 /// Waits until the turn has begun, or is refused: then nothing was sent yet.
@@ -167,17 +167,26 @@ async fn begun(mut following: Following, mut asked: Asked) -> Result<Begun, Prob
                 _ => {}
             },
             Next::Unkept(_) | Next::Heartbeat => {}
-            Next::Closed("shutting_down") => return Err(Problem::shutting_down()),
+            // One that has begun stays, and is gone on with: who would ask anew would ask twice.
+            Next::Closed("shutting_down") => match asked.turn() {
+                Some(turn) => return Ok(Begun { following, turn, asked: Some(asked) }),
+                None => return Err(Problem::shutting_down()),
+            },
             Next::Closed(_) => return Err(Error::Closed.into()),
         }
     }
 }
 
 /// Answers with the document, if the client would rather `wait`, or with what happens.
-async fn respond(begun: Begun, wait: Option<Duration>) -> Result<HttpResponse, Problem> {
+async fn respond(
+    begun: Begun,
+    wait: Option<Duration>,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let Some(wait) = wait else { return Ok(stream_of(events(begun))) };
     let Begun { mut following, turn, asked } = begun;
     let (server, id) = (following.server().clone(), following.session().id().clone());
+    let place = request.path().rsplit_once('/').unwrap_or_default().0.to_owned();
     // The document, if whoever asked has it; not ended where the server does.
     let over = async {
         match asked {
@@ -206,7 +215,7 @@ async fn respond(begun: Begun, wait: Option<Duration>) -> Result<HttpResponse, P
     };
     let mut response = HttpResponse::build(status);
     if status == StatusCode::ACCEPTED {
-        response.insert_header((LOCATION, format!("/v1/sessions/{id}")));
+        response.insert_header((LOCATION, place));
     }
     Ok(response.content_type("application/json").body(document))
 }

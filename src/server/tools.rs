@@ -149,11 +149,7 @@ impl Circuit {
             }
             (state, _) => {
                 let state = if state == "open" { "open" } else { "probing" };
-                #[allow(
-                    clippy::cast_precision_loss,
-                    reason = "milliseconds until it is tried again"
-                )]
-                let rest = health.retry_after_ms.map(|rest| rest as f64);
+                let rest = health.retry_after_ms.map(|rest| millis(Duration::from_millis(rest)));
                 Self { state, cause, for_ms: rest.or(for_ms), everywhere: true }
             }
         }

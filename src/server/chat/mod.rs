@@ -16,6 +16,9 @@
 //!   not functions.
 //! - Without effect: all other fields, and `strict` of a function: arguments are held to its schema anyway.
 //!
+//! What a request says beside its messages holds for the whole turn: where it brings the results of calls that
+//! were returned, the tools and the settings of the request that began the turn count, and its own do not.
+//!
 //! A system message of the client's takes the place of the configured system prompt. A call of ours that
 //! needs approval is denied.
 

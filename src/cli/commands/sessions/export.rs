@@ -8,6 +8,7 @@ use crate::cli::screen::Screen;
 use crate::cli::status::Status;
 use crate::cli::store::{find, read};
 use crate::conversation::Record;
+use crate::document::lines;
 use crate::document::past::Past;
 use crate::document::trace::Trace;
 use crate::store::{Error, Store};
@@ -43,14 +44,7 @@ pub(super) async fn run(
 /// Writes `records`, which are not none, with the last line's end.
 fn write(records: &[Record], format: ExportFormat) -> Result<String, serde_json::Error> {
     let text = match format {
-        ExportFormat::Jsonl => {
-            let mut lines = String::new();
-            for record in records {
-                lines += &serde_json::to_string(record)?;
-                lines.push('\n');
-            }
-            lines
-        }
+        ExportFormat::Jsonl => lines(records)?,
         ExportFormat::Markdown => Past::of(records).as_ref().map(markdown).unwrap_or_default(),
         ExportFormat::ChromeTrace => match records.first() {
             Some(first) => serde_json::to_string(&Trace::of(&first.session, records))? + "\n",
