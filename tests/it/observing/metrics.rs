@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use callsheet::observe::Overview;
-use callsheet::testing::{self, reply};
+use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::{Answer, Session, SessionOptions};
 
 use super::numbers::{mixed, mixed_options};
@@ -131,5 +131,22 @@ fn the_official_parser_reads_both_formats() {
             drop(stdin);
             assert!(reader.wait().expect("it ends").success(), "{parser}: {page}");
         }
+    });
+}
+
+#[test]
+fn a_tool_that_is_withdrawn_is_counted_among_the_circuits() {
+    testing::run(async {
+        let again = |n| reply().call("bomb", &format!("{{\"n\": {n}}}"));
+        let model = ScriptedModel::new((0..7).map(again).chain([reply().text("done")]));
+        let (overview, _session, _) = scraped(mixed_options(model)).await;
+        let circuit = overview.tools().of("bomb").expect("it was called").circuit;
+        let count = |state| {
+            let labels = [("tool", "bomb"), ("state", state)];
+            pages(&overview).map(|page| page.value("callsheet_circuits", &labels))
+        };
+        assert_eq!((count("open"), count("probing")), ([1.0; 2], [0.0; 2]));
+        tokio::time::sleep(circuit.retry_after.expect("it is open")).await;
+        assert_eq!((count("open"), count("probing")), ([0.0; 2], [1.0; 2]));
     });
 }

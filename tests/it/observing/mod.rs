@@ -10,8 +10,8 @@ mod traces;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use callsheet::conversation::Record;
-use callsheet::session::{Appended, Observer, Presence};
+use callsheet::conversation::{CallKey, Record, TraceParent};
+use callsheet::session::{Appended, Observer, Presence, TurnBegun};
 use callsheet::store::MemoryStore;
 use callsheet::testing::{self, ScriptedModel, reply};
 use callsheet::{Event, RoundReport, Runtime, Session, SessionId, SessionOptions, ToolSet};
@@ -84,6 +84,14 @@ impl Observer for Clumsy {
 
     fn on_append(&self, _: &SessionId, _: Appended) {
         panic!("a batch")
+    }
+
+    fn on_turn(&self, _: &TurnBegun<'_>) {
+        panic!("a turn")
+    }
+
+    fn trace_parent(&self, _: &CallKey) -> Option<TraceParent> {
+        panic!("a call")
     }
 }
 
