@@ -10,6 +10,7 @@ use super::facts::Fact;
 use super::lock;
 use super::window::{Percentiles, Window};
 use crate::conversation::{CallTimes, Outcome, OutcomeKind, SessionId};
+use crate::tools::ToolHealth;
 
 /// What stands for all tools beyond the first 256, and for those that do not exist.
 pub const OTHER: &str = "other";
@@ -100,6 +101,20 @@ pub struct CircuitView {
 }
 
 impl CircuitView {
+    fn of<'a>(circuits: impl Iterator<Item = (bool, &'a Open)> + Clone, now: Instant) -> Self {
+        let is_open = |open: &&Open| open.until > now;
+        let all = || circuits.clone().map(|(_, open)| open);
+        let last = all().max_by_key(|open| open.until);
+        let open = all().filter(is_open).count();
+        Self {
+            open,
+            probing: all().count() - open,
+            everywhere: circuits.clone().any(|(everywhere, _)| everywhere),
+            cause: last.map(|open| Arc::clone(&open.cause)),
+            retry_after: last.filter(is_open).map(|open| open.until - now),
+        }
+    }
+
     /// `closed`, `open` or `probing`.
     #[must_use]
     pub fn state(&self) -> &'static str {
@@ -111,9 +126,14 @@ impl CircuitView {
     }
 }
 
-/// How each tool is that was called. Of more than 256 tools the rest is [`OTHER`].
+/// How each tool is that was called, or is withdrawn. Of more than 256 tools the rest is [`OTHER`].
 #[derive(Default)]
-pub struct ToolStats(Mutex<HashMap<Arc<str>, Account>>);
+pub struct ToolStats {
+    accounts: Mutex<HashMap<Arc<str>, Account>>,
+    health: Mutex<Option<Arc<Health>>>,
+}
+
+type Health = dyn Fn() -> Vec<ToolHealth> + Send + Sync;
 
 #[derive(Default)]
 struct Account {
@@ -128,37 +148,60 @@ struct Account {
     last_error: Option<LastError>,
 }
 
+#[derive(Clone)]
 struct Open {
     until: Instant,
     cause: Arc<str>,
 }
 
+impl Open {
+    /// The circuit of the process, of which an event may have told why it opened.
+    fn of(health: &ToolHealth, told: Option<&Self>, now: Instant) -> Option<Self> {
+        let rest = Duration::from_millis(health.retry_after_ms.unwrap_or_default());
+        let cause = told.map(|told| &told.cause).or(health.last_failure.as_ref()).cloned();
+        let open = Self { until: now + rest, cause: cause.unwrap_or_else(|| "unknown".into()) };
+        Some(open).filter(|_| health.circuit != "closed")
+    }
+}
+
 impl ToolStats {
-    /// All tools that were called, by name.
+    /// All tools that were called or are withdrawn, by name.
     #[must_use]
     pub fn snapshot(&self) -> Vec<ToolSnapshot> {
-        let accounts = lock(&self.0);
+        let health = lock(&self.health).clone().map_or_else(Vec::new, |health| health());
         let now = Instant::now();
-        let all: Vec<_> = accounts.iter().map(|(name, it)| it.snapshot(name, now)).collect();
+        let mut health: HashMap<_, _> = health.iter().map(|tool| (&*tool.tool, tool)).collect();
+        let accounts = lock(&self.accounts);
+        let known = accounts.iter();
+        let known =
+            known.map(|(name, account)| account.snapshot(name, health.remove(&**name), now));
+        let mut all: Vec<_> = known.collect();
         drop(accounts); // All sessions wait for it.
+        let rest = health.into_values().filter(|tool| tool.circuit != "closed");
+        all.extend(rest.map(|tool| Account::default().snapshot(&tool.tool, Some(tool), now)));
         let mut all: Vec<_> = all.into_iter().map(with_percentiles).collect();
         all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         all
     }
 
-    /// The tool `name`; `None` if it was not called.
+    /// The tool `name`; `None` if it was not called and is not withdrawn.
     #[must_use]
     pub fn of(&self, name: &str) -> Option<ToolSnapshot> {
-        let accounts = lock(&self.0);
-        let (name, account) = accounts.get_key_value(name)?;
-        let found = account.snapshot(name, Instant::now());
-        drop(accounts);
-        Some(with_percentiles(found))
+        self.snapshot().into_iter().find(|tool| &*tool.name == name)
+    }
+
+    /// Has the circuits of the process read from `health` whenever they are asked for. Some of them open
+    /// and close without an event of a session: a server of tools is down, or is back. Without this only
+    /// those are known that a call has found open.
+    ///
+    /// It is called by whoever reads the numbers, and must not read them itself.
+    pub fn read_health(&self, health: impl Fn() -> Vec<ToolHealth> + Send + Sync + 'static) {
+        *lock(&self.health) = Some(Arc::new(health));
     }
 
     /// Its circuits were closed by hand.
     pub fn close_circuits(&self, tool: &str) {
-        if let Some(account) = lock(&self.0).get_mut(tool) {
+        if let Some(account) = lock(&self.accounts).get_mut(tool) {
             account.circuits.clear();
         }
     }
@@ -166,14 +209,16 @@ impl ToolStats {
     /// The name that the numbers of `tool` are kept under.
     #[cfg(feature = "server")]
     pub(super) fn label(&self, tool: &str) -> Arc<str> {
-        let known = lock(&self.0).get_key_value(tool).map(|(name, _)| Arc::clone(name));
+        let known = lock(&self.accounts).get_key_value(tool).map(|(name, _)| Arc::clone(name));
         known.unwrap_or_else(|| OTHER.into())
     }
 
     /// The circuits of `session` went with its workers.
     pub(super) fn forget_circuits_of(&self, session: &SessionId) {
         let session = Some(session.clone());
-        for account in lock(&self.0).values_mut().filter(|account| !account.circuits.is_empty()) {
+        for account in
+            lock(&self.accounts).values_mut().filter(|account| !account.circuits.is_empty())
+        {
             account.circuits.remove(&session);
         }
     }
@@ -219,7 +264,7 @@ impl ToolStats {
     }
 
     fn with(&self, tool: &Arc<str>, change: impl FnOnce(&mut Account)) {
-        let mut accounts = lock(&self.0);
+        let mut accounts = lock(&self.accounts);
         if let Some(account) = accounts.get_mut(tool) {
             return change(account);
         }
@@ -248,13 +293,25 @@ impl Account {
         }
     }
 
-    /// How it is, but for its percentiles, and what they are made of.
-    fn snapshot(&self, name: &Arc<str>, now: Instant) -> (ToolSnapshot, Window) {
+    /// How it is, but for its percentiles, and what they are made of. What `health` says of the circuit of
+    /// the process counts, and not what events have told of it.
+    fn snapshot(
+        &self,
+        name: &Arc<str>,
+        health: Option<&ToolHealth>,
+        now: Instant,
+    ) -> (ToolSnapshot, Window) {
+        let told = self.circuits.get(&None);
+        let process = match health {
+            Some(health) => Open::of(health, told, now),
+            None => told.cloned(),
+        };
+        let of_sessions = self.circuits.iter().filter(|(whose, _)| whose.is_some());
+        let circuits = of_sessions.map(|(_, open)| (false, open));
+        let circuits = circuits.chain(process.as_ref().map(|open| (true, open)));
+
         let all = || KINDS.into_iter().zip(self.outcomes).filter(|(_, count)| *count > 0);
         let failed = all().filter(|(kind, _)| is_failure(*kind));
-        let is_open = |open: &&Open| open.until > now;
-        let open = self.circuits.values().filter(is_open).count();
-        let last = self.circuits.values().max_by_key(|open| open.until);
         let snapshot = ToolSnapshot {
             name: Arc::clone(name),
             calls: all().map(|(_, count)| count).sum(),
@@ -264,13 +321,7 @@ impl Account {
             retries: self.retries,
             restarts: self.restarts,
             last_restart: self.last_restart.clone(),
-            circuit: CircuitView {
-                open,
-                probing: self.circuits.len() - open,
-                everywhere: self.circuits.contains_key(&None),
-                cause: last.map(|open| Arc::clone(&open.cause)),
-                retry_after: last.filter(is_open).map(|open| open.until - now),
-            },
+            circuit: CircuitView::of(circuits, now),
             ran: None,
             last_error: self.last_error.clone(),
         };
@@ -350,5 +401,50 @@ mod tests {
         assert!(view().everywhere);
         stats.close_circuits("t");
         assert_eq!(view().state(), "closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_circuit_of_the_process_is_as_its_health_says() {
+        let stats = ToolStats::default();
+        let health = |tool: &str, circuit, retry_after_ms| ToolHealth {
+            tool: tool.into(),
+            circuit,
+            retry_after_ms,
+            restarts: 0,
+            withdrawals: 0,
+            last_failure: Some("the server is down".into()),
+            waiting: 0,
+            running: None,
+            abandoned_threads: 0,
+        };
+        let cool_down = Duration::from_secs(10);
+        let open = |session, tool: &str, cause| {
+            stats.on(0, &Fact::CircuitOpened { session, tool: &tool.into(), cause, cool_down });
+        };
+        let one = SessionId::new("1");
+        open(None, "back", "boom");
+        open(Some(&one), "back", "bang");
+        open(None, "told", "boom");
+        open(Some(&one), "told", "bang");
+        let all = [
+            health("back", "closed", None),
+            health("told", "open", Some(20_000)),
+            health("untold", "open", Some(30_000)),
+            health("found out", "half-open", None),
+            health("well", "closed", None),
+        ];
+        stats.read_health(move || all.to_vec());
+        let view = |tool| stats.of(tool).map(|tool| tool.circuit);
+        let circuit = |open, probing, everywhere, cause: &str, seconds: Option<u64>| {
+            let (cause, retry_after) = (Some(cause.into()), seconds.map(Duration::from_secs));
+            Some(CircuitView { open, probing, everywhere, cause, retry_after })
+        };
+        assert_eq!(view("back"), circuit(1, 0, false, "bang", Some(10)));
+        assert_eq!(view("told"), circuit(2, 0, true, "boom", Some(20)));
+        assert_eq!(view("untold"), circuit(1, 0, true, "the server is down", Some(30)));
+        assert_eq!(view("found out"), circuit(0, 1, true, "the server is down", None));
+        assert_eq!(view("well"), None, "it was not called, and there is nothing to say of it");
+        let names: Vec<_> = stats.snapshot().iter().map(|tool| tool.name.to_string()).collect();
+        assert_eq!(names, ["back", "found out", "told", "untold"]);
     }
 }

@@ -259,6 +259,10 @@ impl ServerBuilder {
     pub fn build(self) -> Result<Server, TokenError> {
         let Self { runtime, store, options, tokens, hosts, limits, overview } = self;
         let tokens = Tokens::new(&tokens, limits.rate)?;
+        let tools = options.clone();
+        overview
+            .tools()
+            .read_health(move || tools.first_tools().iter().map(|tool| tool.health()).collect());
         let registry = Registry::new(limits.max_sessions);
         let closing = watch::Sender::new(false);
         let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));

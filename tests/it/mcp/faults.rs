@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use callsheet::Effects;
 use callsheet::mcp::{Condition, Program, Reach, ServerSettings, ToolTerms};
+use callsheet::observe::Overview;
 use callsheet::testing::{ScriptedModel, reply};
 
 use super::{Directory, World, run, told};
@@ -296,11 +297,19 @@ fn a_server_that_is_back_has_its_tools_offered_and_called_at_once() {
             let tools = world.servers.source().current();
             tools.iter().map(|tool| tool.health().circuit).collect::<Vec<_>>()
         };
+        // Those that no call has been to are among them.
+        let (overview, source) = (Overview::new(), world.servers.source());
+        overview
+            .tools()
+            .read_health(move || source.current().iter().map(|it| it.health()).collect());
         // It goes out of service, and comes back without a call that finds out; or the test hangs.
-        for state in ["open", "closed"] {
+        for (state, withdrawn) in [("open", 2), ("closed", 0)] {
             while circuits() != [state, state] {
                 tokio::task::yield_now().await;
             }
+            let counted =
+                overview.tools().snapshot().iter().filter(|tool| tool.circuit.everywhere).count();
+            assert_eq!(counted, withdrawn);
         }
         let calls =
             (0..4).fold(reply(), |reply, n| reply.call("peer__echo", &format!(r#"{{"n": {n}}}"#)));

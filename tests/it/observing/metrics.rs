@@ -79,7 +79,7 @@ fn the_model_s_time_and_the_journal_s_batches_are_counted() {
     testing::run(async {
         let late = crate::support::seconds(2);
         let calls = reply().call("sleep", r#"{"s": 1}"#).after(late);
-        let model = testing::ScriptedModel::new([calls, reply().text("done")]);
+        let model = ScriptedModel::new([calls, reply().text("done")]);
         let (overview, _session, answer) = scraped(mixed_options(model)).await;
         let [_, page] = pages(&overview);
         let model = page.value("callsheet_model_reply_duration_seconds_sum", &[]);
@@ -94,7 +94,7 @@ fn the_model_s_time_and_the_journal_s_batches_are_counted() {
 fn names_from_a_model_or_a_provider_do_not_break_a_page_or_add_series_to_it() {
     testing::run(async {
         let odd = reply().call("no\"such\\tool\n{}", "{}").call("another", "{}");
-        let model = testing::ScriptedModel::new([odd, reply().text("done")]);
+        let model = ScriptedModel::new([odd, reply().text("done")]);
         let (overview, _session, _) = scraped(mixed_options(model)).await;
         for page in pages(&overview) {
             let labels = [("tool", "other"), ("outcome", "unknown_tool")];
