@@ -1,16 +1,13 @@
 //! A person's word about a call that waits for it.
 
-use std::sync::Arc;
-
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, ReqData};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Server;
 use super::access::Owner;
-use super::json::Json;
+use super::json::{Json, ObjectText};
 use super::problem::Problem;
 use crate::conversation::{CallKey, Decision, SessionId};
 
@@ -22,7 +19,7 @@ pub(super) struct Word {
     /// In place of the model's, with `approve`. They have to fit the tool's schema.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
-    arguments: Option<Map<String, Value>>,
+    arguments: Option<ObjectText>,
     /// What the model is told of why, with `deny`.
     #[serde(default)]
     reason: Option<String>,
@@ -68,8 +65,7 @@ pub(super) async fn decide(
     let decision = match (word.decision, word.arguments, word.reason) {
         (Verdict::Approve, None, None) => Decision::Approved,
         (Verdict::Approve, Some(arguments), None) => {
-            let arguments: Arc<str> = Value::Object(arguments).to_string().into();
-            Decision::Edited { arguments }
+            Decision::Edited { arguments: arguments.get().into() }
         }
         (Verdict::Deny, None, reason) => Decision::Denied { reason: reason.map(Into::into) },
         (Verdict::Approve, _, Some(_)) | (Verdict::Deny, Some(_), _) => {

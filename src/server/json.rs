@@ -9,7 +9,9 @@ use actix_web::web::{Bytes, BytesMut, Data};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::Server;
@@ -48,6 +50,33 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
             let value = serde_json::from_slice(body);
             value.map(Self).map_err(|error| Problem::bad_request("bad_json", error.to_string()))
         })
+    }
+}
+
+/// The text of a JSON object within a document, as it was sent: a number in it may have more digits than
+/// one in memory.
+#[derive(Debug)]
+pub(super) struct ObjectText(Box<RawValue>);
+
+impl ObjectText {
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl Default for ObjectText {
+    fn default() -> Self {
+        Self(RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        match text.get().starts_with('{') {
+            true => Ok(Self(text)),
+            false => Err(D::Error::custom("the arguments are an object")),
+        }
     }
 }
 

@@ -6,19 +6,19 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, ReqData};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Server;
 use super::access::Owner;
-use super::json::Json;
+use super::json::{Json, ObjectText};
 use super::problem::Problem;
 use crate::conversation::{Budgets, Limits};
 use crate::document::{Call, exact, millis};
 use crate::model::FixedModel;
 use crate::observe::{CircuitView, ToolSnapshot};
 use crate::session::Error;
-use crate::tools::{ToolHealth, ToolType};
+use crate::tools::ToolType;
 use crate::wire::Arguments;
 
 /// The tools of this moment.
@@ -98,7 +98,7 @@ struct ErrorThen {
 
 impl Tool {
     fn of(tool: &ToolType, seen: Option<&ToolSnapshot>, time_limit: Duration, tells: bool) -> Self {
-        let circuit = Circuit::of(&tool.health(), seen.map(|seen| &seen.circuit));
+        let circuit = Circuit::of(seen.map_or(&CircuitView::default(), |seen| &seen.circuit));
         Self {
             name: tool.name().to_string(),
             kind: tool.origin().kind,
@@ -133,25 +133,12 @@ impl Tool {
 }
 
 impl Circuit {
-    /// That of the process, where it is not closed, else those of sessions.
-    fn of(health: &ToolHealth, seen: Option<&CircuitView>) -> Self {
-        let cause = seen.and_then(|seen| seen.cause.as_ref());
-        let cause = cause.or(health.last_failure.as_ref()).map(ToString::to_string);
-        let for_ms = seen.and_then(|seen| seen.retry_after).map(millis);
-        match (health.circuit, seen) {
-            ("closed", None) => {
-                Self { state: "closed", cause: None, for_ms: None, everywhere: false }
-            }
-            ("closed", Some(seen)) => {
-                let is_closed = seen.state() == "closed";
-                let cause = cause.filter(|_| !is_closed);
-                Self { state: seen.state(), cause, for_ms, everywhere: seen.everywhere }
-            }
-            (state, _) => {
-                let state = if state == "open" { "open" } else { "probing" };
-                let rest = health.retry_after_ms.map(|rest| millis(Duration::from_millis(rest)));
-                Self { state, cause, for_ms: rest.or(for_ms), everywhere: true }
-            }
+    fn of(seen: &CircuitView) -> Self {
+        Self {
+            state: seen.state(),
+            cause: seen.cause.as_ref().map(ToString::to_string),
+            for_ms: seen.retry_after.map(millis),
+            everywhere: seen.everywhere,
         }
     }
 }
@@ -162,7 +149,7 @@ impl Circuit {
 pub(super) struct ToCall {
     #[serde(default)]
     #[schema(value_type = Object)]
-    arguments: Map<String, Value>,
+    arguments: ObjectText,
 }
 
 /// The tools that a session is offered now.
@@ -195,7 +182,7 @@ pub(super) async fn call(
     let Some(tool) = options.first_tools().get(&name).cloned() else {
         return Err(Problem::not_found("tool"));
     };
-    let arguments = Arguments::from_text(Value::Object(arguments).to_string());
+    let arguments = Arguments::from_text(arguments.get().to_owned());
     let model = FixedModel::new(1, tool.name(), &arguments);
     let limits = Limits { max_calls_per_round: 1, ..options.turn_limits().clone() };
     let options = options.model(model).limits(limits).budgets(Budgets::default());

@@ -1,6 +1,7 @@
 // Requests to the server. Addresses are relative to the page, which may be mounted anywhere.
 
 import { askToken } from "./dialogs.js";
+import { withArguments } from "./text.js";
 
 const KEY = "callsheet.token";
 
@@ -34,16 +35,13 @@ export const token = {
 };
 
 /** Sends a request. Answers with the response, or throws what refused it. */
-export async function send(method, path, { body, headers = {}, signal } = {}) {
+export async function send(method, path, { body, text = body && JSON.stringify(body), headers = {}, signal } = {}) {
   for (;;) {
     const used = token.get();
     const all = { accept: "application/json", ...headers };
     if (used) all.authorization = `Bearer ${used}`;
-    if (body !== undefined) all["content-type"] = "application/json";
-    const response = await reach(path, {
-      method, headers: all, signal, cache: "no-store",
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    if (text !== undefined) all["content-type"] = "application/json";
+    const response = await reach(path, { method, headers: all, signal, cache: "no-store", body: text });
     if (response.ok) return response;
     const refused = await problemOf(response);
     if (response.status !== 401) throw refused;
@@ -89,10 +87,10 @@ export const newSession = () => json("POST", "v1/sessions", { body: {} });
 export const session = (id) => json("GET", of(id));
 export const round = (id, number) => json("GET", `${of(id)}/rounds/${number}`);
 export const cancel = (id, call = null) => json("POST", `${of(id)}/cancel`, { body: call === null ? {} : { call } });
-export const decide = (id, call, decision) =>
-  json("POST", `${of(id)}/approvals/${encodeURIComponent(call)}`, { body: decision });
+export const decide = (id, call, decision, args = null) =>
+  json("POST", `${of(id)}/approvals/${encodeURIComponent(call)}`, { text: withArguments(decision, args) });
 export const tools = () => json("GET", "v1/tools");
-export const callTool = (name, args) => json("POST", `${tool(name)}/call`, { body: { arguments: args } });
+export const callTool = (name, args) => json("POST", `${tool(name)}/call`, { text: withArguments({}, args) });
 export const restartTool = (name) => json("POST", `${tool(name)}/restart`);
 
 /** Asks. It is under way once this is over; what happens is told by the session's events. */

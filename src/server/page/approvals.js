@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { h, say } from "./dom.js";
 import { attempt } from "./news.js";
-import { hasLongNumber, oneLine, pretty } from "./text.js";
+import { objectText, oneLine, pretty } from "./text.js";
 
 /** The question about one call of session `id`. */
 export class Approval {
@@ -39,22 +39,18 @@ export class Approval {
 
   /** What was written instead of the model's arguments; `null` if nothing was. */
   edited() {
-    if (this.text.hidden) return null;
-    if (hasLongNumber(this.text.value)) throw new Error("a number has more digits than can be edited here");
-    const value = JSON.parse(this.text.value);
-    if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("a JSON object is needed");
-    return value;
+    return this.text.hidden ? null : objectText(this.text.value);
   }
 
   async decide(decision) {
     const body = { decision };
+    let edited = null;
     this.wrong.hidden = true;
     if (decision === "deny") {
       if (this.reason.value.trim()) body.reason = this.reason.value.trim();
     } else {
       try {
-        const edited = this.edited();
-        if (edited !== null) body.arguments = edited;
+        edited = this.edited();
       } catch (error) {
         say(this.wrong, `These are no arguments: ${error.message}`);
         this.wrong.hidden = false;
@@ -64,7 +60,7 @@ export class Approval {
     // The event takes it off the page; until then it cannot be decided twice.
     if (this.isDecided) return null;
     this.isDecided = true;
-    this.isDecided = await attempt(`Decision about ${this.call.tool}`, () => api.decide(this.id, this.call.key, body));
+    this.isDecided = await attempt(`Decision about ${this.call.tool}`, () => api.decide(this.id, this.call.key, body, edited));
     return null;
   }
 }

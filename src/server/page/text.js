@@ -53,6 +53,20 @@ export function hasLongNumber(text) {
   return /\d{16}|\d[eE.]\d*\d{15}/.test(text);
 }
 
+/** The text of a JSON object as somebody wrote it: reading it might round a number. Throws if it is none. */
+export function objectText(text) {
+  const value = JSON.parse(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new Error("a JSON object is needed");
+  return text;
+}
+
+/** `body` as JSON, with the text of an object as its `arguments`; `null` is none. */
+export function withArguments(body, args) {
+  if (args === null) return JSON.stringify(body);
+  const rest = Object.keys(body).length ? `${JSON.stringify(body).slice(0, -1)},` : "{";
+  return `${rest}"arguments":${args}}`;
+}
+
 /** JSON text set out over lines, any other text as it is; nothing in it is hidden. */
 export function pretty(text) {
   if (typeof text !== "string") return visible(JSON.stringify(text, null, 2));

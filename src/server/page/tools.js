@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { confirm } from "./dialogs.js";
 import { arrange, attr, block, everySoOften, h, say } from "./dom.js";
 import { announce, attempt, link, problem, solved } from "./news.js";
-import { ago, count, moment, ms, oneLine, outcome, pretty } from "./text.js";
+import { ago, count, moment, ms, objectText, oneLine, outcome, pretty } from "./text.js";
 
 const EVERY_MS = 3000;
 const STATES = { ready: "ready", probing: "probing", open: "withdrawn", starting: "starting" };
@@ -157,8 +157,7 @@ class Card {
     this.wrong.hidden = true;
     let args;
     try {
-      args = JSON.parse(this.args.value);
-      if (typeof args !== "object" || args === null || Array.isArray(args)) throw new Error("a JSON object is needed");
+      args = objectText(this.args.value);
     } catch (error) {
       say(this.wrong, `These are no arguments: ${error.message}`);
       this.wrong.hidden = false;

@@ -1,7 +1,10 @@
 //! A person's word over HTTP.
 
+use actix_web::http::header::ContentType;
+use actix_web::test::TestRequest;
 use callsheet::testing::{self, reply};
-use callsheet::{Approval, ToolType};
+use callsheet::tools::ToolFuture;
+use callsheet::{Approval, CallContext, ToolType};
 use serde_json::{Value, json};
 
 use super::site::{Site, site};
@@ -62,6 +65,36 @@ fn a_call_may_run_with_other_arguments_that_fit() {
         let done = answer.until("done").await;
         let call = &done.last().expect("an end").data["rounds"][0]["calls"][0];
         assert_eq!(call["ran_ms"], 3000.0);
+    });
+}
+
+#[test]
+fn arguments_have_the_digits_that_were_sent() {
+    testing::run(async {
+        let calls = reply().call("echo", "{}");
+        let echo = ToolType::new("echo", "for a test", json!({"type": "object"}), || {
+            |arguments: &str, _: CallContext| -> ToolFuture {
+                let text = arguments.to_owned();
+                Box::pin(async { Ok(text.into()) })
+            }
+        });
+        let site = site([calls, reply().text("done")], [echo.approval(Approval::Always)]).await;
+        let mut answer = waits(&site).await;
+        let arguments = r#"{"account":123456789012345678901234567890,"sum":0.1000000000000000055511151231257827}"#;
+        let word = |decision| format!(r#"{{{decision}"arguments":{arguments}}}"#);
+        let path = "/v1/sessions/a/approvals/1-1-0";
+        let post = async |path, text: String| {
+            let request = TestRequest::post().uri(path).insert_header(ContentType::json());
+            site.send(request.set_payload(text)).await.json().await
+        };
+        let said = post(path, word(r#""decision":"approve","#)).await;
+        assert_eq!(said["decision"], "edited");
+        let done = answer.until("done").await;
+        let call = &done.last().expect("an end").data["rounds"][0]["calls"][0];
+        let result = call["result"].as_str().expect("text");
+        assert!(result.starts_with(&format!("{arguments}\n")), "and what it was told of: {result}");
+        let called = post("/v1/tools/echo/call", word("")).await;
+        assert_eq!(called["result"], arguments);
     });
 }
 
