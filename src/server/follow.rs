@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::registry::InUse;
 use crate::conversation::{Event, Record};
 use crate::session::{Heard, Session, Watch};
+use crate::store::ReadLimit;
 
 /// After so long without an event a comment is sent: whatever stands between would close the
 /// connection, and a client that is gone is found out.
@@ -23,6 +24,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// So many events are kept in memory for a reader that is slow; after that it reads the journal.
 const AHEAD: usize = 128;
+
+/// What is read of the journal at a time.
+const PART: ReadLimit = ReadLimit { records: 256, bytes: 1_000_000 };
 
 /// A client that was cut off comes again after so long.
 const RETRY: &str = "retry: 1000\n\n";
@@ -35,9 +39,9 @@ pub(super) struct Following {
     closing: watch::Receiver<bool>,
     /// The number of the last kept event that was told.
     told: u64,
-    /// From the journal, to be told first.
+    /// A part of the journal, to be told first.
     past: VecDeque<Arc<Record>>,
-    /// It has to be read again.
+    /// The journal has to be read on, until nothing more is there.
     has_missed: bool,
     quiet_since: Instant,
     /// The last kept event that was told ends a turn.
@@ -98,10 +102,12 @@ impl Following {
                 return self.tell(record);
             }
             if self.has_missed {
-                match self.server.records(self.used.session.id(), self.told).await {
+                let id = self.used.session.id();
+                let read = self.server.0.store.read_some(id, self.told, PART).await;
+                match read.map_err(Problem::from) {
                     Ok(records) => {
+                        self.has_missed = !records.is_empty();
                         self.past = records.into_iter().map(Arc::new).collect();
-                        self.has_missed = false;
                     }
                     Err(_) => return Next::Closed("store_failed"),
                 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Access, Cursor, Digest, Error, Journal, Listing, Owner, Page, Pending, ResultPart, Store,
-    Summary,
+    Access, Cursor, Digest, Error, Journal, Listing, Owner, Page, Pending, ReadLimit, ResultPart,
+    Store, Summary,
 };
 use crate::conversation::{Batch, Record, ResultId, SessionId};
 
@@ -27,6 +27,7 @@ struct Kept {
     epoch: u64,
     is_held: bool,
     seq: u64,
+    /// None of them is empty.
     batches: Vec<Batch>,
     results: HashMap<ResultId, Arc<str>>,
     forked_from: Option<SessionId>,
@@ -35,6 +36,13 @@ struct Kept {
 impl Kept {
     fn records(&self) -> impl Iterator<Item = &Record> {
         self.batches.iter().flat_map(|batch| batch.iter())
+    }
+
+    /// Those after event `after`.
+    fn records_after(&self, after: u64) -> impl Iterator<Item = &Record> {
+        let is_before = |batch: &Batch| batch.last().is_some_and(|last| last.seq <= after);
+        let rest = &self.batches[self.batches.partition_point(is_before)..];
+        rest.iter().flat_map(|batch| batch.iter()).filter(move |record| record.seq > after)
     }
 
     fn summary(&self, session: &SessionId) -> Option<Summary> {
@@ -129,15 +137,30 @@ impl Journal for MemoryStore {
             let (session, found) = (session.clone(), kept.seq);
             return Pending::ready(Err(Error::Conflict { session, expected: expected_seq, found }));
         }
-        kept.seq = records.last().map_or(kept.seq, |record| record.seq);
-        kept.batches.push(records);
+        if let Some(last) = records.last() {
+            kept.seq = last.seq;
+            kept.batches.push(records);
+        }
         Pending::ready(Ok(()))
     }
 
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>> {
         let sessions = self.sessions();
-        let records = sessions.get(session).into_iter().flat_map(Kept::records);
-        Pending::ready(Ok(records.filter(|record| record.seq > after).cloned().collect()))
+        let records = sessions.get(session).into_iter().flat_map(|kept| kept.records_after(after));
+        Pending::ready(Ok(records.cloned().collect()))
+    }
+
+    fn read_some(
+        &self,
+        session: &SessionId,
+        after: u64,
+        limit: ReadLimit,
+    ) -> Pending<Result<Vec<Record>, Error>> {
+        let sessions = self.sessions();
+        let records = sessions.get(session).into_iter().flat_map(|kept| kept.records_after(after));
+        let records: Vec<Record> = records.take(limit.records.max(1)).cloned().collect();
+        drop(sessions);
+        Pending::ready(Ok(limit.cut(records)))
     }
 
     fn close(&self, session: &SessionId, epoch: u64) {

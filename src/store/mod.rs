@@ -9,6 +9,7 @@ mod owner;
 mod pending;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod read_limit;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -22,6 +23,7 @@ pub use memory::MemoryStore;
 pub use opening::{StoreOptions, SyncMode, open};
 pub use owner::{Access, Owner};
 pub use pending::Pending;
+pub use read_limit::ReadLimit;
 
 pub use crate::conversation::ResultPart;
 use crate::conversation::{Batch, Record, ResultId, SessionId};
@@ -65,6 +67,21 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// [`Error::Damaged`] if there is a record that cannot be read.
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>>;
+
+    /// The first of the records that [`Journal::read`] answers with, as far as `limit` goes: at least one
+    /// if there is one. Read on behind the last of them, until there is none, they are the whole.
+    /// Unless it is overridden, all of them are read, and then cut.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if there is a record among them that cannot be read.
+    fn read_some(
+        &self,
+        session: &SessionId,
+        after: u64,
+        limit: ReadLimit,
+    ) -> Pending<Result<Vec<Record>, Error>> {
+        self.read(session, after).map(move |read| read.map(|records| limit.cut(records)))
+    }
 
     /// The owner of `epoch` will write no more, and the session is free. Nothing is lost if it is
     /// never called.

@@ -18,6 +18,17 @@ impl<T> Pending<T> {
     pub fn ready(value: T) -> Self {
         Self::Ready(Some(value))
     }
+
+    /// What `change` makes of it.
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U + Send + 'static) -> Pending<U>
+    where
+        T: 'static,
+    {
+        match self {
+            Self::Ready(value) => Pending::Ready(value.map(change)),
+            Self::Later(future) => Pending::Later(Box::pin(async move { change(future.await) })),
+        }
+    }
 }
 
 impl<T: Unpin> Future for Pending<T> {

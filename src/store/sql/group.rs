@@ -79,7 +79,7 @@ mod tests {
 
     fn read(session: &str) -> Job {
         let (session, reply) = (SessionId::new(session), oneshot::channel().0);
-        Job::Question(Question::Read { session, after: 0, reply })
+        Job::Question(Question::Read { session, after: 0, limit: None, reply })
     }
 
     fn prune() -> Job {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::conversation::{Batch, ResultId, SessionId};
-use crate::store::{Access, Error, Listing, Page, ResultPart, Summary};
+use crate::store::{Access, Error, Listing, Page, ReadLimit, ResultPart, Summary};
 
 /// Where an answer goes. Nobody may be there any more.
 pub(in crate::store) type Reply<T> = oneshot::Sender<Result<T, Error>>;
@@ -48,6 +48,8 @@ pub(in crate::store) enum Question {
     Read {
         session: SessionId,
         after: u64,
+        /// As far as this goes, and at most the rest of the batch beyond it.
+        limit: Option<ReadLimit>,
         reply: Reply<Vec<String>>,
     },
     ResultPart {

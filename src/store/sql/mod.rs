@@ -32,6 +32,8 @@ pub(super) use process::Process;
 #[cfg(feature = "sqlite")]
 pub(super) use readers::Backoff;
 pub(super) use schema::Schema;
+#[cfg(all(test, feature = "sqlite"))]
+pub(super) use sessions::read as read_batches;
 pub(super) use statements::{Statements, Words};
 pub(super) use store::SqlStore;
 pub(super) use task::Entry;

@@ -75,8 +75,9 @@ impl Readers {
     pub async fn answer(&self, question: Question) {
         let Self { statements, own, .. } = self;
         match question {
-            Question::Read { session, after, reply } => {
-                let read = async |on: &mut Connection| sessions::read(on, &session, after).await;
+            Question::Read { session, after, limit, reply } => {
+                let read =
+                    async |on: &mut Connection| sessions::read(on, &session, after, limit).await;
                 self.tell(reply, read).await;
             }
             Question::ResultPart { session, id, offset, max_bytes, reply } => {

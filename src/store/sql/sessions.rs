@@ -3,7 +3,7 @@
 use super::statements as sql;
 use super::{Connection, Failure, Holder, Instance, Row, Statements, Value, encoding};
 use crate::conversation::{Record, ResultId, SessionId};
-use crate::store::{Access, Digest, Error, Listing, Page, ResultPart, Summary};
+use crate::store::{Access, Digest, Error, Listing, Page, ReadLimit, ResultPart, Summary};
 
 /// As many sessions are pruned in one transaction.
 const PRUNED_AT_ONCE: u64 = 200;
@@ -11,14 +11,23 @@ const PRUNED_AT_ONCE: u64 = 200;
 /// A character has four bytes at most.
 const CHARACTER: u64 = 4;
 
-/// The batches of `session` with events after `after`.
-pub(super) async fn read(
+/// The batches of `session` with events after `after`: all of them, or those that `limit` begins with.
+pub(in crate::store) async fn read(
     connection: &mut Connection,
     session: &SessionId,
     after: u64,
+    limit: Option<ReadLimit>,
 ) -> Result<Vec<String>, Failure> {
-    let values = vec![Value::text(session.as_str()), Value::int(after)];
-    let found = connection.run(sql::READ, values).await?;
+    let session = Value::text(session.as_str());
+    let (statement, values) = match limit {
+        None => (sql::READ, vec![session, Value::int(after)]),
+        Some(ReadLimit { records, bytes }) => {
+            let most = [records, bytes].map(|most| u64::try_from(most.max(1)).unwrap_or(u64::MAX));
+            let numbers = [after, after.saturating_add(1), most[0], most[1]].map(Value::int);
+            (sql::READ_SOME, [vec![session], numbers.to_vec()].concat())
+        }
+    };
+    let found = connection.run(statement, values).await?;
     found.rows.into_iter().map(|mut row| row.text()).collect()
 }
 
@@ -140,7 +149,7 @@ pub(super) async fn fork(
     }
     connection.run(sql::COPY_RESULTS, pair()).await?;
     let mut records: Vec<Record> = Vec::new();
-    for text in read(connection, copy, 0).await? {
+    for text in read(connection, copy, 0, None).await? {
         encoding::read(copy, &text, 0, &mut records)?;
     }
     let (Some(first), Some(last)) = (records.first(), records.last()) else {

@@ -133,6 +133,20 @@ pub(in crate::store) const IS_KEPT: &str = "SELECT 1 FROM journal WHERE session 
 pub(in crate::store) const READ: &str = "SELECT j.records FROM sessions s JOIN journal j ON j.session = s.id \
      WHERE s.name = $1 AND j.last_seq > $2 ORDER BY j.first_seq";
 
+/// The first of them. Each has one record at least; only those that are answered with are read, and of the
+/// others in question their lengths.
+pub(in crate::store) const READ_SOME: &str = "WITH ahead AS (\
+     SELECT j.session, j.first_seq, octet_length(j.records) AS bytes \
+     FROM sessions s JOIN journal j ON j.session = s.id \
+     WHERE s.name = $1 AND j.last_seq > $2 AND j.first_seq >= COALESCE((\
+     SELECT MAX(k.first_seq) FROM journal k WHERE k.session = s.id AND k.first_seq <= $3), 0) \
+     ORDER BY j.first_seq LIMIT $4), \
+     counted AS (SELECT session, first_seq, SUM(bytes) OVER (ORDER BY first_seq) - bytes AS sooner \
+     FROM ahead) \
+     SELECT j.records FROM counted c \
+     JOIN journal j ON j.session = c.session AND j.first_seq = c.first_seq \
+     WHERE c.sooner < $5 ORDER BY j.first_seq";
+
 pub(in crate::store) const SESSION: &str = "SELECT id FROM sessions WHERE name = $1";
 
 pub(in crate::store) const REFER: &str =

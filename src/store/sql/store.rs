@@ -11,7 +11,9 @@ use super::job::{Change, Job, Question, Reply, Step};
 use super::worker::Worker;
 use super::{Database, encoding};
 use crate::conversation::{Batch, Record, ResultId, SessionId};
-use crate::store::{Access, Error, Journal, Listing, Page, Pending, ResultPart, Store, Summary};
+use crate::store::{
+    Access, Error, Journal, Listing, Page, Pending, ReadLimit, ResultPart, Store, Summary,
+};
 
 /// Keeps sessions in an SQL database. Dropping it waits until all that was asked for is done; the
 /// sessions that it has open are free then.
@@ -89,6 +91,26 @@ impl SqlStore {
         self.send(job(reply));
         Pending::Later(Box::pin(async move { answer.await.unwrap_or_else(|_| Err(ended())) }))
     }
+
+    fn records(
+        &self,
+        session: &SessionId,
+        after: u64,
+        limit: Option<ReadLimit>,
+    ) -> Pending<Result<Vec<Record>, Error>> {
+        let (session, (reply, answer)) = (session.clone(), oneshot::channel());
+        let asked = session.clone();
+        self.send(Job::Question(Question::Read { session: asked, after, limit, reply }));
+        Pending::Later(Box::pin(async move {
+            // Taken apart where it is needed, and not on the one thread of the store.
+            let batches: Vec<String> = answer.await.unwrap_or_else(|_| Err(ended()))?;
+            let mut records = Vec::new();
+            for batch in batches {
+                encoding::read(&session, &batch, after, &mut records)?;
+            }
+            Ok(records)
+        }))
+    }
 }
 
 fn gone(reason: &str) -> Error {
@@ -133,18 +155,17 @@ impl Journal for SqlStore {
     }
 
     fn read(&self, session: &SessionId, after: u64) -> Pending<Result<Vec<Record>, Error>> {
-        let (session, (reply, answer)) = (session.clone(), oneshot::channel());
-        let asked = session.clone();
-        self.send(Job::Question(Question::Read { session: asked, after, reply }));
-        Pending::Later(Box::pin(async move {
-            // Taken apart where it is needed, and not on the one thread of the store.
-            let batches: Vec<String> = answer.await.unwrap_or_else(|_| Err(ended()))?;
-            let mut records = Vec::new();
-            for batch in batches {
-                encoding::read(&session, &batch, after, &mut records)?;
-            }
-            Ok(records)
-        }))
+        self.records(session, after, None)
+    }
+
+    fn read_some(
+        &self,
+        session: &SessionId,
+        after: u64,
+        limit: ReadLimit,
+    ) -> Pending<Result<Vec<Record>, Error>> {
+        let found = self.records(session, after, Some(limit));
+        found.map(move |found| found.map(|records| limit.cut(records)))
     }
 
     fn close(&self, session: &SessionId, epoch: u64) {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::sql::{Database, MAX_STEPS, Schema, SqlStore, Value};
-use super::super::{Access, Error, Journal, Pending};
+use super::super::sql::{Database, MAX_STEPS, Schema, SqlStore, Value, read_batches};
+use super::super::{Access, Error, Journal, Pending, ReadLimit};
 use super::*;
 use crate::conversation::{Batch, Event, Record, SessionId};
 
@@ -75,6 +75,36 @@ fn appends_that_wait_share_a_transaction() {
             transactions <= 2,
             "{transactions}: those that came before it was held up, and the rest"
         );
+        other.close().await;
+    });
+}
+
+#[test]
+fn of_a_long_journal_no_more_is_read_than_was_asked_for() {
+    run(async {
+        let directory = Directory::new();
+        let store = store_of(sqlite(&directory.path())).await.unwrap();
+        let session = SessionId::new("s");
+        let epoch = store.open(&session, Access::IfFree).await.unwrap();
+        let text = "x".repeat(1000);
+        let appended = (1..=300)
+            .map(|seq| store.append(&session, seq - 1, epoch, said(&session, seq, &text)))
+            .collect();
+        assert!(all(appended).await.iter().all(Result::is_ok));
+        let mut other = sqlite(&directory.path()).again().await.unwrap();
+        let most = usize::MAX;
+        for (after, records, bytes, batches) in [
+            (0, 10, most, 10),
+            (0, most, 1, 1),
+            (0, most, 2500, 3),
+            (150, 400, most, 150),
+            (295, most, most, 5),
+            (300, most, most, 0),
+        ] {
+            let limit = Some(ReadLimit { records, bytes });
+            let read = read_batches(&mut other, &session, after, limit).await.unwrap();
+            assert_eq!(read.len(), batches, "{limit:?} after {after}");
+        }
         other.close().await;
     });
 }

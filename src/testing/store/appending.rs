@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::{Case, Place, answered, append, asked, batch, find, id, make, open, read, said, wait};
-use crate::conversation::{Event, Record};
-use crate::store::{Access, Digest, Error};
+use crate::conversation::{Event, Record, SessionId};
+use crate::store::{Access, Digest, Error, ReadLimit, Store};
 
 pub(super) const CASES: &[Case] = &[
     ("what was appended is read in order", in_order),
+    ("what is read in parts is the whole, and no part is larger than it may be", in_parts),
     ("an append at the wrong place is a conflict and keeps nothing", conflict),
     ("what is asked for without waiting is done in its order", without_waiting),
     ("an answer that nobody waits for does no harm", unheard),
@@ -35,6 +36,57 @@ fn in_order(place: &dyn Place) {
         let behind: Vec<Record> = all.iter().filter(|one| one.seq > after).cloned().collect();
         assert_eq!(read(&*store, &session, after), behind, "after {after}");
     }
+}
+
+/// What `limit` makes of the records after `after`, part by part.
+fn parts(store: &dyn Store, session: &SessionId, limit: ReadLimit, after: u64) -> Vec<Vec<Record>> {
+    let (mut parts, mut last) = (Vec::new(), after);
+    loop {
+        let part = wait(store.read_some(session, last, limit)).expect("it can be read");
+        let Some(end) = part.last() else { return parts };
+        assert!(end.seq > last, "it goes on");
+        last = end.seq;
+        parts.push(part);
+    }
+}
+
+fn in_parts(place: &dyn Place) {
+    let (store, session, other) = (place.store(), id("s"), id("t"));
+    let any = ReadLimit { records: 5, bytes: 1_000_000 };
+    assert_eq!(parts(&*store, &session, any, 0), Vec::<Vec<Record>>::new(), "nobody knows it");
+    make(&*store, &other, [said("of another")]);
+    let epoch = open(&*store, &session);
+    let (short, long) = (|| said("x"), said(&"x".repeat(10_000)));
+    let mut seq = 0;
+    for events in [vec![short()], vec![short(); 7], vec![long; 6], vec![short()], vec![short(); 3]]
+    {
+        let records = batch(&session, seq + 1, events);
+        seq += records.len() as u64;
+        append(&*store, &session, epoch, records).expect("it is ours");
+    }
+    let all = read(&*store, &session, 0);
+    assert_eq!((all.len(), seq), (18, 18));
+    for records in [0, 1, 2, 3, 7, 17, 18, 19, usize::MAX] {
+        for bytes in [0, 1, 500, 25_000, usize::MAX] {
+            let limit = ReadLimit { records, bytes };
+            for after in [0, 1, 4, 8, 11, 17, 18, 19, u64::MAX] {
+                let parts = parts(&*store, &session, limit, after);
+                let whole = all.iter().filter(|record| record.seq > after);
+                assert!(parts.iter().flatten().eq(whole), "{limit:?} after {after}");
+                let most = records.max(1);
+                assert!(parts.iter().all(|part| part.len() <= most), "{limit:?} after {after}");
+            }
+        }
+    }
+    let count = |records, bytes| -> Vec<usize> {
+        let parts = parts(&*store, &session, ReadLimit { records, bytes }, 8);
+        parts.iter().map(Vec::len).collect()
+    };
+    assert_eq!(count(usize::MAX, usize::MAX), [10]);
+    assert_eq!(count(4, usize::MAX), [4, 4, 2]);
+    assert_eq!(count(usize::MAX, 25_000), [3, 3, 4]);
+    assert_eq!(count(2, 25_000), [2, 2, 2, 2, 2]);
+    assert_eq!(count(usize::MAX, 1), [1; 10]);
 }
 
 fn conflict(place: &dyn Place) {

@@ -1,12 +1,16 @@
 //! A session as it happens, for readers that come late, again, or slowly.
 
+use std::sync::Arc;
+
 use actix_web::test::TestRequest;
 use callsheet::server::ServerLimits;
+use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, reply};
-use callsheet::{Event, ToolType};
+use callsheet::{Event, Record, SessionId, ToolType};
 use serde_json::json;
 
-use super::site::{numbers, site, site_on};
+use super::site::{numbers, site, site_on, site_through};
+use crate::support::counted::{Counted, Handed};
 use crate::support::{seconds, sleeper};
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -77,6 +81,66 @@ fn who_reads_too_slowly_gets_the_rest_from_the_journal() {
         }
         assert_eq!(told, (1..=kept.len() as u64).collect::<Vec<_>>());
         assert!(kept.len() > 300);
+    });
+}
+
+/// A session `a` with so many events of a later version, each with this text, and an event at a time.
+async fn long_session(events: u64, text: &str) -> Arc<MemoryStore> {
+    let (store, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("a"));
+    let epoch = store.open(&id, Access::IfFree).await.expect("it is new");
+    for seq in 1..=events {
+        let event = json!({"v": 1, "seq": seq, "at_us": seq, "session": "a", "type": "moon_rose", "over": text});
+        let record: Record = serde_json::from_value(event).expect("a record");
+        let appended = store.append(&id, seq - 1, epoch, Arc::new(vec![record]));
+        appended.await.expect("it is ours");
+    }
+    store.close(&id, epoch);
+    store
+}
+
+#[test]
+fn a_long_session_is_read_in_parts_for_who_is_slow_also_while_it_goes_on() {
+    testing::run(async {
+        let store = long_session(5000, "the sea").await;
+        let counted = Counted::new(&store);
+        let script = (0..40).map(|n| reply().text(&n.to_string()));
+        let site = site_through(store, counted.clone(), script, NO_TOOLS, |server| server).await;
+        let mut events = site.get("/v1/sessions/a/events?after=0").await;
+        let mut told = Vec::new();
+        for turn in 0..40 {
+            for _ in 0..3 * turn {
+                told.extend(events.soon().await.id);
+            }
+            site.ask("a", "go").await; // Behind its back: more events than it keeps in all.
+        }
+        let kept = site.records("a").await.len() as u64;
+        assert!(kept > 5128, "{kept}");
+        while told.last() < Some(&kept) {
+            told.extend(events.soon().await.id);
+        }
+        assert_eq!(told, (1..=kept).collect::<Vec<_>>());
+        let most = |reads: &[Handed]| reads.iter().map(|read| read.records).max();
+        let read = counted.read();
+        assert_eq!(most(&read), Some(256), "{read:?}");
+    });
+}
+
+#[test]
+fn of_large_events_fewer_are_read_at_a_time() {
+    testing::run(async {
+        let large = "the sea ".repeat(25_000);
+        let store = long_session(20, &large).await;
+        let counted = Counted::new(&store);
+        let script = [reply().text("It is.")];
+        let site = site_through(store, counted.clone(), script, NO_TOOLS, |server| server).await;
+        let mut events = site.get("/v1/sessions/a/events?after=3").await;
+        let mut told = numbers(&[events.soon().await]);
+        let read = counted.read();
+        assert_eq!(read.iter().map(|read| read.records).collect::<Vec<_>>(), [5], "1 MB of it");
+        site.ask("a", "Is it?").await;
+        told.extend(numbers(&events.until("turn_ended").await));
+        assert_eq!(told, (4..=*told.last().expect("some")).collect::<Vec<_>>());
+        assert!(counted.read().iter().all(|read| read.bytes < 1_210_000));
     });
 }
 

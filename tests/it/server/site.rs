@@ -12,7 +12,7 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
 use callsheet::observe::Overview;
 use callsheet::server::{Server, ServerBuilder, configure};
-use callsheet::store::{Journal, MemoryStore};
+use callsheet::store::{Journal, MemoryStore, Store};
 use callsheet::testing::{Scripted, ScriptedModel};
 use callsheet::{ModelRetries, Record, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
 use futures_util::future::{LocalBoxFuture, poll_fn};
@@ -46,6 +46,18 @@ pub async fn site_on(
     tools: impl IntoIterator<Item = ToolType>,
     with: impl FnOnce(ServerBuilder) -> ServerBuilder,
 ) -> Site {
+    let served = Arc::clone(&store);
+    site_through(store, served, script, tools, with).await
+}
+
+/// The same, where the server itself sees the store as `served`.
+pub async fn site_through(
+    store: Arc<MemoryStore>,
+    served: Arc<dyn Store>,
+    script: impl IntoIterator<Item = Scripted>,
+    tools: impl IntoIterator<Item = ToolType>,
+    with: impl FnOnce(ServerBuilder) -> ServerBuilder,
+) -> Site {
     let overview = Arc::new(Overview::new());
     let builder = Runtime::builder().journal(store.clone()).watchdog(None);
     let builder = builder.observe(overview.clone());
@@ -54,7 +66,7 @@ pub async fn site_on(
     let tools = Arc::new(ToolSet::new(tools).expect("well formed"));
     let options = SessionOptions::new(model.clone(), tools).limits(limits());
     let options = options.model_retries(ModelRetries::none());
-    let server = Server::builder(runtime.clone(), store.clone(), options).overview(overview);
+    let server = Server::builder(runtime.clone(), served, options).overview(overview);
     let server = with(server);
     let server = server.build().expect("good tokens");
     let mounted = server.clone();

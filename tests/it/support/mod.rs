@@ -5,6 +5,8 @@ pub mod bounded;
 pub mod cli;
 #[cfg(feature = "otel")]
 pub mod collector;
+#[cfg(feature = "server")]
+pub mod counted;
 pub mod dice;
 pub mod echo;
 pub mod journal;
