@@ -25,6 +25,10 @@ impl Asked {
         Self { ticket, answer }
     }
 
+    pub(super) fn ticket(&self) -> &Arc<Ticket> {
+        &self.ticket
+    }
+
     /// The number of the turn that has begun with the question; `None` as long as none has. It is there
     /// before anybody hears of the turn.
     #[must_use]

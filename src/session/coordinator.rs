@@ -73,6 +73,11 @@ pub(super) struct Prompt {
 #[rtype(result = "bool")]
 pub(super) struct Cancel;
 
+/// A question was taken back: its ticket says so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Withdrawn;
+
 /// Ends the call `id` of the round that is under way. `reply` says whether it was still to be had.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -305,6 +310,9 @@ impl Coordinator {
             reply.send(Err(Error::ShuttingDown));
             return;
         }
+        if reply.is_withdrawn() && reply.turn() == 0 {
+            return;
+        }
         if let Some(error) = &self.lost {
             reply.send(Err(Error::Store(error.clone())));
             return;
@@ -332,6 +340,7 @@ impl Coordinator {
             (What::Rest, Some(cut)) => self.resume(*cut, given, reply),
             (What::Rest, None) => self.tell_last_answer(reply),
         }
+        self.cancel_withdrawn(); // What has begun elsewhere is ended here.
     }
 
     /// Says whether nothing was said yet that could be answered.
@@ -385,12 +394,34 @@ impl Handler<Cancel> for Coordinator {
     type Result = bool;
 
     fn handle(&mut self, _: Cancel, _: &mut Context<Self>) -> bool {
+        self.cancel_turn()
+    }
+}
+
+impl Handler<Withdrawn> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, _: Withdrawn, _: &mut Context<Self>) {
+        self.cancel_withdrawn();
+    }
+}
+
+impl Coordinator {
+    /// Cancels the turn that is under way, if there is one.
+    fn cancel_turn(&mut self) -> bool {
         // `Drive` is polled after the mailbox and acts on it.
         let turn = self.turn.as_mut().filter(|turn| turn.can_be_cancelled());
         turn.is_some_and(|turn| {
             turn.cancelled = true;
             true
         })
+    }
+
+    /// Cancels the turn that is under way if its question was taken back.
+    fn cancel_withdrawn(&mut self) {
+        if self.asker.as_ref().is_some_and(|asker| asker.reply.is_withdrawn()) {
+            self.cancel_turn();
+        }
     }
 }
 

@@ -223,6 +223,13 @@ impl Session {
         cancelled.await.unwrap_or(false)
     }
 
+    /// Takes a question back that was asked in this session: it does not begin, or its turn is cancelled as
+    /// by [`Session::cancel`]. That needs no runtime and is not waited for, and it holds wherever the
+    /// session goes on. Once the answer is on its way there is nothing to take back.
+    pub fn withdraw(&self, asked: Asked) {
+        self.slot.withdraw(asked.ticket());
+    }
+
     /// Cancels one call of the round that is under way, by its id on the wire: it stops within
     /// milliseconds and is answered `cancelled`; its siblings and the turn go on. A call that had
     /// begun and has effects is told to the model as one that may have happened.

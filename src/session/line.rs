@@ -39,7 +39,11 @@ impl Line {
     }
 }
 
-/// One that only waits for the session to open is as good as begun: it is asked in any case.
+/// One that only waits for the session to open is as good as begun: it is asked in any case. So is one
+/// whose turn has begun at another place, for that is to be ended.
 fn is_given_up(ask: &Ask) -> bool {
-    ask.waits && ask.reply.is_closed()
+    match ask.reply.is_withdrawn() {
+        true => ask.reply.turn() == 0,
+        false => ask.waits && ask.reply.is_closed(),
+    }
 }

@@ -12,7 +12,7 @@ use actix::{Addr, WeakRecipient};
 use tokio::sync::Notify;
 
 use super::SessionOptions;
-use super::coordinator::{Ask, Coordinator, Listen};
+use super::coordinator::{Ask, Coordinator, Listen, Withdrawn};
 use super::home::Home;
 use super::host::Host;
 use super::observer::Presence;
@@ -230,6 +230,16 @@ impl Slot {
         state.tickets.retain(|ticket| !ticket.is_answered());
         coordinator.do_send(self.ask_with(&ticket));
         state.tickets.push(ticket);
+    }
+
+    /// Takes the question that `ticket` is for back, wherever the session goes.
+    pub fn withdraw(&self, ticket: &Ticket) {
+        // Locked: whoever moves it afterwards finds the ticket withdrawn.
+        let state = self.locked();
+        ticket.withdraw();
+        if let Place::Awake { coordinator, .. } = &state.place {
+            coordinator.do_send(Withdrawn);
+        }
     }
 
     fn ask_with(&self, ticket: &Arc<Ticket>) -> Ask {

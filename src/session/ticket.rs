@@ -1,7 +1,7 @@
 //! Who waits for the answer to a question, apart from whoever is to answer it: that may change when a
 //! session is moved.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -28,6 +28,8 @@ pub(super) struct Ticket {
     generation: AtomicU64,
     /// The turn that has begun with it, as far as that is known; 0 if none has.
     turn: AtomicU64,
+    /// It was taken back: nothing of it is to begin, and what has begun is cancelled.
+    withdrawn: AtomicBool,
 }
 
 type Asker = oneshot::Sender<Result<Answer, Error>>;
@@ -48,13 +50,19 @@ impl Ticket {
         let (asker, answer) = oneshot::channel();
         let (generation, turn) = (AtomicU64::new(0), AtomicU64::new(0));
         let waiting = Mutex::new(Some(Waiting { asker, given }));
-        let ticket = Self { what, waits, waiting, generation, turn };
+        let withdrawn = AtomicBool::new(false);
+        let ticket = Self { what, waits, waiting, generation, turn, withdrawn };
         (Arc::new(ticket), answer)
     }
 
     /// The turn that has begun with it; 0 if none has.
     pub fn turn(&self) -> u64 {
         self.turn.load(Ordering::Relaxed)
+    }
+
+    /// Takes the question back.
+    pub fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Release);
     }
 
     /// Says whether nobody waits any more.
@@ -121,6 +129,11 @@ impl Reply {
     /// Says whether whoever asked has gone.
     pub fn is_closed(&self) -> bool {
         self.ticket.lock().as_ref().is_none_or(|waiting| waiting.asker.is_closed())
+    }
+
+    /// Says whether the question was taken back.
+    pub fn is_withdrawn(&self) -> bool {
+        self.ticket.withdrawn.load(Ordering::Acquire)
     }
 
     /// The turn `turn` begins with the question; it may never be on record.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use callsheet::testing::{self, reply, silence};
-use callsheet::{Error, ToolType};
+use callsheet::{Error, Question, ToolType};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -107,5 +107,53 @@ fn dropping_the_question_does_not_stop_its_turn() {
         sleep(seconds(10)).await;
         assert_eq!(&*stage.ask().await.text, "two");
         assert_eq!(stage.told(), ["slept 5"]);
+    });
+}
+
+#[test]
+fn a_question_can_be_taken_back_from_a_thread_without_a_runtime() {
+    testing::run(async {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let calls = reply().call("watched", "{}");
+        let stage = stage([calls, reply().text("again")], [watched(&dropped)]);
+        let asked = stage.session.begin("go").expect("it has text");
+        sleep(seconds(5)).await;
+        let session = stage.session.clone();
+        std::thread::spawn(move || session.withdraw(asked)).join().expect("no panic");
+        sleep(seconds(1)).await;
+        assert!(dropped.load(Ordering::Relaxed), "its call was stopped");
+        assert_eq!(&*stage.ask().await.text, "again");
+        assert_eq!(stage.told().len(), 1, "its call was answered");
+    });
+}
+
+#[test]
+fn a_question_that_is_taken_back_in_line_never_begins_and_the_others_are_as_they_were() {
+    testing::run(async {
+        let script = ["one", "three"].map(|text| reply().text(text).after(seconds(10)));
+        let stage = stage(script, []);
+        let begin = |prompt: &str| {
+            let question = Question::new(prompt).wait_in_line();
+            stage.session.begin(question).expect("it has text")
+        };
+        let (first, second, third) = (begin("first"), begin("second"), begin("third"));
+        sleep(seconds(5)).await;
+        stage.session.withdraw(second);
+        assert_eq!(&*first.await.expect("an answer").text, "one");
+        assert_eq!(&*third.await.expect("an answer").text, "three");
+        let last = stage.model.requests().pop().expect("it was asked");
+        let asked: Vec<_> = last.iter().map(|message| &*message.text).collect();
+        assert_eq!(asked, ["first", "one", "third"]);
+    });
+}
+
+#[test]
+fn a_question_that_is_taken_back_before_its_session_is_open_never_begins() {
+    testing::run(async {
+        let stage = stage([reply().text("again")], []);
+        let asked = stage.session.begin("go").expect("it has text");
+        stage.session.withdraw(asked);
+        assert_eq!(&*stage.ask().await.text, "again");
+        assert_eq!(stage.session.status().await.expect("it lives").turns, 1);
     });
 }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use callsheet::conversation::Batch;
+use callsheet::conversation::{Batch, TurnEnd};
 use callsheet::session::{Cause, RuntimeBuilder};
 use callsheet::store::{Access, Error as StoreError, Journal, MemoryStore};
 use callsheet::testing::{ScriptedModel, reply};
@@ -212,6 +212,40 @@ fn a_turn_on_a_stuck_arbiter_can_be_cancelled() {
         assert_eq!(timeout(PATIENCE, session.cancel()).await, Ok(true));
         let Ok(Err(Error::Turn(failed))) = asked.await else { panic!("it was cancelled") };
         assert!(matches!(failed.cause, Cause::Cancelled), "{failed:?}");
+        assert!(!runtime.stuck_arbiters().is_empty(), "the thread is still held");
+    });
+}
+
+/// Nothing waits for it, and the arbiter never sees the message.
+#[test]
+fn a_question_on_a_stuck_arbiter_can_be_taken_back() {
+    executor().block_on(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let runtime = builder(store.clone()).start().expect("threads");
+        let calls = reply().call("sleep", r#"{"s": 9}"#);
+        let tools = Arc::new(ToolSet::new([sleeper()]).expect("well formed"));
+        let model = ScriptedModel::new([calls, reply().text("done")]);
+        let options = SessionOptions::new(model, tools).id(SessionId::new("s"));
+        let session = runtime.session(options);
+        let asked = session.begin("go").expect("it has text");
+        while session.status().await.expect("it is there").calls_in_flight == 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+        pass_one_over(&runtime).await;
+        let blocker = block(&runtime);
+        blocker.holds().await;
+        session.withdraw(asked);
+        let ended = async {
+            loop {
+                let records = records(&*store, "s").await;
+                match records.last().map(|last| last.event.clone()) {
+                    Some(Event::TurnEnded { end, .. }) => break end,
+                    _ => sleep(Duration::from_millis(2)).await,
+                }
+            }
+        };
+        let end = timeout(PATIENCE, ended).await.expect("it ends soon");
+        assert_eq!(end, TurnEnd::Cancelled);
         assert!(!runtime.stuck_arbiters().is_empty(), "the thread is still held");
     });
 }

@@ -216,13 +216,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.asked.is_none() || self.answer.is_some() {
-            return; // It is over.
-        }
-        let session = self.session.clone();
-        // Without a runtime nobody is served any more, and the turn's time limit ends it.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { session.cancel().await });
+        // Otherwise it is over.
+        if let Some(asked) = self.asked.take().filter(|_| self.answer.is_none()) {
+            self.session.withdraw(asked);
         }
     }
 }

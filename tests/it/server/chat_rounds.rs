@@ -290,7 +290,8 @@ fn a_server_that_ends_cancels_the_rounds_that_nobody_can_come_back_to() {
         let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let site = site([find("a").call("slow", "{}")], [slow(&counts)]).await;
         site.complete(with_find("go")).await;
-        site.server.close();
+        let server = site.server.clone();
+        std::thread::spawn(move || server.close()).join().expect("it needs no runtime");
         sleep(seconds(1)).await;
         assert_eq!(counts.each_ref().map(|it| it.load(Ordering::SeqCst)), [1, 1]);
         assert_eq!(site.runtime.sessions(), 0);
