@@ -266,7 +266,7 @@ impl ServerBuilder {
         let registry = Registry::new(limits.max_sessions);
         let closing = watch::Sender::new(false);
         let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
-        let chat = Chat::new(&options, limits.pending);
+        let chat = Chat::new(&options, &runtime, limits.pending);
         Ok(Server(Arc::new(Shared {
             chat,
             runtime,

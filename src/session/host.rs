@@ -68,6 +68,12 @@ struct Restart {
     reply: oneshot::Sender<usize>,
 }
 
+/// Has its arbiter do something, in a task of its own.
+#[cfg(feature = "server")]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Work(pub futures_util::future::BoxFuture<'static, ()>);
+
 /// Begins sessions on its arbiter, and knows them.
 pub(super) struct Host(Rc<RefCell<Place>>);
 
@@ -204,6 +210,15 @@ impl Handler<Restart> for Host {
         actix_rt::spawn(async move {
             let _ = reply.send(restart_in(sessions, tool).await); // Nobody may care any more.
         });
+    }
+}
+
+#[cfg(feature = "server")]
+impl Handler<Work> for Host {
+    type Result = ();
+
+    fn handle(&mut self, Work(work): Work, _: &mut Context<Self>) {
+        actix_rt::spawn(work);
     }
 }
 

@@ -232,6 +232,13 @@ impl Runtime {
         workers
     }
 
+    /// Has an arbiter do `work`, which ends with the runtime at the latest.
+    #[cfg(feature = "server")]
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let home = &self.inner.home;
+        home.host(home.next_place()).do_send(super::host::Work(Box::pin(work)));
+    }
+
     /// How many arbiters share the sessions.
     #[must_use]
     pub fn arbiters(&self) -> usize {

@@ -44,7 +44,7 @@ use super::json::Json;
 use super::problem::Problem;
 use super::{Server, prefer};
 use crate::conversation::GivenHistory;
-use crate::session::{Question, SessionOptions};
+use crate::session::{Question, Runtime, SessionOptions};
 
 /// What the turns of clients are made of.
 pub(super) struct Chat {
@@ -54,9 +54,9 @@ pub(super) struct Chat {
 
 impl Chat {
     /// As `options` say of sessions, but that nothing of these is kept and nobody is there to approve.
-    pub fn new(options: &SessionOptions, pending: std::time::Duration) -> Self {
+    pub fn new(options: &SessionOptions, runtime: &Runtime, pending: std::time::Duration) -> Self {
         let options = options.clone().ephemeral().deny_unasked();
-        Self { options, pending: Arc::new(Pending::new(pending)) }
+        Self { options, pending: Pending::start(runtime, pending) }
     }
 }
 

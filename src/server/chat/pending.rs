@@ -3,18 +3,22 @@
 //! A round is known by the ids of the calls that were returned, which are made up here so that nobody can
 //! guess them, and belongs to the token that they were returned to. It goes on with the request whose
 //! history ends with a result for each of them; ids that are not known, not any more or not to this token
-//! are plain history. If that request does not come in time the turn is cancelled and forgotten.
+//! are plain history. If that request does not come in time the turn is cancelled and forgotten: by a
+//! sweeper that lives with the sessions, for whoever serves a request may end with it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
-use tokio::time::sleep;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::run::Run;
 use crate::server::access::Owner;
 use crate::server::problem::Problem;
+use crate::session::Runtime;
+use crate::tools::later;
 use crate::wire::chat::{Message, Role, decode_messages};
 
 /// How many rounds of one token may be half done. With one more the one that waits longest is cancelled.
@@ -24,12 +28,14 @@ const MOST: usize = 256;
 pub(in crate::server) struct Pending {
     patience: Duration,
     rounds: Mutex<Rounds>,
+    /// Wakes the sweeper: there is a first round to wait for, or nothing any more.
+    changed: Arc<Notify>,
 }
 
 #[derive(Default)]
 struct Rounds {
-    /// By their numbers: the first is the oldest.
-    waiting: std::collections::BTreeMap<u64, Waiting>,
+    /// By their numbers: the first is the oldest, and the first that is late.
+    waiting: BTreeMap<u64, Waiting>,
     /// The round that a returned call belongs to.
     calls: HashMap<Arc<str>, u64>,
     next: u64,
@@ -39,19 +45,26 @@ struct Rounds {
 
 struct Waiting {
     owner: Owner,
+    /// The client is not awaited any longer.
+    until: Instant,
     /// The calls that were returned.
     ids: Vec<Arc<str>>,
     run: Run,
 }
 
 impl Pending {
-    /// A client has so long to come again.
-    pub fn new(patience: Duration) -> Self {
-        Self { patience, rounds: Mutex::default() }
+    /// None yet. A client has so long to come again; on `runtime` it is seen to that it does.
+    pub fn start(runtime: &Runtime, patience: Duration) -> Arc<Self> {
+        let changed = Arc::<Notify>::default();
+        let pending =
+            Arc::new(Self { patience, rounds: Mutex::default(), changed: Arc::clone(&changed) });
+        runtime.spawn(sweep(Arc::downgrade(&pending), changed));
+        pending
     }
 
     /// Keeps `run`, of which the calls `ids` were returned to `owner`.
-    pub(super) fn keep(self: &Arc<Self>, owner: Owner, ids: Vec<Arc<str>>, run: Run) {
+    pub(super) fn keep(&self, owner: Owner, ids: Vec<Arc<str>>, run: Run) {
+        self.drop_late();
         let mut rounds = self.locked();
         if rounds.closed {
             drop(rounds);
@@ -64,15 +77,14 @@ impl Pending {
         let round = rounds.next;
         rounds.next += 1;
         rounds.calls.extend(ids.iter().map(|id| (Arc::clone(id), round)));
-        rounds.waiting.insert(round, Waiting { owner, ids, run });
+        let until = later(Instant::now(), self.patience);
+        rounds.waiting.insert(round, Waiting { owner, until, ids, run });
+        let is_first = rounds.waiting.len() == 1;
         drop(rounds);
         drop(evicted); // Its turn is cancelled.
-        let (pending, patience) = (Arc::downgrade(self), self.patience);
-        actix_web::rt::spawn(async move {
-            sleep(patience).await;
-            let late = pending.upgrade().and_then(|pending| pending.locked().remove(round));
-            drop(late);
-        });
+        if is_first {
+            self.changed.notify_one();
+        }
     }
 
     /// The round that goes on with the results at the end of `messages`; `None` if they are plain history.
@@ -85,6 +97,7 @@ impl Pending {
         messages: &[Box<RawValue>],
     ) -> Result<Option<Run>, Problem> {
         let results = last_results(messages);
+        self.drop_late();
         let mut rounds = self.locked();
         let mut known = results.iter().filter_map(|(_, result)| {
             let round = *rounds.calls.get(result.tool_call_id.as_deref()?)?;
@@ -117,6 +130,24 @@ impl Pending {
         Ok(Some(waiting.run))
     }
 
+    /// Cancels the turns of the rounds that are late, and says until when the next one waits.
+    fn drop_late(&self) -> Option<Instant> {
+        let (now, mut late) = (Instant::now(), Vec::new());
+        let mut rounds = self.locked();
+        let next = loop {
+            match rounds.waiting.first_key_value() {
+                Some((round, waiting)) if waiting.until <= now => {
+                    let round = *round;
+                    late.extend(rounds.remove(round));
+                }
+                first => break first.map(|(_, waiting)| waiting.until),
+            }
+        };
+        drop(rounds);
+        drop(late);
+        next
+    }
+
     /// No client comes again: cancels the turns of all rounds.
     pub fn clear(&self) {
         let mut rounds = self.locked();
@@ -129,6 +160,22 @@ impl Pending {
 
     fn locked(&self) -> MutexGuard<'_, Rounds> {
         self.rounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.changed.notify_one();
+    }
+}
+
+/// Drops the rounds that are late, one after another, as long as there is somebody who keeps any.
+async fn sweep(pending: Weak<Pending>, changed: Arc<Notify>) {
+    while let Some(next) = pending.upgrade().map(|pending| pending.drop_late()) {
+        match next {
+            Some(until) => drop(timeout_at(until, changed.notified()).await),
+            None => changed.notified().await,
+        }
     }
 }
 

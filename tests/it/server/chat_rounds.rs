@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use callsheet::server::{ServerLimits, Token};
@@ -159,6 +160,57 @@ fn a_round_that_nobody_comes_back_to_is_cancelled_and_its_results_are_plain_hist
         let late = site.complete(brings(with_find("go"), &first, &["A"])).await.json().await;
         assert_eq!(text(&late), "from your own");
         assert_eq!(results(&site), ["A"]);
+    });
+}
+
+#[test]
+fn each_round_waits_its_own_time_to_the_millisecond() {
+    testing::run(async {
+        let limits = ServerLimits { pending: seconds(10), ..ServerLimits::default() };
+        let script = (0..3).map(|_| find("a")).chain([reply().text("found")]);
+        let store = Arc::new(MemoryStore::keeping());
+        let site = site_on(store, script, [sleeper()], |server| server.limits(limits)).await;
+        site.complete(with_find("go")).await; // Until 10 s.
+        sleep(seconds(3)).await;
+        let second = site.complete(with_find("go")).await.json().await; // Until 13 s.
+        sleep(seconds(1)).await;
+        site.complete(with_find("go")).await; // Until 14 s.
+        for (ms, left) in [(5_999, 3), (2, 2)] {
+            sleep(Duration::from_millis(ms)).await;
+            assert_eq!(site.runtime.sessions(), left, "{ms} ms later");
+        }
+        let answer = site.complete(brings(with_find("go"), &second, &["A"])).await.json().await;
+        assert_eq!(text(&answer), "found");
+        for (ms, left) in [(3_998, 1), (2, 0)] {
+            sleep(Duration::from_millis(ms)).await;
+            assert_eq!(site.runtime.sessions(), left, "{ms} ms later");
+        }
+        site.model.rewrite([find("b")]);
+        site.complete(with_find("go")).await; // After a time without any.
+        for (ms, left) in [(9_999, 1), (2, 0)] {
+            sleep(Duration::from_millis(ms)).await;
+            assert_eq!(site.runtime.sessions(), left, "{ms} ms later");
+        }
+    });
+}
+
+#[test]
+fn a_round_is_late_in_time_though_whoever_served_it_has_ended() {
+    testing::run(async {
+        let counts = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+        let limits = ServerLimits { pending: seconds(10), ..ServerLimits::default() };
+        let script = [find("a").call("slow", "{}")];
+        let store = Arc::new(MemoryStore::keeping());
+        let tools = [slow(&counts)];
+        let site = site_on(store, script, tools, |server| server.limits(limits)).await;
+        let worker = tokio::task::LocalSet::new();
+        worker.run_until(site.complete(with_find("go"))).await;
+        drop(worker); // And with it what it has spawned.
+        sleep(seconds(9)).await;
+        assert_eq!(site.runtime.sessions(), 1);
+        sleep(seconds(2)).await;
+        assert_eq!(site.runtime.sessions(), 0);
+        assert_eq!(counts.each_ref().map(|it| it.load(Ordering::SeqCst)), [1, 1]);
     });
 }
 
