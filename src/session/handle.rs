@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use actix::Recipient;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::approving::Decide;
 use super::asked::Asked;
@@ -13,7 +13,7 @@ use super::slot::Slot;
 use super::subscribers::{Subscriber, Watch};
 use super::ticket::{Given, Ticket};
 use super::{Answer, DecideError, Error, EventStream, SessionEvent};
-use crate::conversation::{CallKey, Decision, SessionId, TraceParent};
+use crate::conversation::{CallKey, Decision, Event, SessionId, TraceParent};
 use crate::supervision::RoundReported;
 use crate::tools::TypedContext;
 use crate::wire::Usage;
@@ -284,9 +284,16 @@ impl Session {
     /// Of a session that has ended the stream ends at once.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        self.slot.subscribe(Subscriber::Stream(sender));
-        EventStream(receiver)
+        self.events_where(|_| true)
+    }
+
+    /// As [`Session::events`], without those that `wants` does not ask for: they do not wait in memory for
+    /// who reads slowly.
+    #[must_use]
+    pub fn events_where(&self, wants: fn(&Event) -> bool) -> EventStream {
+        let (subscriber, events) = EventStream::of(wants);
+        self.slot.subscribe(subscriber);
+        events
     }
 
     /// The events of the session from now on, of which at most `capacity` are kept in memory until they

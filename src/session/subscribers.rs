@@ -25,6 +25,18 @@ pub struct SessionEvent(pub Arc<Record>);
 pub struct EventStream(pub(super) mpsc::UnboundedReceiver<Arc<Record>>);
 
 impl EventStream {
+    /// One of the events that `wants` asks for, and who fills it.
+    pub(super) fn of(wants: fn(&Event) -> bool) -> (Subscriber, Self) {
+        let (sender, events) = mpsc::unbounded_channel();
+        (Subscriber::Stream { sender, wants }, Self(events))
+    }
+
+    /// How many are not read yet.
+    #[cfg(all(test, feature = "server"))]
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next event; `None` once the session has ended.
     pub async fn next(&mut self) -> Option<Arc<Record>> {
         self.0.recv().await
@@ -85,14 +97,18 @@ pub(super) enum Subscriber {
         /// Set when it was told of something that it has no room for.
         missed: Arc<AtomicBool>,
     },
-    Stream(mpsc::UnboundedSender<Arc<Record>>),
+    Stream {
+        sender: mpsc::UnboundedSender<Arc<Record>>,
+        /// What it hears of.
+        wants: fn(&Event) -> bool,
+    },
     Actor(WeakRecipient<SessionEvent>),
 }
 
 impl Subscriber {
     fn is_living(&self) -> bool {
         match self {
-            Self::Stream(sender) => !sender.is_closed(),
+            Self::Stream { sender, .. } => !sender.is_closed(),
             Self::Watch { sender, .. } => !sender.is_closed(),
             Self::Actor(recipient) => recipient.upgrade().is_some(),
         }
@@ -176,7 +192,10 @@ impl Subscribers {
     fn tell_all(&self, all: &mut Vec<Subscriber>, record: Record) {
         let record = Arc::new(record);
         all.retain(|subscriber| match subscriber {
-            Subscriber::Stream(sender) => sender.send(Arc::clone(&record)).is_ok(),
+            Subscriber::Stream { sender, wants } => match wants(&record.event) {
+                true => sender.send(Arc::clone(&record)).is_ok(),
+                false => !sender.is_closed(),
+            },
             // What comes after what was missed is not told before that.
             Subscriber::Watch { sender, missed } if missed.load(Ordering::Acquire) => {
                 !sender.is_closed()

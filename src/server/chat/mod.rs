@@ -123,12 +123,11 @@ fn begin(
         options = options.request_settings(settings);
     }
     let session = server.0.runtime.session(options);
-    let events = session.events();
     // A client that is gone before the session is there is passed over.
     let question = Question::go_on().wait_in_line();
-    let asked = session.begin(match trace_parent {
+    let question = match trace_parent {
         Some(parent) => question.trace_parent(parent),
         None => question,
-    })?;
-    Ok(Run::new(session, events, asked))
+    };
+    Ok(Run::begin(session, question)?)
 }

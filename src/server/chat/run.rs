@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::super::problem::Problem;
 use crate::conversation::{Approval, AskedCall, CallKey, Decision, Event, Place, Record};
 use crate::model;
-use crate::session::{Answer, Asked, Cause, Error, EventStream, Session};
+use crate::session::{Answer, Asked, Cause, Error, EventStream, Question, Session};
 use crate::wire::Usage;
 
 /// What stands between the texts of two replies.
@@ -96,10 +96,31 @@ impl Said {
     }
 }
 
+/// Says whether a client is told of `event`, or it says when a response began. Others must not wait for
+/// a client that takes its time: a tool of ours may report anything meanwhile.
+fn matters(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::TurnStarted { .. }
+            | Event::ContextCompacted { .. }
+            | Event::ModelAsked { .. }
+            | Event::TextStreamed { .. }
+            | Event::ModelFailed { .. }
+            | Event::Replied { .. }
+            | Event::ApprovalAsked { .. }
+            | Event::TurnEnded { .. }
+    )
+}
+
 impl Run {
-    /// The turn that `asked` has begun, and its `events` from its beginning.
-    pub fn new(session: Session, events: EventStream, asked: Asked) -> Self {
-        Self {
+    /// Asks `question` in `session`.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn begin(session: Session, question: Question) -> Result<Self, Error> {
+        let events = session.events_where(matters); // From the beginning of the turn.
+        let asked = session.begin(question)?;
+        Ok(Self {
             session,
             events,
             asked: Some(asked),
@@ -109,7 +130,7 @@ impl Run {
             said: Said::default(),
             usage: Usage::default(),
             began_at_us: None,
-        }
+        })
     }
 
     /// The client has come again with the results of its calls, by their ids: another response begins.
@@ -293,6 +314,47 @@ mod tests {
         tell(said.whole("It is sunny."));
         tell(said.whole("Bye"));
         assert_eq!(all, "Let me look.\n\nIt is\n\nIt is sunny.\n\nBye");
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn what_a_client_is_never_told_does_not_wait_for_one_that_takes_its_time() {
+        use std::time::Duration;
+
+        use crate::testing::{self, ScriptedModel, reply};
+        use crate::tools::{CallContext, ToolFuture, ToolSet, ToolType};
+        use crate::{Effects, SessionOptions};
+
+        const SAID: usize = 3000;
+        let chatty = |_: &str, context: CallContext| -> ToolFuture {
+            Box::pin(async move {
+                for n in 0..SAID {
+                    context.report_progress(n.to_string());
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Ok("all said".to_owned())
+            })
+        };
+        let any = || serde_json::json!({"type": "object"});
+        let ours = ToolType::new("chatty", "", any(), move || chatty).effects(Effects::None);
+        let theirs = ToolType::new("find", "", any(), move || chatty).approval(Approval::Outside);
+        testing::run(async {
+            let calls = reply().call("find", "{}").call("chatty", "{}");
+            let model = ScriptedModel::new([calls, reply().text("found")]);
+            let tools = Arc::new(ToolSet::new([ours, theirs]).unwrap());
+            let session = testing::runtime().session(SessionOptions::new(model, tools));
+            let all = session.events();
+            let question = Question::new("go");
+            let mut run = Run::begin(session, question).unwrap();
+            let Step::Calls(calls) = run.next().await else { panic!("no calls") };
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(all.waiting() > SAID, "{} were told", all.waiting());
+            assert!(run.events.waiting() < 5, "{} wait", run.events.waiting());
+            run.go_on(&HashMap::from([(Arc::clone(&calls[0].id), "A".into())]));
+            assert!(matches!(run.next().await, Step::Text(text) if text == "found"));
+            assert!(matches!(run.next().await, Step::Done("stop")));
+            assert_eq!(run.events.waiting(), 0);
+        });
     }
 
     #[test]
