@@ -20,7 +20,8 @@
 //! were returned, the tools and the settings of the request that began the turn count, and its own do not.
 //!
 //! A system message of the client's takes the place of the configured system prompt. A call of ours that
-//! needs approval is denied.
+//! needs approval is denied, and so is one of a tool of ours that does not run here
+//! ([`Approval::Outside`](crate::Approval::Outside)): only those that the client sent are the client's.
 
 pub(super) mod models;
 mod pending;
@@ -129,5 +130,5 @@ fn begin(
         Some(parent) => question.trace_parent(parent),
         None => question,
     };
-    Ok(Run::begin(session, question)?)
+    Ok(Run::begin(session, question, request.tool_names())?)
 }

@@ -111,6 +111,11 @@ impl Request {
         Ok(Self { messages, tools, settings, stream: streams.then_some(streamed) })
     }
 
+    /// The names of the tools that it runs itself.
+    pub fn tool_names(&self) -> Vec<String> {
+        self.tools.iter().map(|tool| tool.name.clone()).collect()
+    }
+
     /// Refuses the choice of a tool that there is not.
     pub fn check_choice(&self, ours: &ToolSet) -> Result<(), Problem> {
         let choice = self.settings.as_ref().and_then(|settings| settings.tool_choice.as_ref());

@@ -1,6 +1,6 @@
 //! A turn that answers a client, as far as the client is told of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -23,8 +23,12 @@ pub(super) struct Run {
     answer: Option<Result<Answer, Error>>,
     /// What the client is to be told, and was not yet.
     steps: VecDeque<Step>,
+    /// The tools that the client has.
+    their_tools: Vec<String>,
     /// Calls of the client's, and their results as far as they have come.
     theirs: HashMap<CallKey, (Arc<str>, Option<Arc<str>>)>,
+    /// Calls that neither the client runs nor we do.
+    nobodys: HashSet<CallKey>,
     said: Said,
     /// The tokens of the replies since the last response.
     pub usage: Usage,
@@ -113,11 +117,15 @@ fn matters(event: &Event) -> bool {
 }
 
 impl Run {
-    /// Asks `question` in `session`.
+    /// Asks `question` in `session`, for a client that has `their_tools` beside ours.
     ///
     /// # Errors
     /// If it cannot be asked.
-    pub fn begin(session: Session, question: Question) -> Result<Self, Error> {
+    pub fn begin(
+        session: Session,
+        question: Question,
+        their_tools: Vec<String>,
+    ) -> Result<Self, Error> {
         let events = session.events_where(matters); // From the beginning of the turn.
         let asked = session.begin(question)?;
         Ok(Self {
@@ -126,7 +134,9 @@ impl Run {
             asked: Some(asked),
             answer: None,
             steps: VecDeque::new(),
+            their_tools,
             theirs: HashMap::new(),
+            nobodys: HashSet::new(),
             said: Said::default(),
             usage: Usage::default(),
             began_at_us: None,
@@ -208,6 +218,10 @@ impl Run {
             let own = Place { reply_attempt: attempt, ordinal };
             let Place { reply_attempt: attempt, ordinal } = call.begun.unwrap_or(own);
             let key = CallKey { session: self.session.id().clone(), round, attempt, ordinal };
+            if !self.their_tools.iter().any(|name| **name == *call.tool) {
+                self.nobodys.insert(key);
+                continue;
+            }
             let (tool, arguments) = (Arc::clone(&call.tool), Arc::clone(&call.arguments));
             let call = Call { id: new_id("call_").into(), tool, arguments };
             self.theirs.insert(key, (Arc::clone(&call.id), None));
@@ -216,12 +230,19 @@ impl Run {
         theirs
     }
 
-    /// The session asks for the result of a call: the client has brought it.
+    /// The session asks for the result of a call: the client has brought it. One that nobody here could
+    /// bring is denied, as those are that somebody would have to approve.
     async fn answer_call(&mut self, asked: &Event) {
         let Some(key) = asked.waiting_call(self.session.id()) else { return };
-        let Some((_, Some(content))) = self.theirs.remove(&key) else { return };
+        let decision = match self.theirs.remove(&key) {
+            Some((_, Some(content))) => Decision::Answered { content },
+            None if self.nobodys.remove(&key) => {
+                Decision::Denied { reason: Some("nobody is there who runs it".into()) }
+            }
+            Some((_, None)) | None => return,
+        };
         // It has ended if that fails; what became of it the next events tell.
-        let _ = self.session.decide(&key, Decision::Answered { content }).await;
+        let _ = self.session.decide(&key, decision).await;
     }
 
     /// How the turn ended.
@@ -345,7 +366,7 @@ mod tests {
             let session = testing::runtime().session(SessionOptions::new(model, tools));
             let all = session.events();
             let question = Question::new("go");
-            let mut run = Run::begin(session, question).unwrap();
+            let mut run = Run::begin(session, question, vec!["find".to_owned()]).unwrap();
             let Step::Calls(calls) = run.next().await else { panic!("no calls") };
             tokio::time::sleep(Duration::from_secs(60)).await;
             assert!(all.waiting() > SAID, "{} were told", all.waiting());

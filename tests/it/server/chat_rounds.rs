@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix_web::test::TestRequest;
+use callsheet::Approval;
 use callsheet::server::{ServerLimits, Token};
 use callsheet::store::MemoryStore;
 use callsheet::testing::{self, Scripted, reply};
@@ -14,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::chat::{PATH, asked, chunks, slow, streamed, told};
 use super::site::{Response, Site, site, site_on};
-use crate::support::{seconds, sleeper};
+use crate::support::{dynamic, seconds, sleeper};
 
 /// A question of a client that can find things.
 fn with_find(content: &str) -> Value {
@@ -225,6 +226,32 @@ fn the_clock_of_the_turn_stands_still_while_the_client_runs_its_tools() {
         sleep(seconds(200_000)).await; // A turn has 100,000 s here.
         let second = site.complete(brings(with_find("go"), &first, &["A"])).await.json().await;
         assert_eq!(text(&second), "found");
+    });
+}
+
+#[test]
+fn a_tool_of_ours_that_does_not_run_here_is_not_the_clients_and_its_calls_are_denied() {
+    testing::run(async {
+        let ours = dynamic("ask_the_boss", json!({"type": "object"}), |_, _| async {
+            Err("it does not run here".to_owned())
+        });
+        let ours = ours.approval(Approval::Outside);
+        let both = find("a").call("ask_the_boss", "{}");
+        let alone = reply().call("ask_the_boss", "{}");
+        let script = [both, reply().text("one"), alone, reply().text("two")];
+        let site = site(script, [ours]).await;
+        let first = site.complete(with_find("go")).await.json().await;
+        let calls = &first["choices"][0]["message"]["tool_calls"];
+        assert_eq!((ids(&first).len(), &calls[0]["function"]["name"]), (1, &json!("find")));
+        let second = site.complete(brings(with_find("go"), &first, &["A"])).await.json().await;
+        assert_eq!(text(&second), "one");
+        let told = results(&site);
+        let is_denied = |result: &str| result.contains("nobody is there who runs it");
+        assert!(told.len() == 2 && told[0] == "A" && is_denied(&told[1]), "{told:?}");
+        let third = site.complete(asked("go")).await.json().await; // It has no tools at all.
+        assert_eq!(text(&third), "two");
+        assert!(is_denied(&results(&site)[0]), "{:?}", results(&site));
+        assert_eq!(site.model.violations(), Vec::<String>::new());
     });
 }
 
