@@ -16,7 +16,8 @@ use super::problem::Problem;
 pub(super) struct Wanted {
     /// The number of the last event that is known already: those behind it are sent, then what happens.
     /// From the beginning if it is left out; `now` for what happens alone. A `Last-Event-ID` counts
-    /// more.
+    /// more. The number of an event that there is not is refused: whoever knows one has seen another
+    /// session than this, and would miss what happens until it has as many.
     after: Option<String>,
 }
 
@@ -26,6 +27,7 @@ pub(super) struct Wanted {
     params(("id" = String, Path), Wanted,
            ("Last-Event-ID" = Option<String>, Header, description = "The last `id` that was received")),
     responses((status = 200, description = "Events", content_type = "text/event-stream", body = String),
+              (status = 400, description = "There is no event of that number", body = Problem),
               (status = 404, description = "There is no such session", body = Problem),
               (status = 429, description = "Too many streams are open", body = Problem)))]
 pub(super) async fn follow(
@@ -39,14 +41,18 @@ pub(super) async fn follow(
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let after = last.filter(|last| !last.is_empty()).or(wanted.after.as_deref());
     let (id, summary) = server.find(&owner, &id).await?;
+    let last = summary.map_or(0, |summary| summary.last_seq);
+    let bad = |why: String| Problem::bad_request("bad_number", why);
     let (told, has_past) = match after {
         None => (0, true),
-        Some("now") => (summary.map_or(0, |summary| summary.last_seq), false),
-        Some(number) => {
-            let bad =
-                |_| Problem::bad_request("bad_number", "after is the number of an event, or `now`");
-            (number.parse().map_err(bad)?, true)
-        }
+        Some("now") => (last, false),
+        Some(number) => match number.parse() {
+            Err(_) => return Err(bad("after is the number of an event, or `now`".to_owned())),
+            Ok(number) if number > last => {
+                return Err(bad(format!("there is no event {number}; the last is {last}")));
+            }
+            Ok(number) => (number, true),
+        },
     };
     Ok(respond(Following::new(&server, server.enter(&id)?, told, has_past)?))
 }

@@ -64,6 +64,31 @@ fn who_comes_back_goes_on_behind_the_last_event_it_has() {
 }
 
 #[test]
+fn who_knows_an_event_that_there_is_not_is_told_so_and_does_not_wait_for_it() {
+    testing::run(async {
+        let site = site([reply().text("one"), reply().text("two")], NO_TOOLS).await;
+        site.make("a").await;
+        let beyond = site.get("/v1/sessions/a/events?after=1").await;
+        assert_eq!(beyond.refusal().await, (400, "bad_number".to_owned()));
+        let mut first = site.get("/v1/sessions/a/events?after=0").await;
+        site.ask("a", "go").await;
+        let last = numbers(&first.until("turn_ended").await).pop().expect("a turn");
+        for number in [last + 1, u64::MAX] {
+            let path = format!("/v1/sessions/a/events?after={number}");
+            assert_eq!(site.get(&path).await.refusal().await, (400, "bad_number".to_owned()));
+        }
+        let again = TestRequest::get().uri("/v1/sessions/a/events?after=0");
+        let again = again.insert_header(("last-event-id", (last + 1).to_string()));
+        let problem = site.send(again).await.json().await;
+        let why = format!("there is no event {}; the last is {last}", last + 1);
+        assert_eq!(problem["detail"], why);
+        let mut at_the_end = site.get(&format!("/v1/sessions/a/events?after={last}")).await;
+        site.ask("a", "again").await;
+        assert_eq!(at_the_end.soon().await.id, Some(last + 1));
+    });
+}
+
+#[test]
 fn who_reads_too_slowly_gets_the_rest_from_the_journal() {
     testing::run(async {
         let turns = 100;
