@@ -6,9 +6,12 @@ use actix_web::test::TestRequest;
 use callsheet::ToolType;
 use callsheet::server::{Hosts, Rate, ServerBuilder, ServerLimits, Token};
 use callsheet::testing::{self, reply};
+use futures_util::stream;
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use super::site::{Site, site_on};
+use crate::support::seconds;
 
 const NO_TOOLS: [ToolType; 0] = [];
 const ANN: &str = "Bearer a-secret-of-anns";
@@ -182,5 +185,35 @@ fn what_is_no_request_of_ours_is_refused() {
             let refused = site.get(path).await;
             assert_eq!(refused.refusal().await.0, 404, "{path}");
         }
+    });
+}
+
+#[test]
+fn a_body_may_come_in_pieces_but_not_for_ever() {
+    testing::run(async {
+        let site = site_on(Default::default(), [], NO_TOOLS, |server| server).await;
+        let made = || {
+            let json = ("content-type", "application/json");
+            TestRequest::post().uri("/v1/sessions").insert_header(json)
+        };
+        // One piece each second, never enough to be whole, or whole just in time.
+        let pieces = |whole_after: usize| {
+            stream::unfold(0, move |sent| async move {
+                sleep(seconds(1)).await;
+                let piece = match sent + 1 {
+                    _ if sent == whole_after => return None,
+                    1 => "{",
+                    last if last == whole_after => r#""id": "a"}"#,
+                    _ => " ",
+                };
+                Some((piece, sent + 1))
+            })
+        };
+        let began = Instant::now();
+        let late = site.send_in_pieces(made(), pieces(usize::MAX)).await;
+        assert_eq!(began.elapsed(), seconds(30));
+        assert_eq!(late.refusal().await, (408, "timed_out".to_owned()));
+        let in_time = site.send_in_pieces(made(), pieces(28)).await;
+        assert_eq!(in_time.status.as_u16(), 201);
     });
 }

@@ -6,16 +6,19 @@ use std::sync::Arc;
 
 use actix_web::App;
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{Service, ServiceResponse};
+use actix_web::dev::{Payload, Service, ServiceResponse};
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{TestRequest, init_service};
+use actix_web::web::Bytes;
 use callsheet::observe::Overview;
 use callsheet::server::{Server, ServerBuilder, configure};
 use callsheet::store::{Journal, MemoryStore, Store};
 use callsheet::testing::{Scripted, ScriptedModel};
 use callsheet::{ModelRetries, Record, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
 use futures_util::future::{LocalBoxFuture, poll_fn};
+use futures_util::{Stream, StreamExt};
 use serde_json::Value;
 
 use crate::support::{limits, seconds};
@@ -28,7 +31,7 @@ pub struct Site {
     pub runtime: Runtime,
     pub store: Arc<MemoryStore>,
     pub model: Arc<ScriptedModel>,
-    app: Rc<dyn Fn(TestRequest) -> Answering>,
+    app: Rc<dyn Fn(TestRequest, Option<Payload>) -> Answering>,
 }
 
 /// A server whose model follows `script`.
@@ -72,10 +75,14 @@ pub async fn site_through(
     let mounted = server.clone();
     let app = App::new().configure(move |config| configure(config, &mounted));
     let app = Rc::new(init_service(app).await);
-    let app = move |request: TestRequest| -> Answering {
-        let app = Rc::clone(&app);
+    let app = move |request: TestRequest, body: Option<Payload>| -> Answering {
+        let (app, request) = (Rc::clone(&app), request.to_request());
+        let request = match body {
+            Some(body) => request.replace_payload(body).0,
+            None => request,
+        };
         Box::pin(async move {
-            let response = app.call(request.to_request()).await;
+            let response = app.call(request).await;
             match response {
                 Ok(response) => response.map_into_boxed_body(),
                 Err(error) => panic!("no response: {error}"),
@@ -87,7 +94,19 @@ pub async fn site_through(
 
 impl Site {
     pub async fn send(&self, request: TestRequest) -> Response {
-        Response::of((self.app)(request).await)
+        Response::of((self.app)(request, None).await)
+    }
+
+    /// The same with a body that comes in pieces.
+    pub async fn send_in_pieces(
+        &self,
+        request: TestRequest,
+        pieces: impl Stream<Item = &'static str> + 'static,
+    ) -> Response {
+        let whole =
+            |piece: &'static str| Ok::<_, PayloadError>(Bytes::from_static(piece.as_bytes()));
+        let body: Payload = Payload::Stream { payload: Box::pin(pieces.map(whole)) };
+        Response::of((self.app)(request, Some(body)).await)
     }
 
     pub async fn get(&self, path: &str) -> Response {
