@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::conversation::{Event, Problem, Record, SessionId, TurnEnd};
 use crate::session::Cause;
-use crate::store::Digest;
+use crate::store::{Digest, Summary};
 use crate::supervision::{ModelRetry, RoundReport, Rounds};
 use crate::wire::Usage;
 
@@ -18,9 +18,9 @@ pub struct Past<'a> {
     pub title: Arc<str>,
     /// The system prompt.
     pub system: Option<&'a str>,
-    /// The first event.
+    /// The first event, or when it was made.
     pub began_at_us: u64,
-    /// The last one.
+    /// The last event; of none, when it was made.
     pub updated_at_us: u64,
     /// In order.
     pub turns: Vec<PastTurn<'a>>,
@@ -54,6 +54,22 @@ pub struct PastTurn<'a> {
 }
 
 impl<'a> Past<'a> {
+    /// The session of `summary`, whose records are `records`, all of them in order. One that was only made
+    /// has none; `None` if it was removed since it was found.
+    pub fn of_known(summary: &'a Summary, records: &'a [Record]) -> Option<Self> {
+        if !records.is_empty() || summary.last_seq > 0 {
+            return Self::of(records);
+        }
+        Some(Self {
+            session: &summary.session,
+            title: Arc::clone(&summary.digest.title),
+            system: None,
+            began_at_us: summary.created_at_us,
+            updated_at_us: summary.updated_at_us,
+            turns: Vec::new(),
+        })
+    }
+
     /// The session of `records`, all of them in order; `None` if there are none.
     pub fn of(records: &'a [Record]) -> Option<Self> {
         let (first, last) = (records.first()?, records.last()?);

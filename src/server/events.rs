@@ -40,8 +40,8 @@ pub(super) async fn follow(
     server.begins()?;
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let after = last.filter(|last| !last.is_empty()).or(wanted.after.as_deref());
-    let (id, summary) = server.find(&owner, &id).await?;
-    let last = summary.map_or(0, |summary| summary.last_seq);
+    let summary = server.find(&owner, &id).await?;
+    let last = summary.last_seq;
     let bad = |why: String| Problem::bad_request("bad_number", why);
     let (told, has_past) = match after {
         None => (0, true),
@@ -54,5 +54,5 @@ pub(super) async fn follow(
             Ok(number) => (number, true),
         },
     };
-    Ok(respond(Following::new(&server, server.enter(&id)?, told, has_past)?))
+    Ok(respond(Following::new(&server, server.enter(&summary.session)?, told, has_past)?))
 }

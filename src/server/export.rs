@@ -44,7 +44,7 @@ pub(super) async fn export(
     id: Path<String>,
     wanted: Query<Wanted>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, _) = server.find(&owner, &id).await?;
+    let id = server.find(&owner, &id).await?.session;
     let records = server.records(&id, 0).await?;
     let (kind, ending) = match wanted.format {
         Format::Jsonl => ("application/jsonl", "jsonl"),

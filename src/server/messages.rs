@@ -133,13 +133,13 @@ pub(super) async fn resume(
 ) -> Result<HttpResponse, Problem> {
     server.begins()?;
     let wait = prefer::wait(request.headers());
-    let (id, summary) = server.find(&owner, &id).await?;
-    match &summary {
-        Some(summary) if is_cut(&server, summary) => {}
-        Some(summary) if summary.state() == "running" => return Err(Error::Busy.into()),
+    let summary = server.find(&owner, &id).await?;
+    match summary.state() {
+        _ if is_cut(&server, &summary) => {}
+        "running" => return Err(Error::Busy.into()),
         _ => return Err(Error::NoAnswer.into()),
     }
-    let following = Following::new(&server, server.enter(&id)?, 0, false)?;
+    let following = Following::new(&server, server.enter(&summary.session)?, 0, false)?;
     let asked = following.session().begin_resume();
     respond(begun(following, asked).await?, wait, &request).await
 }

@@ -51,7 +51,7 @@ use self::overview::Overviews;
 use self::registry::{InUse, Registry};
 use crate::conversation::{Record, SessionId};
 use crate::observe::Overview;
-use crate::session::{Runtime, Session, SessionOptions};
+use crate::session::{Clock, Runtime, Session, SessionOptions};
 use crate::store::{Store, Summary};
 
 /// What a server is made of. Cheap to clone.
@@ -66,6 +66,7 @@ struct Shared {
     hosts: Hosts,
     limits: ServerLimits,
     registry: Registry,
+    clock: Clock,
     overviews: Overviews,
     overview: Arc<Overview>,
     chat: Chat,
@@ -164,24 +165,20 @@ impl Server {
         }
     }
 
-    /// What is on record of a session of `owner`; nothing of one that was only made.
-    async fn find(&self, owner: &Owner, id: &str) -> Result<(SessionId, Option<Summary>), Problem> {
-        let id = self.own(owner, id)?;
-        match self.0.store.find(&id).await? {
-            None if !self.0.registry.is_fresh(&id) => Err(Problem::not_found("session")),
-            known => Ok((id, known)),
-        }
+    /// What is known of a session of `owner`.
+    async fn find(&self, owner: &Owner, id: &str) -> Result<Summary, Problem> {
+        let found = self.0.store.find(&self.own(owner, id)?).await?;
+        found.ok_or_else(|| Problem::not_found("session"))
     }
 
     /// A handle of a session that is known.
     fn enter(&self, id: &SessionId) -> Result<InUse, Problem> {
-        self.0.registry.enter(id, &self.0.runtime, || self.0.options.clone(), false)
+        self.0.registry.enter(id, &self.0.runtime, || self.0.options.clone())
     }
 
     /// The handle of a session of `owner`.
     async fn session(&self, owner: &Owner, id: &str) -> Result<InUse, Problem> {
-        let (id, _) = self.find(owner, id).await?;
-        self.enter(&id)
+        self.enter(&self.find(owner, id).await?.session)
     }
 
     /// The records of a session after `after`.
@@ -276,6 +273,7 @@ impl ServerBuilder {
             hosts,
             limits,
             registry,
+            clock: Clock::system(),
             overviews: Overviews::default(),
             overview,
             streams,

@@ -20,8 +20,6 @@ struct Held {
     used: Instant,
     /// Every request that uses it has one.
     keys: Arc<tokio::sync::Mutex<()>>,
-    /// It was made here and has no record yet.
-    is_fresh: bool,
 }
 
 /// A session in use.
@@ -37,8 +35,7 @@ impl Registry {
         Self { most: most.max(1), held: Mutex::default() }
     }
 
-    /// The session of this id, with what is known of it here or else made of `options`. `is_fresh` says
-    /// that it has no record yet.
+    /// The session of this id, with what is known of it here or else made of `options`.
     ///
     /// # Errors
     /// If too many are in use.
@@ -47,7 +44,6 @@ impl Registry {
         id: &SessionId,
         runtime: &Runtime,
         options: impl FnOnce() -> SessionOptions,
-        is_fresh: bool,
     ) -> Result<InUse, Problem> {
         let mut held = self.locked();
         if let Some(known) = held.get_mut(id) {
@@ -66,13 +62,8 @@ impl Registry {
         let session = runtime.session(options().id(id.clone()));
         let keys = Arc::default();
         let in_use = InUse { session: session.clone(), keys: Arc::clone(&keys) };
-        held.insert(id.clone(), Held { session, used: Instant::now(), keys, is_fresh });
+        held.insert(id.clone(), Held { session, used: Instant::now(), keys });
         Ok(in_use)
-    }
-
-    /// Says whether a session was made here that has no record yet, as far as is known.
-    pub fn is_fresh(&self, id: &SessionId) -> bool {
-        self.locked().get(id).is_some_and(|held| held.is_fresh)
     }
 
     /// Lets the session go.

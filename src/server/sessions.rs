@@ -6,7 +6,6 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query, ReqData};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 use utoipa::{IntoParams, ToSchema};
 
@@ -116,17 +115,9 @@ pub(super) async fn create(
     server.begins()?;
     let id = match id {
         None => owner.new_id(),
-        Some(id) => {
-            let id = owner.id_of(checked(&id)?);
-            let is_known =
-                server.0.registry.is_fresh(&id) || server.0.store.find(&id).await?.is_some();
-            if is_known {
-                return Err(Problem::conflict("exists", "there is a session of this id"));
-            }
-            id
-        }
+        Some(id) => owner.id_of(checked(&id)?),
     };
-    server.0.registry.enter(&id, &server.0.runtime, || server.0.options.clone(), true)?;
+    server.0.store.make(&id, server.0.clock.micros_at(Instant::now())).await?;
     // As it was asked for: the server may be mounted under a prefix.
     let place = format!("{}/{id}", request.path().trim_end_matches('/'));
     let made = Made { session: id.to_string() };
@@ -177,14 +168,10 @@ pub(super) async fn show(
         last_seq: u64,
         waiting: Vec<&'a Waiting>,
     }
-    let (id, summary) = server.find(&owner, &id).await?;
-    let Some(summary) = summary else {
-        let none: [(); 0] = [];
-        return Ok(HttpResponse::Ok().json(json!({"session": id, "state": "idle", "title": "",
-            "answer": null, "turns": none, "rounds": none, "last_seq": 0, "waiting": none})));
-    };
-    let records = server.records(&id, 0).await?;
-    let past = Past::of(&records).ok_or_else(|| Problem::not_found("session"))?;
+    let summary = server.find(&owner, &id).await?;
+    let records = server.records(&summary.session, 0).await?;
+    let past = Past::of_known(&summary, &records);
+    let past = past.ok_or_else(|| Problem::not_found("session"))?;
     let overview = server.0.overviews.of(&*server.0.store, &summary).await?;
     let document = Document::of_session(&past, state(&server, &summary, &overview));
     let last_seq = records.last().map_or(0, |record| record.seq);
@@ -202,23 +189,22 @@ pub(super) async fn remove(
     owner: ReqData<Owner>,
     id: Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (id, summary) = server.find(&owner, &id).await?;
-    let runs = |summary: &Summary| summary.state() == "running" && !is_cut(&server, summary);
+    let summary = server.find(&owner, &id).await?;
+    let id = &summary.session;
+    let runs = summary.state() == "running" && !is_cut(&server, &summary);
     let runtime = &server.0.runtime;
-    if summary.as_ref().is_some_and(runs) || !runtime.release(&id) {
+    if runs || !runtime.release(id) {
         return Err(Problem::conflict("busy", "a turn of the session is under way"));
     }
     // Whoever makes one of this id from now on is to find it gone.
     let until = Instant::now() + FALLS_ASLEEP;
-    while runtime.is_awake(&id) && Instant::now() < until {
+    while runtime.is_awake(id) && Instant::now() < until {
         sleep(LOOK).await;
     }
-    server.0.registry.forget(&id);
-    server.0.overviews.forget(&id);
-    if summary.is_some() {
-        // Whoever has it awake all the same is fenced, and lets go.
-        server.0.store.remove(&id, Access::TakeOver).await?;
-    }
+    server.0.registry.forget(id);
+    server.0.overviews.forget(id);
+    // Whoever has it awake all the same is fenced, and lets go.
+    server.0.store.remove(id, Access::TakeOver).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -253,7 +239,7 @@ pub(super) async fn round(
     path: Path<(String, String)>,
 ) -> Result<HttpResponse, Problem> {
     let (id, number) = path.into_inner();
-    let (id, _) = server.find(&owner, &id).await?;
+    let id = server.find(&owner, &id).await?.session;
     let none = || Problem::not_found("round");
     let number: u64 = number.parse().map_err(|_| none())?;
     let records = server.records(&id, 0).await?;

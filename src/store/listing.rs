@@ -13,11 +13,11 @@ const TITLE_BYTES: usize = 120;
 pub struct Summary {
     /// The conversation.
     pub session: SessionId,
-    /// The time of its first event, in microseconds since 1970.
+    /// When it was made, or the time of its first event, in microseconds since 1970.
     pub created_at_us: u64,
-    /// The time of its last event; in the middle of a turn, to a second.
+    /// The time of its last event, in the middle of a turn to a second; of one without, when it was made.
     pub updated_at_us: u64,
-    /// The number of its last event.
+    /// The number of its last event; 0 if it has none.
     pub last_seq: u64,
     /// What its events say.
     pub digest: Digest,

@@ -24,6 +24,8 @@ pub struct MemoryStore {
 
 #[derive(Debug, Default)]
 struct Kept {
+    /// When it was made as such; `None` of one that began with its first record.
+    made_at_us: Option<u64>,
     epoch: u64,
     is_held: bool,
     seq: u64,
@@ -45,12 +47,18 @@ impl Kept {
         rest.iter().flat_map(|batch| batch.iter()).filter(move |record| record.seq > after)
     }
 
+    /// Says whether there is more to it than that somebody has it open.
+    fn is_known(&self) -> bool {
+        self.made_at_us.is_some() || self.seq > 0
+    }
+
     fn summary(&self, session: &SessionId) -> Option<Summary> {
-        let (first, last) = (self.records().next()?, self.batches.last()?.last()?);
+        let first = self.records().next().map(|first| first.at_us);
+        let last = self.batches.last().and_then(|batch| batch.last()).map(|last| last.at_us);
         Some(Summary {
             session: session.clone(),
-            created_at_us: first.at_us,
-            updated_at_us: last.at_us,
+            created_at_us: self.made_at_us.or(first)?,
+            updated_at_us: last.or(self.made_at_us)?,
             last_seq: self.seq,
             digest: Digest::of(self.records()),
             owner: self.is_held.then(this_process),
@@ -169,7 +177,7 @@ impl Journal for MemoryStore {
             return;
         };
         kept.is_held = false;
-        if !self.keeps_closed || kept.seq == 0 {
+        if !self.keeps_closed || !kept.is_known() {
             sessions.remove(session);
             self.forget(epoch);
         }
@@ -208,6 +216,18 @@ impl Journal for MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn make(&self, session: &SessionId, at_us: u64) -> Pending<Result<(), Error>> {
+        let epoch = self.forgotten.load(Ordering::Relaxed);
+        let mut sessions = self.sessions();
+        let begun = sessions.entry(session.clone());
+        let kept = begun.or_insert_with(|| Kept { epoch, ..Kept::default() });
+        if kept.is_known() {
+            return Pending::ready(Err(Error::Exists { session: session.clone() }));
+        }
+        kept.made_at_us = Some(at_us);
+        Pending::ready(Ok(()))
+    }
+
     fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
         let sessions = self.sessions();
         Pending::ready(Ok(sessions.get(session).and_then(|kept| kept.summary(session))))
@@ -235,10 +255,10 @@ impl Store for MemoryStore {
         copy: &SessionId,
     ) -> Pending<Result<(), Error>> {
         let mut sessions = self.sessions();
-        if sessions.get(copy).is_some_and(|kept| kept.seq > 0 || kept.is_held) {
+        if sessions.get(copy).is_some_and(|kept| kept.is_known() || kept.is_held) {
             return Pending::ready(Err(Error::Exists { session: copy.clone() }));
         }
-        let Some(kept) = sessions.get(session).filter(|kept| kept.seq > 0) else {
+        let Some(kept) = sessions.get(session).filter(|kept| kept.is_known()) else {
             return Pending::ready(Err(Error::NotFound { session: session.clone() }));
         };
         let records = kept.records().take_while(|record| record.seq <= last_seq);
@@ -268,7 +288,7 @@ impl Store for MemoryStore {
         }
         let removed = sessions.remove(session);
         self.forget(removed.as_ref().map_or(0, |kept| kept.epoch));
-        Pending::ready(Ok(removed.is_some_and(|kept| kept.seq > 0)))
+        Pending::ready(Ok(removed.is_some_and(|kept| kept.is_known())))
     }
 
     fn prune(&self, before_us: u64) -> Pending<Result<u64, Error>> {

@@ -123,14 +123,24 @@ pub trait Journal: Send + Sync {
 
 /// A [`Journal`] whose sessions can be found without knowing their ids, copied, and removed.
 pub trait Store: Journal {
-    /// What is known of `session`; `None` if nobody knows it or it has no records.
+    /// Makes the session `session`, which has no records yet: it is found, listed and opened like any
+    /// other, and stays when it is closed. `at_us` is when that is, in microseconds since 1970. Of
+    /// several who make it at once one does.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if it was made already or has records. One that is open and has none yet is
+    /// made, and stays its owner's.
+    fn make(&self, session: &SessionId, at_us: u64) -> Pending<Result<(), Error>>;
+
+    /// What is known of `session`; `None` if it has no records and was not [made](Store::make).
     fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>>;
 
-    /// The sessions that have records, those first that were last active.
+    /// The sessions that have records or were [made](Store::make), those first that were last active.
     fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>>;
 
     /// Makes the session `copy` with the records of `session` up to event `last_seq`, and its large
-    /// results. They are copied as they are kept, also those of kinds that are not known here.
+    /// results. They are copied as they are kept, also those of kinds that are not known here. Where
+    /// there are none, nothing is made.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Exists`] if there is a session `copy`.

@@ -26,7 +26,8 @@ pub(in crate::cli) fn run(common: &Common, ask: Ask, screen: &Screen) -> anyhow:
     let mut options = toolbox.equip(answerer.options(&config, &ask.choice, Arc::clone(&tools)));
     options = approver::settle(options, &ask.choice, &tools, screen);
     if let Some((id, known)) = place {
-        if known.is_some() && ask.choice.system.is_some() {
+        let has_begun = known.is_some_and(|known| known.last_seq > 0);
+        if has_begun && ask.choice.system.is_some() {
             screen.note("the session keeps the system prompt that it began with");
         }
         options = options.id(id);

@@ -84,6 +84,11 @@ impl Question {
 /// What is done with whole sessions.
 #[derive(Debug)]
 pub(in crate::store) enum Change {
+    Make {
+        session: SessionId,
+        at_us: u64,
+        reply: Reply<()>,
+    },
     Fork {
         session: SessionId,
         last_seq: u64,

@@ -67,6 +67,20 @@ pub(super) async fn result_part(
     Ok(Some(ResultPart { offset: begin + part.offset, total_bytes: total, ..part }))
 }
 
+/// As [`Store::make`](crate::store::Store::make), within a transaction. It begins under `epoch`.
+pub(super) async fn make(
+    connection: &mut Connection,
+    session: &SessionId,
+    epoch: u64,
+    at_us: u64,
+) -> Result<(), Failure> {
+    let values = vec![Value::text(session.as_str()), Value::int(epoch), Value::int(at_us)];
+    match connection.run(sql::MAKE, values).await?.rows.is_empty() {
+        true => Err(Error::Exists { session: session.clone() }.into()),
+        false => Ok(()),
+    }
+}
+
 /// What is known of `session`.
 pub(super) async fn find(
     connection: &mut Connection,
@@ -121,14 +135,12 @@ pub(super) async fn fork(
     copy: &SessionId,
     epoch: u64,
 ) -> Result<(), Failure> {
-    let Some((source, known, _)) = claim(connection, statements, session).await? else {
-        return Err(Error::NotFound { session: session.clone() }.into());
+    let source = match claim(connection, statements, session).await? {
+        Some(Claimed { id, is_known: true, .. }) => id,
+        _ => return Err(Error::NotFound { session: session.clone() }.into()),
     };
-    if known == 0 {
-        return Err(Error::NotFound { session: session.clone() }.into());
-    }
     match claim(connection, statements, copy).await? {
-        Some((id, 0, None)) => forget(connection, id).await?,
+        Some(Claimed { id, is_known: false, holder: None }) => forget(connection, id).await?,
         Some(_) => return Err(Error::Exists { session: copy.clone() }.into()),
         None => {}
     }
@@ -168,20 +180,30 @@ pub(super) async fn fork(
     connection.run(sql::DESCRIBE_COPY, values).await.map(drop)
 }
 
-/// The number of `session`, its last event and who has it, alive or not. It stays as it is until the
-/// end of the transaction.
+/// A session that stays as it is until the end of the transaction.
+struct Claimed {
+    /// Its number.
+    id: u64,
+    /// There is more to it than that somebody has it open.
+    is_known: bool,
+    /// Who has it, alive or not.
+    holder: Option<Holder>,
+}
+
+/// Holds `session`, if it is there.
 async fn claim(
     connection: &mut Connection,
     statements: &Statements,
     session: &SessionId,
-) -> Result<Option<(u64, u64, Option<Holder>)>, Failure> {
+) -> Result<Option<Claimed>, Failure> {
     let values = vec![Value::text(session.as_str())];
     let Some(mut row) = connection.run(&*statements.claim, values).await?.into_row() else {
         return Ok(None);
     };
-    let (id, _epoch, last_seq) = (row.int()?, row.int()?, row.int()?);
+    let (id, _epoch, _last_seq) = (row.int()?, row.int()?, row.int()?);
     let (_title, _turns, _is_open) = (row.text()?, row.int()?, row.int()?);
-    Ok(Some((id, last_seq, Holder::read(&mut row)?)))
+    let is_known = row.optional_int()?.is_some();
+    Ok(Some(Claimed { id, is_known, holder: Holder::read(&mut row)? }))
 }
 
 /// As [`Store::remove`](crate::store::Store::remove), within a transaction.
@@ -192,14 +214,13 @@ pub(super) async fn remove(
     session: &SessionId,
     access: Access,
 ) -> Result<bool, Failure> {
-    let Some((id, last_seq, holder)) = claim(connection, statements, session).await? else {
-        return Ok(false);
-    };
+    let Some(claimed) = claim(connection, statements, session).await? else { return Ok(false) };
+    let Claimed { id, is_known, holder } = claimed;
     if let Some(owner) = own.living(holder.as_ref()).filter(|_| access != Access::TakeOver) {
         return Err(Error::Busy { session: session.clone(), owner }.into());
     }
     forget(connection, id).await?;
-    Ok(last_seq > 0)
+    Ok(is_known)
 }
 
 /// What a part of a pruning did.

@@ -25,6 +25,10 @@ pub(in crate::store) struct Statements {
     pub beat: Arc<str>,
     pub idle_instances: Arc<str>,
     pub claim: Arc<str>,
+    /// Whether session `$1`, which is open under epoch `$2`, would be nothing when it is closed.
+    pub is_nothing: Arc<str>,
+    /// The sessions of owner `$1` that would.
+    pub own_nothings: Arc<str>,
     pub find: Arc<str>,
     pub list: Arc<str>,
     pub list_open: Arc<str>,
@@ -79,13 +83,23 @@ impl Statements {
             )
             .into(),
             claim: format!(
-                "SELECT s.id, s.epoch, {last_seq}, s.title, s.turns, s.is_open, {owner} \
+                "SELECT s.id, s.epoch, {last_seq}, s.title, s.turns, s.is_open, s.created_at_us, \
+                 {owner} \
                  FROM sessions s {joined} WHERE s.name = $1{hold}"
+            )
+            .into(),
+            is_nothing: format!(
+                "SELECT s.id FROM sessions s \
+                 WHERE s.id = $1 AND s.epoch = $2 AND s.created_at_us IS NULL{hold}"
+            )
+            .into(),
+            own_nothings: format!(
+                "SELECT s.id FROM sessions s WHERE s.owner = $1 AND s.created_at_us IS NULL{hold}"
             )
             .into(),
             find: format!(
                 "SELECT {SUMMARY}, {last_seq}, {owner} FROM sessions s {joined} \
-                 WHERE s.name = $1 AND s.last_seq > 0"
+                 WHERE s.name = $1 AND s.created_at_us IS NOT NULL"
             )
             .into(),
             list: list(&format!("{} UNION ALL {}", part(0), part(1))).into(),
@@ -110,16 +124,16 @@ impl Statements {
 pub(in crate::store) const CREATE: &str = "INSERT INTO sessions (name, epoch, owner, last_seq, title, turns, is_open) \
      VALUES ($1, $3, $2, 0, '', 0, 0) ON CONFLICT (name) DO NOTHING RETURNING id";
 
+/// What has a time is a session, with records or without; what has none is only open.
+pub(in crate::store) const MAKE: &str = "INSERT INTO sessions (name, epoch, last_seq, created_at_us, updated_at_us, title, turns, is_open) \
+     VALUES ($1, $2, 0, $3, $3, '', 0, 0) ON CONFLICT (name) DO UPDATE \
+     SET created_at_us = excluded.created_at_us, updated_at_us = excluded.updated_at_us \
+     WHERE sessions.created_at_us IS NULL RETURNING id";
+
 pub(in crate::store) const TAKE: &str = "UPDATE sessions SET epoch = epoch + 1, owner = $3 WHERE id = $1 AND epoch = $2 RETURNING epoch";
 
 pub(in crate::store) const RELEASE: &str =
-    "UPDATE sessions SET owner = NULL WHERE id = $1 AND epoch = $2 AND last_seq > 0";
-
-pub(in crate::store) const IS_EMPTY: &str =
-    "SELECT id FROM sessions WHERE id = $1 AND epoch = $2 AND last_seq = 0";
-
-pub(in crate::store) const OWN_EMPTY: &str =
-    "SELECT id FROM sessions WHERE owner = $1 AND last_seq = 0";
+    "UPDATE sessions SET owner = NULL WHERE id = $1 AND epoch = $2 AND created_at_us IS NOT NULL";
 
 pub(in crate::store) const RELEASE_ALL: &str = "UPDATE sessions SET owner = NULL WHERE owner = $1";
 

@@ -200,6 +200,11 @@ impl Journal for SqlStore {
 }
 
 impl Store for SqlStore {
+    fn make(&self, session: &SessionId, at_us: u64) -> Pending<Result<(), Error>> {
+        let session = session.clone();
+        self.ask(|reply| Job::Change(Change::Make { session, at_us, reply }))
+    }
+
     fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
         let session = session.clone();
         self.ask(|reply| Job::Question(Question::Find { session, reply }))

@@ -178,8 +178,11 @@ impl Task {
             Self::Close { id: Some(id), epoch, .. } => {
                 let values = || vec![Value::int(*id), Value::int(*epoch)];
                 if connection.run(sql::RELEASE, values()).await?.changed == 0 {
-                    let empty = connection.run(sql::IS_EMPTY, values()).await?;
-                    if !empty.rows.is_empty() {
+                    let nothing = connection.run(&*statements.is_nothing, values()).await?;
+                    if nothing.rows.is_empty() {
+                        // It was made in between, or is another one's.
+                        connection.run(sql::RELEASE, values()).await?;
+                    } else {
                         sessions::forget(connection, *id).await?;
                     }
                 }
@@ -352,6 +355,7 @@ impl Opening<'_> {
             let (id, epoch, last_seq) = (row.int()?, row.int()?, Some(row.int()?));
             let digest =
                 Digest { title: row.text()?.into(), turns: row.int()?, is_open: row.int()? != 0 };
+            let _created_at_us = row.optional_int()?;
             let holder = Holder::read(&mut row)?;
             // One that this process does not know that it has: nobody was told of the opening, or the
             // closing has failed.

@@ -225,6 +225,13 @@ impl Worker {
     async fn change(&mut self, change: Change) {
         let (own, statements) = (self.own.clone(), Rc::clone(&self.statements));
         match change {
+            Change::Make { session, at_us, reply } => {
+                let epoch = self.held.removed;
+                let make =
+                    async |on: &mut Connection| sessions::make(on, &session, epoch, at_us).await;
+                let made = self.alone(make).await;
+                drop(reply.send(made));
+            }
             Change::Fork { session, last_seq, copy, reply } => {
                 let epoch = self.held.removed;
                 let fork = async |on: &mut Connection| {
@@ -304,9 +311,10 @@ impl Worker {
     /// Frees what is still open, and closes the connections.
     async fn end(mut self) {
         let id = self.own.id;
+        let own_nothings = Arc::clone(&self.statements.own_nothings);
         let released = self.alone(async |on| {
             let own = || vec![Value::int(id)];
-            for mut row in on.run(sql::OWN_EMPTY, own()).await?.rows {
+            for mut row in on.run(Arc::clone(&own_nothings), own()).await?.rows {
                 sessions::forget(on, row.int()?).await?;
             }
             on.run(sql::RELEASE_ALL, own()).await?;

@@ -1,4 +1,4 @@
-//! What every store must do, for the tests of your own: append, conflict, fence, resume, list, fork,
+//! What every store must do, for the tests of your own: append, conflict, fence, resume, make, list, fork,
 //! remove, prune, keep large results, and all of it with many owners at a time.
 //!
 //! ```
@@ -19,6 +19,7 @@
 
 mod appending;
 mod listing;
+mod making;
 mod owners;
 mod results;
 mod sessions;
@@ -48,8 +49,9 @@ type Case = (&'static str, fn(&dyn Place));
 
 /// The names of all that is checked, and the checks.
 fn cases() -> impl Iterator<Item = Case> {
-    let cases = [appending::CASES, owners::CASES, listing::CASES, sessions::CASES, results::CASES];
-    cases.into_iter().flatten().copied()
+    let cases = [appending::CASES, owners::CASES, listing::CASES, making::CASES];
+    let cases = cases.into_iter().chain([sessions::CASES, results::CASES]);
+    cases.flatten().copied()
 }
 
 /// Checks a store. Each check is given a place of its own, with nothing in it.

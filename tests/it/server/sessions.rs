@@ -1,11 +1,14 @@
 //! Sessions as such: made, listed, shown, cancelled, removed, exported.
 
+use std::sync::Arc;
+
 use actix_web::test::TestRequest;
+use callsheet::store::MemoryStore;
 use callsheet::testing::{self, reply};
 use callsheet::{Approval, Record, ToolType};
 use serde_json::json;
 
-use super::site::site;
+use super::site::{site, site_on};
 use crate::support::{seconds, sleeper};
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -27,6 +30,53 @@ fn a_session_is_made_once() {
             let refused = site.post("/v1/sessions", json!({"id": id})).await;
             assert_eq!(refused.refusal().await, (400, "bad_id".to_owned()), "{id}");
         }
+    });
+}
+
+#[test]
+fn a_session_that_was_only_made_is_there_for_the_next_server() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [], NO_TOOLS, |it| it).await;
+        first.make("a").await;
+        first.make("b").await;
+        drop(first);
+        let site = site_on(store, [reply().text("one")], NO_TOOLS, |it| it).await;
+        let again = site.post("/v1/sessions", json!({"id": "a"})).await;
+        assert_eq!(again.refusal().await, (409, "exists".to_owned()));
+        let list = site.get("/v1/sessions").await.json().await;
+        let lines = list["sessions"].as_array().expect("a list");
+        assert_eq!(lines.len(), 2, "{list}");
+        for line in lines {
+            assert_eq!((&line["state"], &line["title"]), (&json!("idle"), &json!("")));
+            assert_eq!((&line["turns"], &line["last_seq"]), (&json!(0), &json!(0)));
+            assert_eq!(line["created_at"], line["updated_at"]);
+        }
+        let shown = site.get("/v1/sessions/a").await.json().await;
+        assert_eq!((&shown["session"], &shown["state"]), (&json!("a"), &json!("idle")));
+        assert_eq!((&shown["turns"], &shown["answer"]), (&json!([]), &json!(null)));
+        let cancelled = site.post("/v1/sessions/a/cancel", json!({})).await;
+        assert_eq!(cancelled.json().await, json!({"cancelled": false}));
+        let resumed = site.post("/v1/sessions/a/resume", json!({})).await;
+        assert_eq!(resumed.refusal().await, (409, "nothing_to_resume".to_owned()));
+        assert_eq!(site.get("/v1/sessions/a/export").await.text().await, "");
+        assert_eq!(site.ask("a", "go").await.json().await["answer"], "one");
+        let remove = || site.send(TestRequest::delete().uri("/v1/sessions/b"));
+        assert_eq!(remove().await.status.as_u16(), 204);
+        assert_eq!(remove().await.refusal().await, (404, "not_found".to_owned()));
+        site.make("b").await;
+    });
+}
+
+#[test]
+fn of_two_who_make_a_session_at_once_one_does() {
+    testing::run(async {
+        let site = site([], NO_TOOLS).await;
+        let make = || site.post("/v1/sessions", json!({"id": "a"}));
+        let (one, other) = tokio::join!(make(), make());
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409]);
     });
 }
 

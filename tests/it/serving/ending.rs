@@ -124,3 +124,43 @@ fn an_idle_server_ends_at_once() {
     assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
     drop(idle);
 }
+
+#[test]
+fn a_session_that_was_only_made_is_there_after_the_server_for_whoever_looks() {
+    let place = Place::new();
+    let mut served = Served::start(&place, &[]);
+    run(async {
+        let made = served.post("/v1/sessions", &serde_json::json!({"id": "made"})).await;
+        assert_eq!(made.status, 201);
+    });
+    signal(served.child.as_ref().expect("it runs"), "KILL");
+    let _killed = ends_soon(served.child.take().expect("it ran"));
+    let sessions = |arguments: &[&str]| place.run(&[&["sessions"][..], arguments].concat());
+    let list = sessions(&["list", "--json"]).with(0).json();
+    let line = &list["sessions"][0];
+    assert_eq!((&line["session"], &line["state"]), (&"made".into(), &"idle".into()));
+    assert_eq!(
+        (&line["turns"], &line["events"], &line["title"]),
+        (&0.into(), &0.into(), &"".into())
+    );
+    assert!(sessions(&["list"]).with(0).stdout.contains("made"));
+    assert!(sessions(&["show", "made"]).with(0).stdout.contains("idle, 0 turns, 0 events"));
+    let shown = sessions(&["show", "made", "--json"]).with(0).json();
+    assert_eq!((&shown["session"], &shown["turns"]), (&"made".into(), &Value::Array(Vec::new())));
+    assert_eq!(sessions(&["show", "made", "--output", "jsonl"]).with(0).stdout, "");
+    assert_eq!(sessions(&["export", "made"]).with(0).stdout, "");
+    let export = |format: &str| sessions(&["export", "made", "--format", format]).with(0).stdout;
+    assert!(export("markdown").starts_with("# A session without a question\n"));
+    assert!(export("chrome-trace").contains("traceEvents"));
+    sessions(&["fork", "made"]).complains(2, &["no turn that has ended"]);
+    let asked =
+        place.run(&["ask", "--json", "--session", "made", "--system", "Be brief.", QUESTION]);
+    assert_eq!(asked.with(0).json()["session"], "made");
+    assert_eq!(sessions(&["list", "--json"]).with(0).json()["sessions"][0]["turns"], 1);
+
+    let second = Served::start(&place, &[]);
+    run(async {
+        let made = second.post("/v1/sessions", &serde_json::json!({"id": "made"})).await;
+        assert_eq!(made.status, 409);
+    });
+}

@@ -18,12 +18,13 @@ pub(super) async fn run(
     export: &Export,
     screen: &Screen,
 ) -> anyhow::Result<Status> {
-    let session = find(store, &export.id).await?.session;
-    let records = read(store, &session).await?;
-    if records.is_empty() {
-        return Err(Error::NotFound { session }.into()); // Just removed.
-    }
-    let text = write(&records, export.format)?;
+    let summary = find(store, &export.id).await?;
+    let session = &summary.session;
+    let records = read(store, session).await?;
+    let Some(past) = Past::of_known(&summary, &records) else {
+        return Err(Error::NotFound { session: session.clone() }.into()); // Just removed.
+    };
+    let text = write(&past, &records, export.format)?;
     let Some(path) = &export.out else {
         // Text to be read has nothing in it that JSON would escape.
         screen.json(&text)?;
@@ -41,15 +42,18 @@ pub(super) async fn run(
     Ok(Status::Done)
 }
 
-/// Writes `records`, which are not none, with the last line's end.
-fn write(records: &[Record], format: ExportFormat) -> Result<String, serde_json::Error> {
+/// Writes the session `past`, whose records are `records`, with the last line's end.
+fn write(
+    past: &Past<'_>,
+    records: &[Record],
+    format: ExportFormat,
+) -> Result<String, serde_json::Error> {
     let text = match format {
         ExportFormat::Jsonl => lines(records)?,
-        ExportFormat::Markdown => Past::of(records).as_ref().map(markdown).unwrap_or_default(),
-        ExportFormat::ChromeTrace => match records.first() {
-            Some(first) => serde_json::to_string(&Trace::of(&first.session, records))? + "\n",
-            None => String::new(),
-        },
+        ExportFormat::Markdown => markdown(past),
+        ExportFormat::ChromeTrace => {
+            serde_json::to_string(&Trace::of(past.session, records))? + "\n"
+        }
     };
     Ok(text)
 }
@@ -60,6 +64,10 @@ mod tests {
 
     use super::*;
     use crate::document::past::tests::{WHOLE, journal};
+
+    fn write(records: &[Record], format: ExportFormat) -> Result<String, serde_json::Error> {
+        super::write(&Past::of(records).unwrap(), records, format)
+    }
 
     #[test]
     fn events_are_written_as_they_are_kept_also_such_as_are_not_known() {

@@ -14,7 +14,7 @@ use crate::store::{Error, Store, Summary};
 pub(super) async fn run(store: &dyn Store, show: &Show, screen: &Screen) -> anyhow::Result<Status> {
     let summary = find(store, &show.id).await?;
     let records = read(store, &summary.session).await?;
-    let Some(past) = Past::of(&records) else {
+    let Some(past) = Past::of_known(&summary, &records) else {
         return Err(Error::NotFound { session: summary.session }.into()); // Just removed.
     };
     match screen.output {
