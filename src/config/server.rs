@@ -20,7 +20,9 @@ pub struct Server {
     pub max_connections: u32,
     /// Streams of events that are open at a time.
     pub max_streams: u32,
-    /// Sessions that are held at a time.
+    /// Those of one token; `None` = an equal part.
+    pub max_streams_per_token: Option<u32>,
+    /// Sessions that are held at a time, of each token an equal part.
     pub max_sessions: u32,
     /// Bytes of one request's body.
     pub max_body_bytes: u64,
@@ -53,6 +55,8 @@ impl Server {
             workers: section.required("workers", kind::count(0..=1024))?,
             max_connections: section.required("max_connections", kind::count(1..=1_000_000))?,
             max_streams: section.required("max_streams", kind::count(1..=1_000_000))?,
+            max_streams_per_token: section
+                .optional("max_streams_per_token", kind::count(1..=1_000_000))?,
             max_sessions: section.required("max_sessions", kind::count(1..=10_000_000))?,
             max_body_bytes: section.required("max_body_bytes", kind::whole(1..=1_000_000_000))?,
             rate: section.optional("requests_per_second", kind::count(1..=1_000_000))?,

@@ -185,6 +185,7 @@ fn the_shipped_file_shows_every_known_key_in_the_order_of_the_rows() {
         silence_time_limit_ms = 1, retries = 1, max_concurrency = 1, tools = [{ name = "x",
         effects = "none", approval = "never" }] }]
         mcp_config = "x"
+        server.max_streams_per_token = 1
         server.requests_per_second = 1
         server.tokens = [{ name = "x", env = "X" }]
         [model]

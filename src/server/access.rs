@@ -119,6 +119,17 @@ impl Tokens {
         self.known.len() > 1
     }
 
+    /// How many of `most` one client can have, so that each of the others can have as many: an equal part.
+    pub fn part_of(&self, most: usize) -> usize {
+        (most / self.known.len().max(1)).max(1)
+    }
+
+    /// Whose the session `id` is; everybody's if it belongs to no token that is known.
+    pub fn owner_of(&self, id: &str) -> Owner {
+        let owner = self.known.iter().map(|known| &known.owner).find(|owner| owner.owns(id));
+        owner.cloned().unwrap_or(Owner(None))
+    }
+
     /// Judges a client by its `Authorization` header. Every known token is compared, and takes as long
     /// whatever was sent.
     pub fn admit(&self, authorization: Option<&[u8]>) -> Admission {
@@ -227,6 +238,19 @@ mod tests {
         ] {
             assert_eq!(admitted(&tokens, wrong), None, "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn each_client_has_an_equal_part_and_something_of_it() {
+        let names = ["ann", "bob", "cid"];
+        let tokens = names.map(|name| token(name, &format!("the long secret of {name}")));
+        for (count, most, part) in [(0, 10, 10), (1, 10, 10), (2, 10, 5), (3, 10, 3), (3, 2, 1)] {
+            let tokens = Tokens::new(&tokens[..count], None).unwrap();
+            assert_eq!(tokens.part_of(most), part, "{count} of {most}");
+        }
+        let tokens = Tokens::new(&tokens, None).unwrap();
+        assert_eq!(tokens.owner_of("bob:x").prefix().as_deref(), Some("bob:"));
+        assert_eq!(tokens.owner_of("bobby:x").prefix(), None);
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::web::Bytes;
 use futures_util::stream;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Server;
 use super::problem::Problem;
 use super::registry::InUse;
+use super::streams::Permit;
 use crate::conversation::{Event, Record};
 use crate::session::{Heard, Session, Watch};
 use crate::store::ReadLimit;
@@ -46,7 +47,7 @@ pub(super) struct Following {
     quiet_since: Instant,
     /// The last kept event that was told ends a turn.
     has_ended: bool,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 /// What comes next.
@@ -64,9 +65,9 @@ impl Following {
     /// Begins to listen. What is kept after `told` is told first, if it is said that it `has_past`.
     pub fn new(server: &Server, used: InUse, told: u64, has_past: bool) -> Result<Self, Problem> {
         // Before it listens: who is refused leaves nothing.
-        let permit = Arc::clone(&server.0.streams).try_acquire_owned();
-        let too_many = |_| Problem::overloaded("too many streams are open", 1);
-        let permit = permit.map_err(too_many)?;
+        let permit = server.0.streams.open(&server.tokens().owner_of(used.session.id().as_str()));
+        let too_many = || Problem::overloaded("too many streams are open", 1);
+        let permit = permit.ok_or_else(too_many)?;
         Ok(Self {
             watch: used.session.watch(AHEAD),
             closing: server.0.closing.subscribe(),

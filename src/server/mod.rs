@@ -32,12 +32,13 @@ mod registry;
 mod routes;
 #[expect(unused_qualifications, reason = "of the macro that describes it")]
 mod sessions;
+mod streams;
 mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use access::{Rate, Token, TokenError};
 pub use guard::Hosts;
@@ -49,6 +50,7 @@ use self::access::{Owner, Tokens};
 use self::chat::Chat;
 use self::overview::Overviews;
 use self::registry::{InUse, Registry};
+use self::streams::Streams;
 use crate::conversation::{Record, SessionId};
 use crate::observe::Overview;
 use crate::session::{Clock, Runtime, Session, SessionOptions};
@@ -70,8 +72,7 @@ struct Shared {
     overviews: Overviews,
     overview: Arc<Overview>,
     chat: Chat,
-    /// One for each stream that may be open.
-    streams: Arc<Semaphore>,
+    streams: Streams,
     /// True once it ends: streams end, and nothing begins any more.
     closing: watch::Sender<bool>,
 }
@@ -81,10 +82,13 @@ struct Shared {
 pub struct ServerLimits {
     /// Bytes of one request's body.
     pub max_body_bytes: usize,
-    /// Sessions that are held at a time; of those that are not in use the oldest is let go.
+    /// Sessions that are held at a time, of each token an equal part; of its own that are not in use the
+    /// oldest is let go.
     pub max_sessions: usize,
     /// Streams of events that are open at a time, completions that are under way among them.
     pub max_streams: usize,
+    /// Those of one token; `None` = an equal part: whatever the others do, each can have as many.
+    pub max_streams_per_token: Option<usize>,
     /// Requests with one token; `None` = as many as there come.
     pub rate: Option<Rate>,
     /// How long a client that holds calls of a half-done round may take to bring their results.
@@ -97,6 +101,7 @@ impl Default for ServerLimits {
             max_body_bytes: 4_000_000,
             max_sessions: 10_000,
             max_streams: 4_000,
+            max_streams_per_token: None,
             rate: None,
             pending: Duration::from_secs(300),
         }
@@ -173,7 +178,8 @@ impl Server {
 
     /// A handle of a session that is known.
     fn enter(&self, id: &SessionId) -> Result<InUse, Problem> {
-        self.0.registry.enter(id, &self.0.runtime, || self.0.options.clone())
+        let owner = self.tokens().owner_of(id.as_str());
+        self.0.registry.enter(&owner, id, &self.0.runtime, || self.0.options.clone())
     }
 
     /// The handle of a session of `owner`.
@@ -260,9 +266,11 @@ impl ServerBuilder {
         overview
             .tools()
             .read_health(move || tools.first_tools().iter().map(|tool| tool.health()).collect());
-        let registry = Registry::new(limits.max_sessions);
+        let registry = Registry::new(tokens.part_of(limits.max_sessions));
         let closing = watch::Sender::new(false);
-        let streams = Arc::new(Semaphore::new(limits.max_streams.min(Semaphore::MAX_PERMITS)));
+        let most_of_one = limits.max_streams_per_token;
+        let most_of_one = most_of_one.unwrap_or_else(|| tokens.part_of(limits.max_streams));
+        let streams = Streams::new(limits.max_streams, most_of_one);
         let chat = Chat::new(&options, &runtime, limits.pending);
         Ok(Server(Arc::new(Shared {
             chat,

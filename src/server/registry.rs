@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::access::Owner;
 use super::problem::Problem;
 use crate::conversation::SessionId;
 use crate::session::{Runtime, Session, SessionOptions};
 
-/// Handles of sessions. One that is asleep costs little; beyond the most the one that was used longest
-/// ago is let go.
+/// Handles of sessions. One that is asleep costs little; of each owner's, beyond the most the one that was
+/// used longest ago is let go. What others do lets none of them go.
 pub(super) struct Registry {
-    most: usize,
-    held: Mutex<HashMap<SessionId, Held>>,
+    most_of_one: usize,
+    held: Mutex<HashMap<Owner, HashMap<SessionId, Held>>>,
 }
 
 struct Held {
@@ -31,27 +32,30 @@ pub(super) struct InUse {
 }
 
 impl Registry {
-    pub fn new(most: usize) -> Self {
-        Self { most: most.max(1), held: Mutex::default() }
+    /// At most `most_of_one` of each owner.
+    pub fn new(most_of_one: usize) -> Self {
+        Self { most_of_one: most_of_one.max(1), held: Mutex::default() }
     }
 
-    /// The session of this id, with what is known of it here or else made of `options`.
+    /// The session `id` of `owner`, with what is known of it here or else made of `options`.
     ///
     /// # Errors
     /// If too many are in use.
     pub fn enter(
         &self,
+        owner: &Owner,
         id: &SessionId,
         runtime: &Runtime,
         options: impl FnOnce() -> SessionOptions,
     ) -> Result<InUse, Problem> {
-        let mut held = self.locked();
+        let mut all = self.locked();
+        let held = all.entry(owner.clone()).or_default();
         if let Some(known) = held.get_mut(id) {
             known.used = Instant::now();
             let (session, keys) = (known.session.clone(), Arc::clone(&known.keys));
             return Ok(InUse { session, keys });
         }
-        if held.len() >= self.most {
+        if held.len() >= self.most_of_one {
             let unused = held.iter().filter(|(_, held)| Arc::strong_count(&held.keys) == 1);
             let oldest = unused.min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else {
@@ -67,11 +71,13 @@ impl Registry {
     }
 
     /// Lets the session go.
-    pub fn forget(&self, id: &SessionId) -> bool {
-        self.locked().remove(id).is_some()
+    pub fn forget(&self, owner: &Owner, id: &SessionId) {
+        if let Some(held) = self.locked().get_mut(owner) {
+            held.remove(id);
+        }
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashMap<SessionId, Held>> {
+    fn locked(&self) -> MutexGuard<'_, HashMap<Owner, HashMap<SessionId, Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

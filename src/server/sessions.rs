@@ -201,7 +201,7 @@ pub(super) async fn remove(
     while runtime.is_awake(id) && Instant::now() < until {
         sleep(LOOK).await;
     }
-    server.0.registry.forget(id);
+    server.0.registry.forget(&owner, id);
     server.0.overviews.forget(id);
     // Whoever has it awake all the same is fenced, and lets go.
     server.0.store.remove(id, Access::TakeOver).await?;

@@ -77,6 +77,7 @@ fn server(
         max_body_bytes: usize::try_from(set.max_body_bytes)?,
         max_sessions: usize::try_from(set.max_sessions)?,
         max_streams: usize::try_from(set.max_streams)?,
+        max_streams_per_token: set.max_streams_per_token.map(usize::try_from).transpose()?,
         rate: rate.map(|(per_second, burst)| Rate { per_second, burst }),
         pending: set.pending,
     };

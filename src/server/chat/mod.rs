@@ -34,7 +34,6 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ReqData};
 use actix_web::{HttpRequest, HttpResponse};
-use tokio::sync::OwnedSemaphorePermit;
 
 pub(super) use self::models::{list as models, show as model};
 pub(super) use self::pending::Pending;
@@ -43,6 +42,7 @@ use self::run::Run;
 use super::access::Owner;
 use super::json::Json;
 use super::problem::Problem;
+use super::streams::Permit;
 use super::{Server, prefer};
 use crate::conversation::GivenHistory;
 use crate::session::{Question, Runtime, SessionOptions};
@@ -67,7 +67,7 @@ struct Response {
     model: Arc<str>,
     owner: Owner,
     pending: Arc<Pending>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 /// Answers a conversation, as OpenAI does. Our tools are run here; those that the client sends are called by
@@ -87,8 +87,8 @@ pub(super) async fn complete(
     server.begins()?;
     let request = Request::read(body)?;
     let owner = owner.into_inner();
-    let too_many = |_| Problem::overloaded("too many requests are under way", 1);
-    let permit = Arc::clone(&server.0.streams).try_acquire_owned().map_err(too_many)?;
+    let too_many = || Problem::overloaded("too many requests are under way", 1);
+    let permit = server.0.streams.open(&owner).ok_or_else(too_many)?;
     let chat = &server.0.chat;
     let run = match chat.pending.take(&owner, &request.messages)? {
         Some(run) => run,

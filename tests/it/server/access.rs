@@ -217,3 +217,58 @@ fn a_body_may_come_in_pieces_but_not_for_ever() {
         assert_eq!(in_time.status.as_u16(), 201);
     });
 }
+
+#[test]
+fn one_token_with_all_its_share_open_leaves_the_others_theirs() {
+    testing::run(async {
+        let limits = ServerLimits { max_streams: 4, max_sessions: 4, ..ServerLimits::default() };
+        let with = |server: ServerBuilder| with_tokens(server).limits(limits);
+        let site = site_on(Default::default(), [reply().text("one")], NO_TOOLS, with).await;
+        let make = |who, id: &str| {
+            let request = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": id}));
+            site.send(of(who, request))
+        };
+        let follow = |who, id: &str| {
+            site.send(of(who, TestRequest::get().uri(&format!("/v1/sessions/{id}/events"))))
+        };
+        for id in ["a", "b", "c"] {
+            assert_eq!(make(ANN, id).await.status.as_u16(), 201);
+            assert_eq!(make(BOB, id).await.status.as_u16(), 201);
+        }
+        let (first, _second) = (follow(ANN, "ann:a").await, follow(ANN, "ann:b").await);
+        let refused = || async { follow(ANN, "ann:c").await.refusal().await };
+        assert_eq!(refused().await, (429, "overloaded".to_owned()));
+        let chat = TestRequest::post().uri("/v1/chat/completions");
+        let messages = json!({"messages": [{"role": "user", "content": "go"}]});
+        let chat = site.send(of(ANN, chat.set_json(messages))).await;
+        assert_eq!(chat.status.as_u16(), 429);
+        let _third = follow(BOB, "bob:a").await;
+        let asked = site.question("bob:b", "go").insert_header(("prefer", "wait"));
+        assert_eq!(site.send(of(BOB, asked)).await.json().await["answer"], "one");
+        let fourth = follow(BOB, "bob:c").await;
+        assert_eq!(fourth.status.as_u16(), 200);
+        assert_eq!(refused().await, (429, "overloaded".to_owned()));
+        drop(fourth);
+        assert_eq!(refused().await, (429, "overloaded".to_owned()), "that is bob's part");
+        drop(first);
+        assert_eq!(follow(ANN, "ann:c").await.status.as_u16(), 200);
+    });
+}
+
+#[test]
+fn the_share_of_a_token_can_be_set() {
+    testing::run(async {
+        let limits = ServerLimits {
+            max_streams: 4,
+            max_streams_per_token: Some(1),
+            ..ServerLimits::default()
+        };
+        let with = |server: ServerBuilder| with_tokens(server).limits(limits);
+        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": "a"}));
+        assert_eq!(site.send(of(ANN, make)).await.status.as_u16(), 201);
+        let follow = || site.send(of(ANN, TestRequest::get().uri("/v1/sessions/ann:a/events")));
+        let _first = follow().await;
+        assert_eq!(follow().await.refusal().await, (429, "overloaded".to_owned()));
+    });
+}

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use actix_web::test::TestRequest;
+use callsheet::server::{ServerBuilder, ServerLimits};
 use callsheet::store::MemoryStore;
 use callsheet::testing::{self, reply};
 use callsheet::{Approval, Record, ToolType};
@@ -65,6 +66,32 @@ fn a_session_that_was_only_made_is_there_for_the_next_server() {
         assert_eq!(remove().await.status.as_u16(), 204);
         assert_eq!(remove().await.refusal().await, (404, "not_found".to_owned()));
         site.make("b").await;
+    });
+}
+
+#[test]
+fn of_more_sessions_than_are_held_the_one_that_nobody_uses_is_let_go_and_found_again() {
+    testing::run(async {
+        let limits = ServerLimits { max_sessions: 1, ..ServerLimits::default() };
+        let script = ["one", "two", "three"].map(|text| reply().text(text));
+        let with = |server: ServerBuilder| server.limits(limits);
+        let site = site_on(Arc::new(MemoryStore::keeping()), script, NO_TOOLS, with).await;
+        for id in ["a", "b"] {
+            site.make(id).await;
+        }
+        let answer =
+            |id: &'static str| async { site.ask(id, "go").await.json().await["answer"].clone() };
+        assert_eq!(answer("a").await, "one");
+        assert_eq!(answer("b").await, "two");
+        let mut followed = site.get("/v1/sessions/b/events").await;
+        followed.until("turn_ended").await;
+        let refused = site.ask("a", "again").await;
+        assert_eq!(refused.header("retry-after"), "1");
+        assert_eq!(refused.refusal().await, (429, "overloaded".to_owned()));
+        drop(followed);
+        assert_eq!(answer("a").await, "three");
+        let shown = site.get("/v1/sessions/a").await.json().await;
+        assert_eq!(shown["turns"].as_array().map(Vec::len), Some(2), "{shown}");
     });
 }
 
