@@ -245,7 +245,7 @@ pub(super) struct Serve {
     /// Where to listen, in place of `server.bind`; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
     pub bind: Option<SocketAddr>,
-    /// Leaves turns that were cut as they are, in place of going on with them at once
+    /// Leaves turns that were cut as they are, in place of going on with them
     #[arg(long)]
     pub no_resume: bool,
     #[command(flatten)]

@@ -29,6 +29,7 @@ mod page;
 mod prefer;
 mod problem;
 mod registry;
+mod resuming;
 mod routes;
 #[expect(unused_qualifications, reason = "of the macro that describes it")]
 mod sessions;
@@ -53,7 +54,7 @@ use self::registry::{InUse, Registry};
 use self::streams::Streams;
 use crate::conversation::{Record, SessionId};
 use crate::observe::Overview;
-use crate::session::{Clock, Runtime, Session, SessionOptions};
+use crate::session::{Clock, Runtime, SessionOptions};
 use crate::store::{Store, Summary};
 
 /// What a server is made of. Cheap to clone.
@@ -191,38 +192,6 @@ impl Server {
     async fn records(&self, id: &SessionId, after: u64) -> Result<Vec<Record>, Problem> {
         Ok(self.0.store.read(id, after).await?)
     }
-
-    /// Goes on with every turn that was cut, and says of how many sessions. Those that somebody else has
-    /// open are theirs. What is on record is not run again.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn resume_all(&self) -> Result<usize, crate::store::Error> {
-        let mut listing = crate::store::Listing {
-            limit: 100,
-            open_only: true,
-            ..crate::store::Listing::default()
-        };
-        let mut resumed = 0;
-        loop {
-            let page = self.0.store.list(&listing).await?;
-            for summary in page.sessions.iter().filter(|summary| summary.owner.is_none()) {
-                let Ok(InUse { session, .. }) = self.enter(&summary.session) else { continue };
-                resumed += 1;
-                resume(session);
-            }
-            match page.next {
-                Some(next) => listing.after = Some(next),
-                None => return Ok(resumed),
-            }
-        }
-    }
-}
-
-/// Goes on with a turn whoever waits for it.
-fn resume(session: Session) {
-    let asked = session.begin_resume();
-    drop(asked); // That does not stop it; whoever wants to know follows its events.
 }
 
 impl ServerBuilder {

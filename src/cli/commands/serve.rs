@@ -1,5 +1,6 @@
 //! `serve`: sessions over HTTP.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -44,14 +45,18 @@ pub(in crate::cli) fn run(
     let report = executor.block_on(async {
         let listening = listen(&server, &Listener { bind, workers, max_connections })?;
         screen.data_line(&format!("http://{}", listening.addr()))?;
-        if !no_resume {
-            let resumed = server.resume_all().await?;
-            if resumed > 0 {
-                screen.note(&format!("goes on with {resumed} that were cut"));
-            }
-        }
         screen.note("serves until Ctrl-C or SIGTERM");
-        anyhow::Ok(listening.serve(signals.interrupted(), drain).await?)
+        let resuming = async {
+            if !no_resume {
+                let tell = |resumed| screen.note(&format!("goes on with {resumed} that were cut"));
+                server.keep_resuming(config.store.lease, tell).await;
+            }
+            std::future::pending::<Infallible>().await
+        };
+        tokio::select! {
+            served = listening.serve(signals.interrupted(), drain) => anyhow::Ok(served?),
+            never = resuming => match never {},
+        }
     })?;
     match report.cut.len() {
         0 => {}

@@ -1,10 +1,12 @@
 //! Who may come, and what is whose.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use callsheet::ToolType;
 use callsheet::server::{Hosts, Rate, ServerBuilder, ServerLimits, Token};
+use callsheet::store::MemoryStore;
 use callsheet::testing::{self, reply};
 use futures_util::stream;
 use serde_json::json;
@@ -25,7 +27,7 @@ fn with_tokens(server: ServerBuilder) -> ServerBuilder {
 
 async fn guarded() -> Site {
     let script = [reply().text("one"), reply().text("two")];
-    site_on(Default::default(), script, NO_TOOLS, with_tokens).await
+    site_on(Arc::new(MemoryStore::new()), script, NO_TOOLS, with_tokens).await
 }
 
 fn of(who: &str, request: TestRequest) -> TestRequest {
@@ -108,7 +110,7 @@ fn who_comes_too_often_waits_and_others_do_not() {
             let rate = Some(Rate { per_second: one, burst: one });
             with_tokens(server).limits(ServerLimits { rate, ..ServerLimits::default() })
         };
-        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
         let get = |who| site.send(of(who, TestRequest::get().uri("/v1/tools")));
         assert_eq!(get(ANN).await.status.as_u16(), 200);
         let refused = get(ANN).await;
@@ -139,7 +141,7 @@ fn every_answer_is_dressed() {
 fn a_page_of_another_name_or_origin_is_not_served() {
     testing::run(async {
         let with = |server: ServerBuilder| server.hosts(Hosts::Local(vec!["box.lan".to_owned()]));
-        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
         let get = |host: &'static str, origin: Option<&'static str>, path: &'static str| {
             let request = TestRequest::get().uri(path).insert_header(("host", host));
             let request = match origin {
@@ -165,7 +167,7 @@ fn what_is_no_request_of_ours_is_refused() {
         let with = |server: ServerBuilder| {
             server.limits(ServerLimits { max_body_bytes: 100, ..ServerLimits::default() })
         };
-        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
         site.make("a").await;
         let messages = || TestRequest::post().uri("/v1/sessions/a/messages");
         let json = ("content-type", "application/json");
@@ -223,7 +225,8 @@ fn one_token_with_all_its_share_open_leaves_the_others_theirs() {
     testing::run(async {
         let limits = ServerLimits { max_streams: 4, max_sessions: 4, ..ServerLimits::default() };
         let with = |server: ServerBuilder| with_tokens(server).limits(limits);
-        let site = site_on(Default::default(), [reply().text("one")], NO_TOOLS, with).await;
+        let site =
+            site_on(Arc::new(MemoryStore::new()), [reply().text("one")], NO_TOOLS, with).await;
         let make = |who, id: &str| {
             let request = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": id}));
             site.send(of(who, request))
@@ -264,7 +267,7 @@ fn the_share_of_a_token_can_be_set() {
             ..ServerLimits::default()
         };
         let with = |server: ServerBuilder| with_tokens(server).limits(limits);
-        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
         let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": "a"}));
         assert_eq!(site.send(of(ANN, make)).await.status.as_u16(), 201);
         let follow = || site.send(of(ANN, TestRequest::get().uri("/v1/sessions/ann:a/events")));

@@ -1,15 +1,17 @@
 //! How a server ends, and the next one goes on.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use actix_web::test::TestRequest;
-use callsheet::store::MemoryStore;
+use callsheet::store::{Access, Journal, Listing, MemoryStore};
 use callsheet::testing::{self, reply};
-use callsheet::{Event, ToolType};
+use callsheet::{Event, Record, SessionId, ToolType};
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::site::{site, site_on};
+use crate::support::journal::{Asked, Does, Rigged};
 use crate::support::{seconds, sleeper};
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -134,5 +136,74 @@ fn who_waits_for_a_turn_that_is_left_is_told_that_it_is_not_over() {
         });
         assert_eq!(answer.status.as_u16(), 202);
         assert_eq!(answer.json().await["error"], json!(null));
+    });
+}
+
+#[test]
+fn a_turn_whose_owner_had_just_died_is_gone_on_with_once_it_is_known_to_be_dead() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
+        first.make("a").await;
+        let mut answer = first.send(first.question("a", "go")).await;
+        answer.until("model_asked").await;
+        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
+        drop((answer, first));
+        // Its last owner seems to live for a while.
+        let id = SessionId::new("a");
+        let epoch = store.open(&id, Access::IfFree).await.expect("it was let go");
+
+        let later = site_on(store.clone(), [reply().text("rested")], NO_TOOLS, |it| it).await;
+        let told = Cell::new(0);
+        let server = later.server.clone();
+        let resuming = server.keep_resuming(seconds(30), |resumed| told.set(told.get() + resumed));
+        let test = async {
+            let began = Instant::now();
+            let mut events = later.get("/v1/sessions/a/events").await;
+            events.until("model_asked").await;
+            tokio::time::sleep(seconds(20)).await;
+            assert_eq!((told.get(), later.model.requests().len()), (0, 0), "it is another one's");
+            store.close(&id, epoch);
+            let sent = events.until("turn_ended").await;
+            assert!(sent.iter().any(|sent| sent.name == "turn_resumed"));
+            assert_eq!(began.elapsed(), seconds(31));
+            assert_eq!(told.get(), 1);
+            tokio::time::sleep(seconds(300)).await;
+            assert_eq!(told.get(), 1, "there is nothing more to go on with");
+            later.server.close();
+        };
+        tokio::join!(resuming, test);
+    });
+}
+
+#[test]
+fn of_many_turns_that_were_cut_some_are_opened_at_a_time_and_all_are_gone_on_with() {
+    testing::run(async {
+        let inner = Arc::new(MemoryStore::keeping());
+        for n in 0..250 {
+            let (id, name) = (SessionId::new(format!("s{n}")), format!("s{n}"));
+            let epoch = inner.open(&id, Access::IfFree).await.expect("it is free");
+            let event =
+                Event::TurnStarted { turn: 1, prompt: name.into(), goes_on: false, key: None };
+            let record = Record { v: 1, seq: 1, at_us: 1, session: id.clone(), event };
+            let kept = inner.append(&id, 0, epoch, Arc::new(vec![record])).await;
+            kept.expect("it is ours");
+            inner.close(&id, epoch);
+        }
+        // Each opening takes a second.
+        let judge = |asked: Asked<'_>| match asked {
+            Asked::Open(_) => Does::AsAskedAfter(seconds(1)),
+            _ => Does::AsAsked,
+        };
+        let store = Arc::new(Rigged::new(inner, judge));
+        let script = (0..250).map(|n| reply().text(&n.to_string()));
+        let site = site_on(store, script, NO_TOOLS, |it| it).await;
+        let began = Instant::now();
+        assert_eq!(site.server.resume_all().await.expect("memory does not fail"), 250);
+        // A hundred are seven times sixteen, and fifty four times.
+        assert_eq!(began.elapsed(), seconds(7 + 7 + 4));
+        tokio::time::sleep(seconds(1)).await;
+        let open = Listing { limit: 1, open_only: true, ..Listing::default() };
+        assert_eq!(site.store.list(&open).await.expect("memory does not fail").sessions, []);
     });
 }

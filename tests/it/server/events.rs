@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use callsheet::server::ServerLimits;
-use callsheet::store::{Access, Journal, MemoryStore};
+use callsheet::store::{Access, MemoryStore};
 use callsheet::testing::{self, Scripted, reply};
 use callsheet::{Event, Record, SessionId, ToolType};
 use serde_json::json;
@@ -193,7 +193,7 @@ fn so_many_streams_and_no_more() {
         let with = |server: callsheet::server::ServerBuilder| {
             server.limits(ServerLimits { max_streams: 1, ..ServerLimits::default() })
         };
-        let site = site_on(Default::default(), [], NO_TOOLS, with).await;
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
         site.make("a").await;
         let first = site.get("/v1/sessions/a/events").await;
         let second = site.get("/v1/sessions/a/events").await;

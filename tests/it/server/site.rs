@@ -14,7 +14,7 @@ use actix_web::test::{TestRequest, init_service};
 use actix_web::web::Bytes;
 use callsheet::observe::Overview;
 use callsheet::server::{Server, ServerBuilder, configure};
-use callsheet::store::{Journal, MemoryStore, Store};
+use callsheet::store::{MemoryStore, Store};
 use callsheet::testing::{Scripted, ScriptedModel};
 use callsheet::{ModelRetries, Record, Runtime, SessionId, SessionOptions, ToolSet, ToolType};
 use futures_util::future::{LocalBoxFuture, poll_fn};
@@ -29,7 +29,7 @@ type Answering = LocalBoxFuture<'static, ServiceResponse<BoxBody>>;
 pub struct Site {
     pub server: Server,
     pub runtime: Runtime,
-    pub store: Arc<MemoryStore>,
+    pub store: Arc<dyn Store>,
     pub model: Arc<ScriptedModel>,
     app: Rc<dyn Fn(TestRequest, Option<Payload>) -> Answering>,
 }
@@ -44,7 +44,7 @@ pub async fn site(
 
 /// The same on a `store`, and with what `with` says.
 pub async fn site_on(
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     script: impl IntoIterator<Item = Scripted>,
     tools: impl IntoIterator<Item = ToolType>,
     with: impl FnOnce(ServerBuilder) -> ServerBuilder,

@@ -1,6 +1,7 @@
 //! SIGTERM in the middle of everything, and the next start.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -162,5 +163,35 @@ fn a_session_that_was_only_made_is_there_after_the_server_for_whoever_looks() {
     run(async {
         let made = second.post("/v1/sessions", &serde_json::json!({"id": "made"})).await;
         assert_eq!(made.status, 409);
+    });
+}
+
+#[test]
+fn a_turn_of_another_process_is_its_own_until_that_is_killed() {
+    let slow = "tools[1].simulate.hang_rate=1";
+    let settings = ["--set", "store.lease_ms=3000"];
+    let place = Place::new();
+    let arguments = ["ask", "-vv", "--session", "a", QUESTION, "--set", slow];
+    let model = ["--set", "model.provider=offline", "--set", "tools[1].time_limit_ms=60000"];
+    let mut child = place.command(&[&arguments[..], &model].concat()).spawn().expect("it runs");
+    let stderr = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+    let mut lines = stderr.lines().map_while(Result::ok); // Its other end stays open.
+    assert!(lines.by_ref().any(|line| line.contains("call ended")));
+    let served = Served::start(&place, &settings);
+    run(async {
+        let mut events = served.get("/v1/sessions/a/events").await;
+        events.until("call_ended").await;
+        let list = served.get("/v1/sessions").await.json().await;
+        assert_eq!(list["sessions"][0]["state"], "elsewhere");
+        let shown = served.get("/v1/sessions/a").await.json().await;
+        assert_eq!(shown["state"], "elsewhere");
+        let removed = served.send("DELETE", "/v1/sessions/a", "", "").await;
+        assert_eq!(removed.status, 409);
+        let resumed = served.post("/v1/sessions/a/resume", &serde_json::json!({})).await;
+        assert_eq!(resumed.status, 409);
+        child.kill().and_then(|()| child.wait()).expect("it ran");
+        // Nobody asks for it.
+        events.until("turn_resumed").await;
+        assert_eq!(events.until("turn_ended").await["end"], "answered");
     });
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use callsheet::conversation::{Batch, Record, ResultId};
 use callsheet::session::RuntimeBuilder;
-use callsheet::store::{Access, Error, Journal, MemoryStore, Pending, ResultPart};
+use callsheet::store::{
+    Access, Error, Journal, Listing, MemoryStore, Page, Pending, ResultPart, Store, Summary,
+};
 use callsheet::testing;
 use callsheet::{Decision, Event, Runtime, SessionId};
 use tokio::time::sleep;
@@ -190,6 +192,42 @@ impl Journal for Rigged {
 
     fn outlives_close(&self) -> bool {
         self.inner.outlives_close()
+    }
+}
+
+/// What a journal has not is as in memory.
+impl Store for Rigged {
+    fn make(&self, session: &SessionId, at_us: u64) -> Pending<Result<(), Error>> {
+        self.inner.make(session, at_us)
+    }
+
+    fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
+        self.inner.find(session)
+    }
+
+    fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>> {
+        self.inner.list(listing)
+    }
+
+    fn fork(
+        &self,
+        session: &SessionId,
+        last_seq: u64,
+        copy: &SessionId,
+    ) -> Pending<Result<(), Error>> {
+        self.inner.fork(session, last_seq, copy)
+    }
+
+    fn remove(&self, session: &SessionId, access: Access) -> Pending<Result<bool, Error>> {
+        self.inner.remove(session, access)
+    }
+
+    fn prune(&self, before_us: u64) -> Pending<Result<u64, Error>> {
+        self.inner.prune(before_us)
+    }
+
+    fn check(&self) -> Pending<Result<String, Error>> {
+        self.inner.check()
     }
 }
 
