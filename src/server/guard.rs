@@ -3,17 +3,17 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody, SizedStream};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderMap, HeaderName,
     HeaderValue, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, stream};
 
 use super::Server;
 use super::access::Admission;
@@ -53,6 +53,7 @@ async fn pass(
     needs_token: bool,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let shape = shape_of(&request);
+    let is_head = *request.method() == Method::HEAD;
     let refused = match request.app_data::<Data<Server>>().cloned() {
         Some(server) => admit(&server, &request, needs_token).err(),
         None => Some(Problem::internal()), // Mounted without it.
@@ -76,7 +77,18 @@ async fn pass(
         },
     };
     dress(response.headers_mut());
-    Ok(response)
+    Ok(if is_head { response.map_body(|_, body| left_out(&body)) } else { response })
+}
+
+/// What stands for `body` where it was not asked for (RFC 9110, 9.3.2): its length, if it has one. A stream
+/// ends with it.
+fn left_out(body: &BoxBody) -> BoxBody {
+    match body.size() {
+        BodySize::Sized(length) => {
+            BoxBody::new(SizedStream::new(length, stream::empty::<Result<Bytes, Error>>()))
+        }
+        BodySize::None | BodySize::Stream => BoxBody::new(body::None::new()),
+    }
 }
 
 /// A problem whose answer is made where no request is at hand.
@@ -126,7 +138,11 @@ fn shape_of(request: &ServiceRequest) -> Shape {
 fn admit(server: &Server, request: &ServiceRequest, needs_token: bool) -> Result<(), Problem> {
     let headers = request.headers();
     // The raw header: what a proxy says of itself, anybody can say.
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = match headers.get(HOST) {
+        Some(host) => host.to_str().unwrap_or_default(),
+        // HTTP/2 has no such header.
+        None => request.uri().authority().map(|authority| authority.as_str()).unwrap_or_default(),
+    };
     if !server.hosts().allow(host) {
         let detail = "the host of the request is not one of this server";
         return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "wrong_host", detail));
@@ -174,10 +190,9 @@ fn dress(headers: &mut HeaderMap) {
 }
 
 /// The names that the server is reached by.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hosts {
-    /// Any: whoever mounts it looks after that, or the clients need a token.
-    #[default]
+    /// Any: whoever mounts it looks after that, or the clients need a token, which no page knows.
     Any,
     /// This machine's own names, and these.
     Local(Vec<String>),

@@ -10,7 +10,8 @@ use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer};
 use socket2::SockRef;
 
-use super::{Server, configure};
+use super::Server;
+use super::routes::configure_alone;
 use crate::session::ShutdownReport;
 
 /// How long a connection may take to send the head of a request.
@@ -60,7 +61,7 @@ pub fn listen(server: &Server, listener: &Listener) -> Result<Listening, ListenE
     let Listener { bind, workers, max_connections } = *listener;
     let refused = |error| ListenError { addr: bind, error };
     let mounted = server.clone();
-    let app = move || App::new().configure(|config| configure(config, &mounted));
+    let app = move || App::new().configure(|config| configure_alone(config, &mounted));
     let http = HttpServer::new(app)
         .disable_signals()
         .shutdown_timeout(LAST_WORDS.as_secs())

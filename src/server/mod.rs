@@ -115,7 +115,7 @@ pub struct ServerBuilder {
     store: Arc<dyn Store>,
     options: SessionOptions,
     tokens: Vec<Token>,
-    hosts: Hosts,
+    hosts: Option<Hosts>,
     limits: ServerLimits,
     overview: Arc<Overview>,
 }
@@ -128,7 +128,7 @@ impl Server {
         store: Arc<dyn Store>,
         options: SessionOptions,
     ) -> ServerBuilder {
-        let (tokens, hosts, limits) = (Vec::new(), Hosts::Any, ServerLimits::default());
+        let (tokens, hosts, limits) = (Vec::new(), None, ServerLimits::default());
         let overview = Arc::default();
         ServerBuilder { runtime, store, options, tokens, hosts, limits, overview }
     }
@@ -202,10 +202,12 @@ impl ServerBuilder {
         self
     }
 
-    /// The names that it is reached by. Any, if it is not said.
+    /// The names that it is reached by; a request under any other is answered 421. If it is not said:
+    /// any where clients need a token, and else this machine's own alone, for a page in a browser of this
+    /// machine could have its name lead here.
     #[must_use]
     pub fn hosts(mut self, hosts: Hosts) -> Self {
-        self.hosts = hosts;
+        self.hosts = Some(hosts);
         self
     }
 
@@ -235,6 +237,10 @@ impl ServerBuilder {
         overview
             .tools()
             .read_health(move || tools.first_tools().iter().map(|tool| tool.health()).collect());
+        let hosts = hosts.unwrap_or_else(|| match tokens.are_some() {
+            true => Hosts::Any,
+            false => Hosts::Local(Vec::new()),
+        });
         let registry = Registry::new(tokens.part_of(limits.max_sessions));
         let closing = watch::Sender::new(false);
         let most_of_one = limits.max_streams_per_token;

@@ -1,5 +1,6 @@
 //! Which path is what.
 
+use actix_web::guard::{Any, Get, Head};
 use actix_web::http::Method;
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
@@ -53,9 +54,16 @@ pub fn configure(config: &mut ServiceConfig, server: &Server) {
     config.service(shut(at("/openapi.json", [get(openapi::document)])));
 }
 
+/// The same where the app is nobody else's: what is under no path of ours is refused as anything else is.
+pub(super) fn configure_alone(config: &mut ServiceConfig, server: &Server) {
+    configure(config, server);
+    let nowhere = web::to(nothing).wrap(from_fn(guard::public));
+    config.app_data(Data::new(server.clone())).default_service(nowhere);
+}
+
 /// What is at `path`, by method; others are refused.
 fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
-    let allowed: Vec<_> = routes.iter().map(|(method, _)| method.as_str()).collect();
+    let allowed: Vec<_> = routes.iter().map(|(method, _)| allowed(method)).collect();
     let allowed = allowed.join(", ");
     let refuse = move || {
         let allowed = allowed.clone();
@@ -73,13 +81,22 @@ fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
     resource.default_service(web::to(refuse))
 }
 
+/// How a route of `method` is named among those that are allowed.
+fn allowed(method: &Method) -> &str {
+    match *method {
+        Method::GET => "GET, HEAD",
+        _ => method.as_str(),
+    }
+}
+
+/// `HEAD` is answered as well: the guard leaves the body out.
 fn get<F, A>(handler: F) -> (Method, Route)
 where
     F: actix_web::Handler<A>,
     A: actix_web::FromRequest + 'static,
     F::Output: actix_web::Responder + 'static,
 {
-    (Method::GET, web::get().to(handler))
+    (Method::GET, web::route().guard(Any(Get()).or(Head())).to(handler))
 }
 
 fn post<F, A>(handler: F) -> (Method, Route)

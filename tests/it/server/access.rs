@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use actix_web::http::Method;
 use actix_web::test::TestRequest;
 use callsheet::ToolType;
 use callsheet::server::{Hosts, Rate, ServerBuilder, ServerLimits, Token};
@@ -162,6 +163,32 @@ fn a_page_of_another_name_or_origin_is_not_served() {
 }
 
 #[test]
+fn whoever_names_no_hosts_is_safe_from_pages_that_were_led_here() {
+    testing::run(async {
+        let get = async |site: &Site, host: &str| {
+            let request = TestRequest::get().uri("/v1/tools").insert_header(("host", host));
+            site.send(of(ANN, request)).await
+        };
+        let site = async |with: fn(ServerBuilder) -> ServerBuilder| {
+            site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await
+        };
+        let open = site(|server| server).await;
+        assert_eq!(
+            get(&open, "evil.example").await.refusal().await,
+            (421, "wrong_host".to_owned())
+        );
+        assert_eq!(get(&open, "127.0.0.1:8787").await.status.as_u16(), 200);
+        let any = site(|server| server.hosts(Hosts::Any)).await;
+        assert_eq!(get(&any, "box.lan").await.status.as_u16(), 200);
+        // No page knows a token.
+        let guarded = site(with_tokens).await;
+        assert_eq!(get(&guarded, "box.lan").await.status.as_u16(), 200);
+        let local = site(|server| with_tokens(server).hosts(Hosts::Local(Vec::new()))).await;
+        assert_eq!(get(&local, "box.lan").await.refusal().await.0, 421);
+    });
+}
+
+#[test]
 fn what_is_no_request_of_ours_is_refused() {
     testing::run(async {
         let with = |server: ServerBuilder| {
@@ -193,7 +220,7 @@ fn what_is_no_request_of_ours_is_refused() {
 #[test]
 fn a_body_may_come_in_pieces_but_not_for_ever() {
     testing::run(async {
-        let site = site_on(Default::default(), [], NO_TOOLS, |server| server).await;
+        let site = site([], NO_TOOLS).await;
         let made = || {
             let json = ("content-type", "application/json");
             TestRequest::post().uri("/v1/sessions").insert_header(json)
@@ -273,5 +300,47 @@ fn the_share_of_a_token_can_be_set() {
         let follow = || site.send(of(ANN, TestRequest::get().uri("/v1/sessions/ann:a/events")));
         let _first = follow().await;
         assert_eq!(follow().await.refusal().await, (429, "overloaded".to_owned()));
+    });
+}
+
+#[test]
+fn head_is_answered_as_get_without_a_body() {
+    testing::run(async {
+        let site = site_on(Arc::new(MemoryStore::keeping()), [], NO_TOOLS, |it| it).await;
+        site.make("a").await;
+        let head = |path: &str| site.send(TestRequest::default().method(Method::HEAD).uri(path));
+        for path in [
+            "/",
+            "/page.css",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/openapi.json",
+            "/v1/sessions",
+            "/v1/sessions/a",
+            "/v1/sessions/a/export",
+            "/v1/sessions/a/rounds/1",
+            "/v1/sessions/none",
+            "/v1/tools",
+            "/v1/models",
+            "/v1/nothing",
+        ] {
+            let (asked, whole) = (head(path).await, site.get(path).await);
+            assert_eq!(asked.status, whole.status, "{path}");
+            for name in ["content-type", "cache-control", "x-frame-options", "etag"] {
+                assert_eq!(asked.header(name), whole.header(name), "{path}: {name}");
+            }
+            assert_eq!(asked.text().await, "", "{path}");
+        }
+        let stream = head("/v1/sessions/a/events").await;
+        assert_eq!(
+            (stream.status.as_u16(), stream.header("content-type")),
+            (200, "text/event-stream")
+        );
+        assert_eq!(stream.text().await, "", "it ends");
+        let refused = head("/v1/sessions/a/messages").await;
+        assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "POST"));
+        let put = site.send(TestRequest::put().uri("/v1/sessions")).await;
+        assert_eq!(put.header("allow"), "GET, HEAD, POST");
     });
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use callsheet::server::ServerLimits;
-use callsheet::store::{Access, MemoryStore};
+use callsheet::store::{Access, Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, reply};
 use callsheet::{Event, Record, SessionId, ToolType};
 use serde_json::json;

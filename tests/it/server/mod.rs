@@ -6,6 +6,7 @@ mod chat;
 mod chat_rounds;
 mod ending;
 mod events;
+mod failing_stores;
 mod questions;
 mod sessions;
 mod site;

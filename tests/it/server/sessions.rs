@@ -284,3 +284,22 @@ fn a_session_that_is_followed_can_be_removed_and_made_anew() {
         );
     });
 }
+
+#[test]
+fn a_place_is_said_as_it_is_found_under_a_prefix() {
+    testing::run(async {
+        let script = [reply().call("sleep", r#"{"s": 5}"#), reply().text("x")];
+        let site = site(script, [sleeper()]).await.under("/agent").await;
+        let made = site.post("/agent/v1/sessions", json!({"id": "a"})).await;
+        assert_eq!(made.header("location"), "/agent/v1/sessions/a");
+        let question = TestRequest::post().uri("/agent/v1/sessions/a/messages");
+        let question = question.set_json(json!({"content": "go"}));
+        let under_way = site.send(question.insert_header(("prefer", "wait=1"))).await;
+        assert_eq!(under_way.status.as_u16(), 202);
+        let place = under_way.header("location").to_owned();
+        assert_eq!(place, "/agent/v1/sessions/a");
+        assert_eq!(site.get(&place).await.json().await["state"], "running");
+        assert_eq!(site.get("/agent/").await.status.as_u16(), 200);
+        assert_eq!(site.get("/v1/sessions/a").await.status.as_u16(), 404);
+    });
+}

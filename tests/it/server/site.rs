@@ -4,14 +4,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::App;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Payload, Service, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{HOST, HeaderMap, HeaderValue};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::web::Bytes;
+use actix_web::{App, web};
 use callsheet::observe::Overview;
 use callsheet::server::{Server, ServerBuilder, configure};
 use callsheet::store::{MemoryStore, Store};
@@ -24,6 +24,31 @@ use serde_json::Value;
 use crate::support::{limits, seconds};
 
 type Answering = LocalBoxFuture<'static, ServiceResponse<BoxBody>>;
+
+/// What answers requests as the app `$app` does, whose requests have a type without a name here.
+macro_rules! answering {
+    ($app:expr) => {{
+        let app = Rc::new(init_service($app).await);
+        Rc::new(move |request: TestRequest, body: Option<Payload>| -> Answering {
+            let app = Rc::clone(&app);
+            Box::pin(async move {
+                let request = request.to_request();
+                let mut request = match body {
+                    Some(body) => request.replace_payload(body).0,
+                    None => request,
+                };
+                // As every client says.
+                if !request.head().headers.contains_key(HOST) {
+                    request.head_mut().headers.insert(HOST, HeaderValue::from_static("localhost"));
+                }
+                match app.call(request).await {
+                    Ok(response) => response.map_into_boxed_body(),
+                    Err(error) => panic!("no response: {error}"),
+                }
+            })
+        })
+    }};
+}
 
 /// A server in an app.
 pub struct Site {
@@ -55,7 +80,7 @@ pub async fn site_on(
 
 /// The same, where the server itself sees the store as `served`.
 pub async fn site_through(
-    store: Arc<MemoryStore>,
+    store: Arc<dyn Store>,
     served: Arc<dyn Store>,
     script: impl IntoIterator<Item = Scripted>,
     tools: impl IntoIterator<Item = ToolType>,
@@ -74,25 +99,19 @@ pub async fn site_through(
     let server = server.build().expect("good tokens");
     let mounted = server.clone();
     let app = App::new().configure(move |config| configure(config, &mounted));
-    let app = Rc::new(init_service(app).await);
-    let app = move |request: TestRequest, body: Option<Payload>| -> Answering {
-        let (app, request) = (Rc::clone(&app), request.to_request());
-        let request = match body {
-            Some(body) => request.replace_payload(body).0,
-            None => request,
-        };
-        Box::pin(async move {
-            let response = app.call(request).await;
-            match response {
-                Ok(response) => response.map_into_boxed_body(),
-                Err(error) => panic!("no response: {error}"),
-            }
-        })
-    };
-    Site { server, runtime, store, model, app: Rc::new(app) }
+    let app = answering!(app);
+    Site { server, runtime, store, model, app }
 }
 
 impl Site {
+    /// The same server in a scope of an app.
+    pub async fn under(self, prefix: &str) -> Self {
+        let mounted = self.server.clone();
+        let scope = web::scope(prefix).configure(move |config| configure(config, &mounted));
+        let app = answering!(App::new().service(scope));
+        Self { app, ..self }
+    }
+
     pub async fn send(&self, request: TestRequest) -> Response {
         Response::of((self.app)(request, None).await)
     }

@@ -174,3 +174,56 @@ fn a_client_that_reads_nothing_holds_up_neither_the_turn_nor_others() {
         assert!(bytes > QUESTIONS * QUESTION_BYTES, "{bytes} bytes cannot have waited in sockets");
     });
 }
+
+#[test]
+fn head_has_the_length_of_what_it_leaves_out_and_the_connection_goes_on() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    run(async {
+        served.ask("a", "hello").await.until("done").await;
+        let mut stream = served.connect().await;
+        for path in ["/", "/v1/sessions/a", "/v1/sessions/a/events", "/nowhere", "/healthz"] {
+            let request = format!("HEAD {path} HTTP/1.1\r\nhost: {}\r\n\r\n", served.addr);
+            stream.write_all(request.as_bytes()).await.expect("it listens");
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a head"));
+            }
+            let head = String::from_utf8(head).expect("text").to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let length = length.and_then(|length| length.parse::<usize>().ok());
+            if path.ends_with("/events") {
+                assert_eq!(length, None, "{head}");
+                continue;
+            }
+            let whole = served.get(path).await;
+            assert!(head.starts_with(&format!("http/1.1 {}", whole.status)), "{path}: {head}");
+            assert_eq!(length, Some(whole.text().await.len()), "{path}: {head}");
+        }
+    });
+}
+
+#[test]
+fn a_path_that_there_is_not_is_as_guarded_as_any_other() {
+    let place = Place::new();
+    let served = Served::start(&place, &[]);
+    run(async {
+        for path in ["/nowhere", "/favicon.ico", "/v1", "/v2/sessions", "/healthz/x"] {
+            let answer = served.get(path).await;
+            assert_eq!(answer.status, 404, "{path}");
+            for header in [
+                "content-type: application/problem+json",
+                "x-content-type-options: nosniff",
+                "x-frame-options: deny",
+                "content-security-policy: default-src 'none'",
+            ] {
+                assert!(answer.head.contains(header), "{path}: {}", answer.head);
+            }
+            assert_eq!(answer.json().await["code"], "not_found", "{path}");
+        }
+        let mut stream = served.connect().await;
+        let request = "GET /nowhere HTTP/1.1\r\nhost: evil.example\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.expect("it listens");
+        assert_eq!(Answer::read(stream).await.status, 421);
+    });
+}

@@ -77,6 +77,10 @@ impl Journal for Counted {
 }
 
 impl Store for Counted {
+    fn make(&self, session: &SessionId, at_us: u64) -> Pending<Result<(), Error>> {
+        self.inner.make(session, at_us)
+    }
+
     fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
         self.inner.find(session)
     }
