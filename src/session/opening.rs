@@ -114,6 +114,8 @@ impl ActorFuture<Coordinator> for Opening {
             }
         };
         this.open(ended);
+        // What drives turns may have had its turn before: it is older where a session is opened once more.
+        cx.waker().wake_by_ref();
         Poll::Ready(())
     }
 }
