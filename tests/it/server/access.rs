@@ -13,7 +13,7 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::site::{Site, site_on};
+use super::site::{Site, site, site_on};
 use crate::support::seconds;
 
 const NO_TOOLS: [ToolType; 0] = [];

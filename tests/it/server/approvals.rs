@@ -75,7 +75,7 @@ fn arguments_have_the_digits_that_were_sent() {
         let echo = ToolType::new("echo", "for a test", json!({"type": "object"}), || {
             |arguments: &str, _: CallContext| -> ToolFuture {
                 let text = arguments.to_owned();
-                Box::pin(async { Ok(text.into()) })
+                Box::pin(async { Ok(text) })
             }
         });
         let site = site([calls, reply().text("done")], [echo.approval(Approval::Always)]).await;

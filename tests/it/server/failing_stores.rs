@@ -34,7 +34,8 @@ fn a_store_that_fails_in_the_middle_of_a_turn_ends_it_with_a_reason_and_the_next
         for id in ["a", "b"] {
             site.make(id).await;
         }
-        let mut events = site.get("/v1/sessions/a/events").await;
+        // Who reads the journal just then is told that it fails, as below.
+        let mut events = site.get("/v1/sessions/a/events?after=now").await;
         let mut answer = site.send(site.question("a", "go")).await;
         answer.until("call_started").await;
         events.until("call_started").await;
