@@ -136,7 +136,7 @@ pub(super) async fn resume(
     let summary = server.find(&owner, &id).await?;
     match summary.state() {
         _ if is_cut(&server, &summary) => {}
-        "running" => return Err(Error::Busy.into()),
+        "running" | "cut" => return Err(Error::Busy.into()),
         _ => return Err(Error::NoAnswer.into()),
     }
     let following = Following::new(&server, server.enter(&summary.session)?, 0, false)?;
@@ -152,7 +152,7 @@ async fn begun(mut following: Following, mut asked: Asked) -> Result<Begun, Prob
             next = following.next() => next,
             // Refused, or over before anybody heard of it.
             answer = &mut asked => return Err(match answer {
-                Ok(_) => Problem::internal(),
+                Ok(_) => Error::NoAnswer.into(), // Somebody else had it gone on with, and it is over.
                 Err(error) => error.into(),
             }),
         };
@@ -189,20 +189,22 @@ async fn respond(
     let place = request.path().rsplit_once('/').unwrap_or_default().0.to_owned();
     // The document, if whoever asked has it; not ended where the server does.
     let over = async {
-        match asked {
-            Some(asked) => {
-                let answer = asked.await;
-                (!is_left(&answer)).then(|| document_of(answer))
+        if let Some(mut asked) = asked {
+            let answer = (&mut asked).await;
+            match has_answered(&asked, &answer, turn) {
+                _ if is_left(&answer) => return None,
+                true => return Some(Some(document_of(answer))),
+                false => {} // Somebody else was quicker to go on with it.
             }
-            None => loop {
-                match following.next().await {
-                    Next::Event(record) | Next::Unkept(record) if ends(&record.event, turn) => {
-                        break Some(None);
-                    }
-                    Next::Closed(_) => break None,
-                    Next::Event(_) | Next::Unkept(_) | Next::Heartbeat => {}
+        }
+        loop {
+            match following.next().await {
+                Next::Event(record) | Next::Unkept(record) if ends(&record.event, turn) => {
+                    break Some(None);
                 }
-            },
+                Next::Closed(_) => break None,
+                Next::Event(_) | Next::Unkept(_) | Next::Heartbeat => {}
+            }
         }
     };
     let (status, known) = match timeout(wait, over).await {
@@ -218,6 +220,15 @@ async fn respond(
         response.insert_header((LOCATION, place));
     }
     Ok(response.content_type("application/json").body(document))
+}
+
+/// Says whether `answer` is about `turn`: whoever wants to go on with one may find that somebody else does,
+/// or did.
+fn has_answered(asked: &Asked, answer: &Result<Answer, Error>, turn: u64) -> bool {
+    match answer {
+        Ok(_) | Err(Error::Turn(_)) => asked.turn() == Some(turn),
+        Err(error) => !matches!(error, Error::Busy | Error::NoAnswer),
+    }
 }
 
 /// The server ends, and the turn waits for the next one to go on with it.
@@ -253,7 +264,10 @@ fn events(begun: Begun) -> impl futures_util::Stream<Item = Result<Bytes, Infall
 async fn end(Begun { following, turn, asked }: Begun) -> Bytes {
     let known = match asked {
         // It is on its way.
-        Some(asked) => timeout(AT_ONCE, asked).await.ok().and_then(document_of),
+        Some(mut asked) => match timeout(AT_ONCE, &mut asked).await {
+            Ok(answer) if has_answered(&asked, &answer, turn) => Some(document_of(answer)),
+            _ => None,
+        },
         None => None,
     };
     let document = match known {
@@ -266,14 +280,14 @@ async fn end(Begun { following, turn, asked }: Begun) -> Bytes {
     }
 }
 
-/// The document of a turn that is over, if whoever asked was told what became of it.
-fn document_of(answer: Result<Answer, Error>) -> Option<Result<String, Problem>> {
-    let text = match &answer {
-        Ok(answer) => serde_json::to_string(&Document::of_answer(answer)),
-        Err(Error::Turn(failed)) => serde_json::to_string(&Document::of_failure(failed)),
-        Err(_) => return None,
+/// The document of a turn that is over.
+fn document_of(answer: Result<Answer, Error>) -> Result<String, Problem> {
+    let text = match answer {
+        Ok(answer) => serde_json::to_string(&Document::of_answer(&answer)),
+        Err(Error::Turn(failed)) => serde_json::to_string(&Document::of_failure(&failed)),
+        Err(error) => return Err(error.into()),
     };
-    Some(text.map_err(|_| Problem::internal()))
+    text.map_err(|_| Problem::internal())
 }
 
 /// The document of a turn, as far as it is on record.

@@ -48,8 +48,12 @@ impl Registry {
         runtime: &Runtime,
         options: impl FnOnce() -> SessionOptions,
     ) -> Result<InUse, Problem> {
+        let mut let_go = None; // Dropped when it is not locked any more: observers hear of that.
         let mut all = self.locked();
         let held = all.entry(owner.clone()).or_default();
+        if held.get(id).is_some_and(|known| known.session.has_ended()) {
+            let_go = held.remove(id);
+        }
         if let Some(known) = held.get_mut(id) {
             known.used = Instant::now();
             let (session, keys) = (known.session.clone(), Arc::clone(&known.keys));
@@ -57,24 +61,28 @@ impl Registry {
         }
         if held.len() >= self.most_of_one {
             let unused = held.iter().filter(|(_, held)| Arc::strong_count(&held.keys) == 1);
-            let oldest = unused.min_by_key(|(_, held)| held.used).map(|(id, _)| id.clone());
-            let Some(oldest) = oldest else {
+            let mut unused: Vec<_> = unused.map(|(id, held)| (held.used, id)).collect();
+            unused.sort_unstable_by_key(|(used, _)| *used);
+            // A turn goes on whether or not its client is there.
+            let oldest = unused.into_iter().find(|(_, id)| !runtime.is_busy(id));
+            let Some(oldest) = oldest.map(|(_, id)| id.clone()) else {
                 return Err(Problem::overloaded("too many sessions are in use", 1));
             };
-            held.remove(&oldest);
+            let_go = held.remove(&oldest);
         }
         let session = runtime.session(options().id(id.clone()));
         let keys = Arc::default();
         let in_use = InUse { session: session.clone(), keys: Arc::clone(&keys) };
         held.insert(id.clone(), Held { session, used: Instant::now(), keys });
+        drop(all);
+        drop(let_go);
         Ok(in_use)
     }
 
     /// Lets the session go.
     pub fn forget(&self, owner: &Owner, id: &SessionId) {
-        if let Some(held) = self.locked().get_mut(owner) {
-            held.remove(id);
-        }
+        let held = self.locked().get_mut(owner).and_then(|held| held.remove(id));
+        drop(held);
     }
 
     fn locked(&self) -> MutexGuard<'_, HashMap<Owner, HashMap<SessionId, Held>>> {

@@ -191,20 +191,26 @@ pub(super) async fn remove(
 ) -> Result<HttpResponse, Problem> {
     let summary = server.find(&owner, &id).await?;
     let id = &summary.session;
-    let runs = summary.state() == "running" && !is_cut(&server, &summary);
+    let runs = matches!(summary.state(), "running" | "cut") && !is_cut(&server, &summary);
     let runtime = &server.0.runtime;
+    let busy = || Problem::conflict("busy", "a turn of the session is under way");
     if runs || !runtime.release(id) {
-        return Err(Problem::conflict("busy", "a turn of the session is under way"));
+        return Err(busy());
     }
     // Whoever makes one of this id from now on is to find it gone.
     let until = Instant::now() + FALLS_ASLEEP;
     while runtime.is_awake(id) && Instant::now() < until {
         sleep(LOOK).await;
     }
+    // Somebody may have asked meanwhile, or do so from now on: then it is theirs.
+    let access = match (runtime.is_awake(id), runtime.is_busy(id)) {
+        (_, true) => return Err(busy()),
+        (true, false) => Access::TakeOver, // It is stuck, and fenced.
+        (false, false) => Access::IfFree,
+    };
+    server.0.store.remove(id, access).await?;
     server.0.registry.forget(&owner, id);
     server.0.overviews.forget(id);
-    // Whoever has it awake all the same is fenced, and lets go.
-    server.0.store.remove(id, Access::TakeOver).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -267,7 +273,8 @@ impl Line {
 
 fn state(server: &Server, summary: &Summary, overview: &Overview) -> &'static str {
     match summary.state() {
-        "running" if is_cut(server, summary) => "cut",
+        "running" | "cut" if is_cut(server, summary) => "cut",
+        "cut" => "running", // It is just gone on with.
         "running" if !is_here(summary) => "elsewhere",
         "running" if !overview.waiting.is_empty() => "waiting",
         state => state,
@@ -276,9 +283,10 @@ fn state(server: &Server, summary: &Summary, overview: &Overview) -> &'static st
 
 /// A turn is open, and nobody runs it. The session may be awake here all the same: somebody follows it.
 pub(super) fn is_cut(server: &Server, summary: &Summary) -> bool {
+    let is_busy = || server.0.runtime.is_busy(&summary.session);
     match summary.state() {
-        "cut" => true,
-        "running" => is_here(summary) && !server.0.runtime.is_busy(&summary.session),
+        "cut" => !is_busy(),
+        "running" => is_here(summary) && !is_busy(),
         _ => false,
     }
 }

@@ -210,6 +210,13 @@ impl Session {
         Asked::new(ticket, answer)
     }
 
+    /// Says whether it has ended, as one does whose coordinator panicked too often: what is asked of it is
+    /// refused, and [`Runtime::session`](super::Runtime::session) makes another of its id.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.slot.has_ended()
+    }
+
     /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
     /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Questions in line go on
     /// with theirs. Says whether there was

@@ -125,6 +125,47 @@ fn a_question_that_is_repeated_goes_on_with_its_turn_that_was_cut() {
 }
 
 #[test]
+fn a_turn_that_is_just_gone_on_with_is_gone_on_with_once_and_all_who_ask_for_it_hear_its_end() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
+        first.make("a").await;
+        let keyed = |question: TestRequest| question.insert_header(("idempotency-key", "k"));
+        let mut answer = first.send(keyed(first.question("a", "go"))).await;
+        answer.until("model_asked").await;
+        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
+        drop((answer, first));
+
+        // A store that takes its time to open it.
+        let slow = |asked: Asked<'_>| match asked {
+            Asked::Open(_) => Does::AsAskedAfter(seconds(3)),
+            _ => Does::AsAsked,
+        };
+        let store = Arc::new(Rigged::new(store, slow));
+        let later = site_on(store, [reply().text("one")], NO_TOOLS, |it| it).await;
+        let again = || keyed(later.question("a", "go")).insert_header(("prefer", "wait"));
+        let (resumed, streamed, waited, by_hand, shown) = tokio::join!(
+            later.server.resume_all(),
+            later.send(keyed(later.question("a", "go"))),
+            later.send(again()),
+            later.post("/v1/sessions/a/resume", json!({})),
+            later.get("/v1/sessions/a"),
+        );
+        assert_eq!(resumed.expect("memory does not fail"), 1);
+        assert_eq!(waited.status.as_u16(), 200);
+        assert_eq!(waited.json().await["answer"], "one");
+        let mut streamed = streamed;
+        assert_eq!(streamed.until("done").await.last().expect("an end").data["answer"], "one");
+        assert_eq!(by_hand.refusal().await, (409, "busy".to_owned()));
+        assert_eq!(shown.json().await["state"], "running");
+        assert_eq!(later.send(again()).await.json().await["answer"], "one");
+        let records = later.records("a").await;
+        let resumed = records.iter().filter(|it| matches!(it.event, Event::TurnResumed { .. }));
+        assert_eq!(resumed.count(), 1);
+    });
+}
+
+#[test]
 fn who_waits_for_a_turn_that_is_left_is_told_that_it_is_not_over() {
     testing::run(async {
         let site = site([testing::silence()], NO_TOOLS).await;

@@ -1,6 +1,7 @@
 //! Sessions as such: made, listed, shown, cancelled, removed, exported.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::test::TestRequest;
 use callsheet::server::{ServerBuilder, ServerLimits};
@@ -10,6 +11,7 @@ use callsheet::{Approval, Record, ToolType};
 use serde_json::json;
 
 use super::site::{site, site_on};
+use crate::support::journal::{Asked, Does, Rigged};
 use crate::support::{seconds, sleeper};
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -301,5 +303,63 @@ fn a_place_is_said_as_it_is_found_under_a_prefix() {
         assert_eq!(site.get(&place).await.json().await["state"], "running");
         assert_eq!(site.get("/agent/").await.status.as_u16(), 200);
         assert_eq!(site.get("/v1/sessions/a").await.status.as_u16(), 404);
+    });
+}
+
+#[test]
+fn a_session_that_is_asked_while_it_is_removed_stays() {
+    testing::run(async {
+        let script = [reply().call("sleep", r#"{"s": 5}"#), reply().text("rested")];
+        let site = site(script, [sleeper()]).await;
+        site.make("a").await;
+        let _events = site.get("/v1/sessions/a/events").await;
+        let remove = || site.send(TestRequest::delete().uri("/v1/sessions/a"));
+        let (removed, answer) = tokio::join!(remove(), site.ask("a", "go"));
+        assert_eq!(removed.refusal().await, (409, "busy".to_owned()));
+        assert_eq!(answer.json().await["answer"], "rested");
+        assert_eq!(remove().await.status.as_u16(), 204);
+    });
+}
+
+#[test]
+fn a_session_whose_turn_runs_is_held_though_its_client_is_gone() {
+    testing::run(async {
+        let limits = ServerLimits { max_sessions: 1, ..ServerLimits::default() };
+        let script = [reply().call("sleep", r#"{"s": 5}"#), reply().text("rested")];
+        let store = Arc::new(MemoryStore::keeping());
+        let site = site_on(store, script, [sleeper()], |it| it.limits(limits)).await;
+        site.make("a").await;
+        site.make("b").await;
+        site.send(site.question("a", "go")).await.until("call_started").await;
+        let other = || site.get("/v1/sessions/b/events?after=now");
+        assert_eq!(other().await.refusal().await, (429, "overloaded".to_owned()));
+        tokio::time::sleep(seconds(6)).await;
+        assert_eq!(other().await.status.as_u16(), 200);
+        assert_eq!(site.get("/v1/sessions/a").await.json().await["answer"], "rested");
+    });
+}
+
+#[test]
+fn a_session_that_panicked_until_it_ended_can_be_asked_again() {
+    testing::run(async {
+        let panics = Arc::new(AtomicBool::new(true));
+        let judge = {
+            let panics = Arc::clone(&panics);
+            move |asked: Asked<'_>| match asked {
+                Asked::Append(_) if panics.load(Ordering::Relaxed) => Does::Panics,
+                _ => Does::AsAsked,
+            }
+        };
+        let store = Arc::new(Rigged::new(Arc::new(MemoryStore::keeping()), judge));
+        let site = site_on(store, [reply().text("one")], NO_TOOLS, |it| it).await;
+        site.make("a").await;
+        let closed = (503, "closed".to_owned());
+        let mut refused = 0;
+        while site.ask("a", "go").await.refusal().await != closed {
+            refused += 1;
+            assert!(refused < 50, "it never ends");
+        }
+        panics.store(false, Ordering::Relaxed);
+        assert_eq!(site.ask("a", "go").await.json().await["answer"], "one");
     });
 }
