@@ -12,7 +12,7 @@ use super::reader::Section;
 pub struct Server {
     /// The address; port 0 takes a free one.
     pub bind: SocketAddr,
-    /// Names besides those of this machine that it is reached by, where it listens on loopback.
+    /// Names besides those of this machine that it is reached by; with tokens and none of these, any.
     pub hosts: Vec<String>,
     /// Threads that serve; 0 = one per core.
     pub workers: u32,

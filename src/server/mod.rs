@@ -49,6 +49,7 @@ pub use routes::configure;
 
 use self::access::{Owner, Tokens};
 use self::chat::Chat;
+use self::health::Readiness;
 use self::overview::Overviews;
 use self::registry::{InUse, Registry};
 use self::streams::Streams;
@@ -74,6 +75,7 @@ struct Shared {
     overview: Arc<Overview>,
     chat: Chat,
     streams: Streams,
+    readiness: Readiness,
     /// True once it ends: streams end, and nothing begins any more.
     closing: watch::Sender<bool>,
 }
@@ -260,6 +262,7 @@ impl ServerBuilder {
             overviews: Overviews::default(),
             overview,
             streams,
+            readiness: Readiness::default(),
             closing,
         })))
     }

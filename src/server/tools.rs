@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, ReqData};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::Server;
 use super::access::Owner;
 use super::json::{Json, ObjectText};
+use super::prefer;
 use super::problem::Problem;
 use crate::conversation::{Budgets, Limits};
 use crate::document::{Call, exact, millis};
 use crate::model::FixedModel;
 use crate::observe::{CircuitView, ToolSnapshot};
-use crate::session::Error;
+use crate::session::{Error, Question};
 use crate::tools::ToolType;
 use crate::wire::Arguments;
 
@@ -67,6 +69,7 @@ struct Tool {
 struct Circuit {
     /// `closed`, `open` or `probing`.
     state: &'static str,
+    /// Absent where there are several tokens, as of a restart.
     cause: Option<String>,
     /// For how long it stays open.
     for_ms: Option<f64>,
@@ -77,7 +80,8 @@ struct Circuit {
 #[derive(Debug, Serialize, ToSchema)]
 struct Restart {
     at: String,
-    cause: String,
+    /// Absent where there are several tokens: it may say what another one's call was about.
+    cause: Option<String>,
 }
 
 /// Milliseconds that so many in a hundred took at most.
@@ -98,7 +102,8 @@ struct ErrorThen {
 
 impl Tool {
     fn of(tool: &ToolType, seen: Option<&ToolSnapshot>, time_limit: Duration, tells: bool) -> Self {
-        let circuit = Circuit::of(seen.map_or(&CircuitView::default(), |seen| &seen.circuit));
+        let circuit =
+            Circuit::of(seen.map_or(&CircuitView::default(), |seen| &seen.circuit), tells);
         Self {
             name: tool.name().to_string(),
             kind: tool.origin().kind,
@@ -115,9 +120,10 @@ impl Tool {
             calls: seen.map_or(0, |seen| seen.calls),
             failed: seen.map_or(0, |seen| seen.failed),
             restarts: seen.map_or(0, |seen| seen.restarts),
-            last_restart: seen
-                .and_then(|seen| seen.last_restart.as_ref())
-                .map(|last| Restart { at: exact(last.at_us), cause: last.cause.to_string() }),
+            last_restart: seen.and_then(|seen| seen.last_restart.as_ref()).map(|last| Restart {
+                at: exact(last.at_us),
+                cause: tells.then(|| last.cause.to_string()),
+            }),
             ran_ms: seen.and_then(|seen| seen.ran).map(|ran| Quantiles {
                 p50: millis(ran.p50),
                 p95: millis(ran.p95),
@@ -133,10 +139,10 @@ impl Tool {
 }
 
 impl Circuit {
-    fn of(seen: &CircuitView) -> Self {
+    fn of(seen: &CircuitView, tells: bool) -> Self {
         Self {
             state: seen.state(),
-            cause: seen.cause.as_ref().map(ToString::to_string),
+            cause: seen.cause.as_ref().filter(|_| tells).map(ToString::to_string),
             for_ms: seen.retry_after.map(millis),
             everywhere: seen.everywhere,
         }
@@ -166,15 +172,18 @@ pub(super) async fn list(server: Data<Server>) -> HttpResponse {
 }
 
 /// Calls a tool once, through the same worker, guard and report as a call of a model's. It stands in no
-/// session. Whoever calls approves of it.
+/// session. Whoever calls approves of it. A client that goes away cancels nothing; as long as the call runs
+/// it counts as a stream of its token.
 #[utoipa::path(post, path = "/v1/tools/{name}/call", tag = "tools", params(("name" = String, Path)),
     request_body = ToCall,
     responses((status = 200, description = "The call, whatever became of it", body = Object),
-              (status = 404, description = "There is no such tool", body = Problem)))]
+              (status = 404, description = "There is no such tool", body = Problem),
+              (status = 429, description = "Too much is under way", body = Problem)))]
 pub(super) async fn call(
     server: Data<Server>,
-    _owner: ReqData<Owner>,
+    owner: ReqData<Owner>,
     name: Path<String>,
+    request: HttpRequest,
     Json(ToCall { arguments }): Json<ToCall>,
 ) -> Result<HttpResponse, Problem> {
     server.begins()?;
@@ -188,15 +197,29 @@ pub(super) async fn call(
     let options = options.model(model).limits(limits).budgets(Budgets::default());
     let options = options.approve_tools([tool.name().to_string()]).ephemeral();
     let session = server.0.runtime.session(options);
-    let asked = session.ask("call the tool").await;
-    let report = match asked {
-        Ok(answer) => answer.report,
-        Err(Error::Turn(failed)) => failed.report,
+    let question = Question::new("call the tool");
+    let question = match prefer::trace_parent(request.headers()) {
+        Some(parent) => question.trace_parent(parent),
+        None => question,
+    };
+    let too_many = || Problem::overloaded("too many streams and calls are under way", 1);
+    let permit = server.0.streams.open(&owner).ok_or_else(too_many)?;
+    let (tell, answer) = oneshot::channel();
+    server.0.runtime.spawn(async move {
+        let answer = session.ask(question).await;
+        drop(permit);
+        let _ = tell.send(answer); // Nobody may be there.
+    });
+    let answer = answer.await.unwrap_or(Err(Error::Closed));
+    let (report, failed) = match answer {
+        Ok(answer) => (answer.report, None),
+        Err(Error::Turn(failed)) => (failed.report.clone(), Some(Error::Turn(failed))),
         Err(error) => return Err(error.into()),
     };
-    let round = report.rounds.last().ok_or_else(Problem::internal)?;
-    let call = round.calls.first().ok_or_else(Problem::internal)?;
-    Ok(HttpResponse::Ok().json(Call::of(call)))
+    match report.rounds.last().and_then(|round| round.calls.first()) {
+        Some(call) => Ok(HttpResponse::Ok().json(Call::of(call))),
+        None => Err(failed.map_or_else(Problem::internal, Problem::from)),
+    }
 }
 
 /// Whose workers were made anew.

@@ -73,7 +73,7 @@ fn server(
     (tokens, overview): (Vec<Token>, Arc<Overview>),
 ) -> anyhow::Result<Server> {
     let set = &config.server;
-    let hosts = match tokens.is_empty() {
+    let hosts = match tokens.is_empty() || !set.hosts.is_empty() {
         true => Hosts::Local(set.hosts.clone()),
         false => Hosts::Any, // No page knows a token.
     };

@@ -13,7 +13,9 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::site::{Site, site, site_on};
+use super::site::{Site, site, site_on, site_through};
+use crate::support::bomb;
+use crate::support::counted::Counted;
 use crate::support::seconds;
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -342,5 +344,44 @@ fn head_is_answered_as_get_without_a_body() {
         assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, "POST"));
         let put = site.send(TestRequest::put().uri("/v1/sessions")).await;
         assert_eq!(put.header("allow"), "GET, HEAD, POST");
+    });
+}
+
+#[test]
+fn however_often_it_is_asked_whether_it_is_ready_the_store_is_asked_once_in_a_second() {
+    testing::run(async {
+        let memory = Arc::new(MemoryStore::new());
+        let counted = Counted::new(&memory);
+        let site = site_through(memory, counted.clone(), [], NO_TOOLS, |it| it).await;
+        let all = futures_util::future::join_all((0..50).map(|_| site.get("/readyz"))).await;
+        assert!(all.iter().all(|ready| ready.status.as_u16() == 200));
+        assert_eq!(counted.checks(), 1);
+        sleep(seconds(1)).await;
+        site.get("/readyz").await;
+        assert_eq!(counted.checks(), 2);
+        sleep(seconds(1)).await;
+        // Those who do not wait for the answer are no others.
+        for _ in 0..50 {
+            assert!(futures_util::FutureExt::now_or_never(site.get("/readyz")).is_none());
+        }
+        site.get("/readyz").await;
+        assert_eq!(counted.checks(), 3);
+    });
+}
+
+#[test]
+fn what_a_tool_panicked_with_is_told_to_nobody_who_may_be_another() {
+    testing::run(async {
+        let guarded = site_on(Arc::new(MemoryStore::new()), [], [bomb()], with_tokens).await;
+        for _ in 0..7 {
+            let call = TestRequest::post().uri("/v1/tools/bomb/call").set_json(json!({}));
+            guarded.send(of(BOB, call)).await;
+        }
+        let tools = guarded.send(of(ANN, TestRequest::get().uri("/v1/tools"))).await.text().await;
+        let secret = "boom";
+        assert!(tools.contains("\"restarts\":") && !tools.contains(secret), "{tools}");
+        let alone = site([], [bomb()]).await;
+        alone.post("/v1/tools/bomb/call", json!({})).await;
+        assert!(alone.get("/v1/tools").await.text().await.contains(secret));
     });
 }

@@ -1,10 +1,15 @@
 //! The tools over HTTP.
 
+use std::sync::Arc;
+
+use actix_web::test::TestRequest;
+use callsheet::server::ServerLimits;
+use callsheet::store::MemoryStore;
 use callsheet::testing::{self, reply};
 use serde_json::json;
 
-use super::site::site;
-use crate::support::{bomb, failer, sleeper};
+use super::site::{site, site_on};
+use crate::support::{bomb, dynamic, failer, seconds, sleeper};
 
 #[test]
 fn the_tools_are_listed_with_their_condition() {
@@ -103,5 +108,34 @@ fn a_tool_is_restarted_by_hand() {
         assert_eq!(restart("nobody").await.refusal().await, (404, "not_found".to_owned()));
         let tools = site.get("/v1/tools").await.json().await;
         assert_eq!(tools["tools"][0]["last_restart"]["cause"], "restarted by hand");
+    });
+}
+
+#[test]
+fn a_call_counts_as_long_as_it_runs_whether_or_not_its_client_is_there() {
+    testing::run(async {
+        let limits = ServerLimits { max_streams: 1, ..ServerLimits::default() };
+        let store = Arc::new(MemoryStore::new());
+        let site = site_on(store, [], [sleeper()], |it| it.limits(limits)).await;
+        let call = || site.post("/v1/tools/sleep/call", json!({"arguments": {"s": 5}}));
+        assert!(tokio::time::timeout(seconds(1), call()).await.is_err(), "it goes away");
+        assert_eq!(call().await.refusal().await, (429, "overloaded".to_owned()));
+        tokio::time::sleep(seconds(5)).await;
+        let called = call().await.json().await;
+        assert_eq!(called["outcome"], "ok");
+    });
+}
+
+#[test]
+fn a_call_is_a_part_of_the_trace_that_its_client_says() {
+    testing::run(async {
+        let told = dynamic("told", json!({"type": "object"}), |_, context| async move {
+            Ok(context.trace_parent().map_or_else(String::new, |it| it.to_string()))
+        });
+        let site = site([], [told]).await;
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let call = TestRequest::post().uri("/v1/tools/told/call").set_json(json!({}));
+        let called = site.send(call.insert_header(("traceparent", parent))).await.json().await;
+        assert_eq!(called["result"], parent);
     });
 }

@@ -1,6 +1,8 @@
 //! Where it listens, and for whom.
 
-use super::http::{Served, run};
+use tokio::io::AsyncWriteExt;
+
+use super::http::{Answer, Served, run};
 use crate::support::cli::Place;
 
 #[test]
@@ -46,4 +48,24 @@ fn an_address_that_is_taken_is_said_in_one_line() {
     let other = Place::new();
     let ended = other.run(&["serve", "--bind", &served.addr, "--set", "model.provider=offline"]);
     ended.complains(1, &["cannot listen on", &served.addr]);
+}
+
+#[test]
+fn with_tokens_and_names_it_is_reached_by_those_names_alone() {
+    let place = Place::new().variable("ANN", "a-secret-of-some-length");
+    let tokens = r#"server.tokens=[{name="ann",env="ANN"}]"#;
+    let hosts = r#"server.hosts=["box.lan"]"#;
+    let any = Served::start(&place, &["--set", tokens]);
+    let other = Place::new().variable("ANN", "a-secret-of-some-length");
+    let some = Served::start(&other, &["--set", tokens, "--set", hosts]);
+    run(async {
+        for (host, of_any, of_some) in [("box.lan", 200, 200), ("evil.example", 200, 421)] {
+            let request = format!("GET /healthz HTTP/1.1\r\nhost: {host}\r\n\r\n");
+            for (served, expected) in [(&any, of_any), (&some, of_some)] {
+                let mut stream = served.connect().await;
+                stream.write_all(request.as_bytes()).await.expect("it reads");
+                assert_eq!(Answer::read(stream).await.status, expected, "{host}");
+            }
+        }
+    });
 }

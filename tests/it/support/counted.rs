@@ -1,5 +1,6 @@
 //! A store that notes how much each of its answers hands out.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use callsheet::SessionId;
@@ -12,6 +13,7 @@ use callsheet::store::{
 pub struct Counted {
     inner: Arc<MemoryStore>,
     read: Mutex<Vec<Handed>>,
+    checks: AtomicUsize,
 }
 
 /// What was handed out at a time.
@@ -26,12 +28,21 @@ type Records = Pending<Result<Vec<Record>, Error>>;
 
 impl Counted {
     pub fn new(inner: &Arc<MemoryStore>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), read: Mutex::default() })
+        Arc::new(Self {
+            inner: Arc::clone(inner),
+            read: Mutex::default(),
+            checks: AtomicUsize::default(),
+        })
     }
 
     /// What was handed out by each read so far.
     pub fn read(&self) -> Vec<Handed> {
         self.read.lock().expect("no panic").clone()
+    }
+
+    /// How often it was asked whether it is well.
+    pub fn checks(&self) -> usize {
+        self.checks.load(Ordering::Relaxed)
     }
 
     fn note(&self, mut records: Records) -> Records {
@@ -107,6 +118,11 @@ impl Store for Counted {
     }
 
     fn check(&self) -> Pending<Result<String, Error>> {
-        self.inner.check()
+        self.checks.fetch_add(1, Ordering::Relaxed);
+        let well = self.inner.check();
+        Pending::Later(Box::pin(async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            well.await
+        }))
     }
 }
