@@ -409,8 +409,9 @@ impl Handler<Withdrawn> for Coordinator {
 impl Coordinator {
     /// Cancels the turn that is under way, if there is one.
     fn cancel_turn(&mut self) -> bool {
-        // `Drive` is polled after the mailbox and acts on it.
-        let turn = self.turn.as_mut().filter(|turn| turn.can_be_cancelled());
+        // `Drive` is polled after the mailbox and acts on it. What a shutdown cuts may be left open.
+        let may_be = |turn: &&mut Box<Turn>| turn.can_be_cancelled() && !turn.shut_down;
+        let turn = self.turn.as_mut().filter(may_be);
         turn.is_some_and(|turn| {
             turn.cancelled = true;
             true

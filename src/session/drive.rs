@@ -139,11 +139,11 @@ impl Coordinator {
         }
         if !landed.is_empty() {
             self.on_landed(landed);
-        } else if leaves {
-            self.leave_open();
         } else if std::mem::take(&mut turn.cancelled) {
             let shut_down = turn.shut_down;
-            self.cut_off(shut_down);
+            self.cut_off(shut_down); // Before it is left: whoever cancelled it was told so.
+        } else if leaves {
+            self.leave_open();
         } else if cancels {
             self.end_cancelled_calls();
         } else if !turn.to_decide.is_empty() {

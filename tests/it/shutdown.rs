@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use callsheet::conversation::TurnEnd;
-use callsheet::session::{CutTurn, FailedTurn, ShutdownReport};
+use callsheet::session::{Cause, CutTurn, FailedTurn, ShutdownReport};
 use callsheet::store::{Journal, MemoryStore};
 use callsheet::testing::{self, Scripted, ScriptedModel, reply};
 use callsheet::{
@@ -13,7 +13,7 @@ use callsheet::{
 use tokio::time::{Instant, sleep};
 
 use crate::support::journal::{Asked, Does, Rigged};
-use crate::support::{hanger, limits, outcomes, seconds, sleeper};
+use crate::support::{hanger, is_cancelled, limits, outcomes, seconds, sleeper};
 
 /// A session under the id `id`.
 fn open(runtime: &Runtime, id: &str, script: impl IntoIterator<Item = Scripted>) -> Session {
@@ -204,6 +204,71 @@ fn a_store_that_does_not_answer_is_waited_for_less_than_a_second() {
         assert_eq!(report.cut, [cut("a", false)]);
         assert_eq!(report.stuck, []);
         assert!(began.elapsed() < seconds(2), "{:?}", began.elapsed());
+    });
+}
+
+/// A runtime whose store takes so long to keep a reply, and its session.
+fn slow_replies(s: u64) -> (Runtime, Session, Arc<MemoryStore>) {
+    let inner = Arc::new(MemoryStore::keeping());
+    let journal = Rigged::new(Arc::clone(&inner), move |asked| match asked {
+        Asked::Append(records)
+            if records.iter().any(|it| matches!(it.event, Event::Replied { .. })) =>
+        {
+            Does::AsAskedAfter(seconds(s))
+        }
+        _ => Does::AsAsked,
+    });
+    let runtime = runtime_with(Arc::new(journal));
+    let session = open(&runtime, "a", [naps(1), reply().text("rested")]);
+    (runtime, session, inner)
+}
+
+/// How its last turn ended on record.
+async fn ended(store: &MemoryStore) -> Option<TurnEnd> {
+    let records = store.read(&SessionId::new("a"), 0).await.expect("memory does not fail");
+    match records.into_iter().last().expect("a turn").event {
+        Event::TurnEnded { end, .. } => Some(end),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_turn_that_was_cancelled_is_not_left_open_where_the_runtime_suspends_just_then() {
+    testing::run(async {
+        // Before it suspends, and afterwards.
+        for cancelled_after in [1, 3] {
+            let (runtime, session, store) = slow_replies(5);
+            let asked = ask(&session);
+            let (report, ()) = tokio::join!(
+                async {
+                    sleep(seconds(2)).await;
+                    runtime.suspend(seconds(30)).await
+                },
+                async {
+                    sleep(seconds(cancelled_after)).await;
+                    assert!(session.cancel().await);
+                }
+            );
+            assert!(is_cancelled(&failed(asked.await.expect("it runs")).cause));
+            assert_eq!((report.finished, report.cut), (1, vec![]));
+            assert_eq!(ended(&store).await, Some(TurnEnd::Cancelled));
+        }
+    });
+}
+
+#[test]
+fn a_turn_that_is_already_cut_cannot_be_cancelled() {
+    testing::run(async {
+        let (runtime, session, store) = slow_replies(10);
+        let asked = ask(&session);
+        sleep(seconds(1)).await;
+        let (report, ()) = tokio::join!(runtime.suspend(seconds(2)), async {
+            sleep(Duration::from_millis(2500)).await;
+            assert!(!session.cancel().await, "it is left open");
+        });
+        assert_eq!(report.cut.len(), 1);
+        assert!(matches!(failed(asked.await.expect("it runs")).cause, Cause::ShutDown));
+        assert_eq!(ended(&store).await, None);
     });
 }
 
