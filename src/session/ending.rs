@@ -189,7 +189,7 @@ impl Coordinator {
         if let Some(approvals) = approvals {
             approvals.lose(&error);
         }
-        self.lost = Some(error.clone());
+        self.set_lost(error.clone());
         self.end_unkept(Cause::Store(error));
     }
 

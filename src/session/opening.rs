@@ -152,13 +152,27 @@ impl Coordinator {
         });
     }
 
-    /// Says whether the store was not to be had, and may be now. Whoever was fenced stays so.
+    /// Says whether the store was not to be had, and may be now. Whoever was fenced takes nothing back,
+    /// but the later owner may have gone.
     pub(super) fn may_open_again(&self) -> bool {
         let may_pass = |error: &store::Error| {
-            matches!(error, store::Error::Busy { .. } | store::Error::Unavailable { .. })
+            matches!(
+                error,
+                store::Error::Busy { .. }
+                    | store::Error::Fenced { .. }
+                    | store::Error::Unavailable { .. }
+            )
         };
         let is_idle = self.opened && self.turn.is_none() && self.asker.is_none();
         is_idle && self.lost.as_ref().is_some_and(may_pass)
+    }
+
+    /// The store does not let it go on, and says why.
+    pub(super) fn set_lost(&mut self, error: store::Error) {
+        if matches!(error, store::Error::Fenced { .. }) {
+            self.slot.on_fenced(self.generation);
+        }
+        self.lost = Some(error);
     }
 
     /// Opens the session once more, for `ask`: what is on record is read back.
@@ -198,7 +212,7 @@ impl Coordinator {
                 news
             }
             Err(error) => {
-                self.lost = Some(error);
+                self.set_lost(error);
                 Vec::new()
             }
         };

@@ -62,6 +62,11 @@ impl State {
         self.tickets.iter().any(|ticket| !ticket.is_answered())
     }
 
+    /// A later owner has it. It is not taken back: it is opened again only if it is free.
+    fn on_fenced(&mut self) {
+        (self.lease, self.access) = (Lease::None, Access::IfFree);
+    }
+
     /// On what terms whoever comes after the last coordinator opens it, and whether it
     /// [reclaims](Entrance::reclaims) it.
     fn terms(&self) -> (Access, bool) {
@@ -333,8 +338,17 @@ impl Slot {
         match (said, access) {
             (Ok(epoch), _) => (state.lease, state.is_open) = (Lease::Held(*epoch), true),
             (Err(store::Error::Unavailable { .. }), _) => {} // Who knows.
+            (Err(store::Error::Fenced { .. }), _) => state.on_fenced(),
             (Err(_), Access::Renew { epoch }) => state.lease = Lease::Held(epoch),
             (Err(_), Access::IfFree | Access::TakeOver) => state.lease = Lease::None,
+        }
+    }
+
+    /// The coordinator of `generation` was fenced: a later owner has the session.
+    pub fn on_fenced(&self, generation: u64) {
+        let mut state = self.locked();
+        if self.is_current(generation) {
+            state.on_fenced();
         }
     }
 

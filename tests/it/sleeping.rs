@@ -198,20 +198,47 @@ fn a_session_that_somebody_else_had_is_there_for_the_same_handle_once_they_have_
     });
 }
 
+/// However it was opened before, and although somebody follows it, which keeps it awake.
 #[test]
-fn a_session_that_was_taken_over_stays_fenced_until_it_is_woken_anew() {
+fn a_session_that_was_taken_over_goes_on_once_it_is_free_with_what_was_done_meanwhile() {
     testing::run(async {
-        let (store, id) = (Arc::new(MemoryStore::keeping()), SessionId::new("s"));
-        let model = ScriptedModel::new(["one", "two", "three"].map(|text| reply().text(text)));
-        let session = runtime(store.clone()).session(options(model, "s"));
-        session.ask("first").await.unwrap();
-        let epoch = store.open(&id, Access::TakeOver).await.expect("it may");
-        assert!(session.ask("second").await.is_err());
-        store.close(&id, epoch);
-        let asked = session.ask("second").await;
-        assert!(matches!(asked, Err(Error::Store(StoreError::Fenced { .. }))), "{asked:?}");
-        sleep(QUIET * 2).await;
-        session.ask("second").await.unwrap();
+        for takes_over in [false, true] {
+            let store = Arc::new(MemoryStore::keeping());
+            let model = ScriptedModel::new(["one", "lost", "three"].map(|text| reply().text(text)));
+            let own = options(model.clone(), "s");
+            let own = if takes_over { own.take_over() } else { own };
+            let session = runtime(store.clone()).session(own);
+            let mut events = session.events();
+            session.ask("first").await.unwrap();
+            let two =
+                ScriptedModel::new([reply().text("two"), reply().text("2").after(seconds(5))]);
+            let other_runtime = runtime(store.clone());
+            let other = other_runtime.session(options(two, "s").take_over());
+            other.ask("second").await.unwrap();
+            let asked = session.ask("lost").await;
+            assert!(matches!(asked, Err(Error::Turn(_))), "{asked:?}");
+            let (still, asked) = tokio::join!(other.ask("still there"), session.ask("busy"));
+            assert_eq!(&*still.expect("nobody takes it away").text, "2");
+            assert!(matches!(asked, Err(Error::Store(StoreError::Busy { .. }))), "{asked:?}");
+            other_runtime.release(other.id());
+            sleep(seconds(1)).await;
+
+            model.rewrite([reply().text("three")]);
+            assert_eq!(&*session.ask("third").await.unwrap().text, "three");
+            let requests = model.requests();
+            let last = requests.last().expect("it was asked");
+            let last: Vec<_> = last.iter().map(|message| message.text.clone()).collect();
+            assert_eq!(last, ["first", "one", "second", "two", "still there", "2", "third"]);
+            let records = store.read(session.id(), 0).await.unwrap();
+            assert_eq!(faults(&records), Vec::<String>::new());
+            let mut heard = Vec::new();
+            while heard.last() != records.last().map(|last| &last.seq) {
+                let record = events.next().await.expect("it goes on");
+                heard.extend(record.event.is_durable().then_some(record.seq));
+            }
+            heard.dedup(); // The end of the turn that the store did not take is told, too.
+            assert_eq!(heard, (1..=records.len() as u64).collect::<Vec<_>>());
+        }
     });
 }
 
