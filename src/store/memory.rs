@@ -31,6 +31,8 @@ struct Kept {
     seq: u64,
     /// None of them is empty.
     batches: Vec<Batch>,
+    /// That of all records, so that a list need not look at them.
+    digest: Digest,
     results: HashMap<ResultId, Arc<str>>,
     forked_from: Option<SessionId>,
 }
@@ -52,15 +54,30 @@ impl Kept {
         self.made_at_us.is_some() || self.seq > 0
     }
 
+    /// Takes `records` in behind those that are there.
+    fn add(&mut self, records: Batch) {
+        let Some(last) = records.last() else { return };
+        self.seq = last.seq;
+        for record in records.iter() {
+            self.digest.on(&record.event);
+        }
+        self.batches.push(records);
+    }
+
+    /// When it was last active; `None` if there is no more to it than that somebody has it open.
+    fn updated_at_us(&self) -> Option<u64> {
+        let last = self.batches.last().and_then(|batch| batch.last()).map(|last| last.at_us);
+        last.or(self.made_at_us)
+    }
+
     fn summary(&self, session: &SessionId) -> Option<Summary> {
         let first = self.records().next().map(|first| first.at_us);
-        let last = self.batches.last().and_then(|batch| batch.last()).map(|last| last.at_us);
         Some(Summary {
             session: session.clone(),
             created_at_us: self.made_at_us.or(first)?,
-            updated_at_us: last.or(self.made_at_us)?,
+            updated_at_us: self.updated_at_us()?,
             last_seq: self.seq,
-            digest: Digest::of(self.records()),
+            digest: self.digest.clone(),
             owner: self.is_held.then(this_process),
             forked_from: self.forked_from.clone(),
         })
@@ -69,11 +86,6 @@ impl Kept {
 
 fn this_process() -> Owner {
     Owner { host: "this host".into(), pid: std::process::id(), is_here: true }
-}
-
-/// What stands first in the list stands last in this order.
-fn place(summary: &Summary) -> (u64, &SessionId) {
-    (summary.updated_at_us, &summary.session)
 }
 
 impl MemoryStore {
@@ -145,10 +157,7 @@ impl Journal for MemoryStore {
             let (session, found) = (session.clone(), kept.seq);
             return Pending::ready(Err(Error::Conflict { session, expected: expected_seq, found }));
         }
-        if let Some(last) = records.last() {
-            kept.seq = last.seq;
-            kept.batches.push(records);
-        }
+        kept.add(records);
         Pending::ready(Ok(()))
     }
 
@@ -234,17 +243,25 @@ impl Store for MemoryStore {
     }
 
     fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>> {
-        let is_behind = |summary: &Summary| {
-            listing.after.as_ref().is_none_or(|Cursor { updated_at_us, session }| {
-                place(summary) < (*updated_at_us, session)
-            })
+        let is_wanted = |session: &SessionId, kept: &Kept| {
+            session.as_str().starts_with(&*listing.prefix)
+                && (!listing.open_only || kept.digest.is_open)
+        };
+        let is_behind = |place: (u64, &SessionId)| {
+            let after = listing.after.as_ref();
+            after.is_none_or(|Cursor { updated_at_us, session }| place < (*updated_at_us, session))
         };
         let sessions = self.sessions();
-        let found = sessions.iter().filter_map(|(session, kept)| kept.summary(session));
-        let found = found.filter(|summary| !listing.open_only || summary.digest.is_open);
-        let found = found.filter(|summary| summary.session.as_str().starts_with(&*listing.prefix));
-        let mut found: Vec<Summary> = found.filter(is_behind).collect();
-        found.sort_unstable_by(|one, other| place(other).cmp(&place(one)));
+        let wanted = sessions.iter().filter(|(session, kept)| is_wanted(session, kept));
+        // What stands first in the list stands last in this order.
+        let places = wanted.filter_map(|(session, kept)| Some((kept.updated_at_us()?, session)));
+        let mut places: Vec<_> = places.filter(|place| is_behind(*place)).collect();
+        places.sort_unstable_by(|one, other| other.cmp(one));
+        // One more than is wanted, which tells that there are more.
+        let places = places.into_iter().take(listing.limit.saturating_add(1));
+        let found = places.filter_map(|(_, session)| sessions.get(session)?.summary(session));
+        let found = found.collect();
+        drop(sessions);
         Pending::ready(Ok(Page::of(found, listing.limit)))
     }
 
@@ -267,14 +284,13 @@ impl Store for MemoryStore {
         if records.is_empty() {
             return Pending::ready(Ok(())); // There is nothing before its first event.
         }
-        let forked = Kept {
-            seq: records.last().map_or(0, |record| record.seq),
-            batches: vec![Arc::new(records)],
+        let mut forked = Kept {
             results: kept.results.clone(),
             forked_from: Some(session.clone()),
             epoch: self.forgotten.load(Ordering::Relaxed),
             ..Kept::default()
         };
+        forked.add(Arc::new(records));
         sessions.insert(copy.clone(), forked);
         Pending::ready(Ok(()))
     }
@@ -293,15 +309,53 @@ impl Store for MemoryStore {
 
     fn prune(&self, before_us: u64) -> Pending<Result<u64, Error>> {
         let mut sessions = self.sessions();
-        let is_old = |session: &SessionId, kept: &Kept| {
-            kept.summary(session).is_some_and(|summary| summary.updated_at_us < before_us)
-        };
-        let pruned = sessions.extract_if(|session, kept| !kept.is_held && is_old(session, kept));
+        let is_old = |kept: &Kept| kept.updated_at_us().is_some_and(|updated| updated < before_us);
+        let pruned = sessions.extract_if(|_, kept| !kept.is_held && is_old(kept));
         let pruned = pruned.map(|(_, kept)| self.forget(kept.epoch));
         Pending::ready(Ok(pruned.map(|()| 1).sum()))
     }
 
     fn check(&self) -> Pending<Result<String, Error>> {
         Pending::ready(Ok("in memory: nothing outlives the process".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conversation::{Event, TurnEnd};
+    use crate::testing::store::wait;
+
+    fn record(session: &SessionId, seq: u64, event: Event) -> Record {
+        Record { v: 1, seq, at_us: seq, session: session.clone(), event }
+    }
+
+    #[test]
+    fn what_a_list_says_of_a_session_grows_with_its_records() {
+        let (store, id) = (MemoryStore::keeping(), SessionId::new("a"));
+        let epoch = wait(store.open(&id, Access::IfFree)).unwrap();
+        let asks = |turn, prompt: &str| {
+            let (prompt, goes_on, key) = (prompt.into(), false, None);
+            Event::TurnStarted { turn, prompt, goes_on, key }
+        };
+        let (end, orphans) = (TurnEnd::Answered, Arc::default());
+        let ends = Event::TurnEnded { turn: 1, end, usage: None, orphans };
+        let batches = [vec![asks(1, "one"), ends], vec![asks(2, "two")]];
+        let mut seq = 0;
+        for events in batches {
+            let (expected, number) = (seq, |(n, event)| record(&id, n, event));
+            let records: Vec<_> = (seq + 1..).zip(events).map(number).collect();
+            seq += records.len() as u64;
+            wait(store.append(&id, expected, epoch, Arc::new(records))).unwrap();
+        }
+        let copy = SessionId::new("b");
+        wait(store.fork(&id, 2, &copy)).unwrap();
+        let listed = wait(store.list(&Listing { limit: 9, ..Listing::default() })).unwrap();
+        let said: Vec<_> = listed.sessions.iter().map(|it| (&it.session, &it.digest)).collect();
+        let digest = |turns, is_open| Digest { title: "one".into(), turns, is_open };
+        assert_eq!(said, [(&id, &digest(2, true)), (&copy, &digest(1, false))]);
+        for (session, digest) in said {
+            assert_eq!(*digest, Digest::of(&wait(store.read(session, 0)).unwrap()));
+        }
     }
 }
