@@ -54,5 +54,6 @@ pub(super) async fn follow(
             Ok(number) => (number, true),
         },
     };
-    Ok(respond(Following::new(&server, server.enter(&summary.session)?, told, has_past)?))
+    let following = Following::new(&server, server.enter(&summary.session)?, told, has_past)?;
+    Ok(respond(following.also_elsewhere()))
 }

@@ -29,6 +29,9 @@ const AHEAD: usize = 128;
 /// What is read of the journal at a time.
 const PART: ReadLimit = ReadLimit { records: 256, bytes: 1_000_000 };
 
+/// How often the journal is looked at for what happens in a session that this process does not have.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A client that was cut off comes again after so long.
 const RETRY: &str = "retry: 1000\n\n";
 
@@ -44,6 +47,11 @@ pub(super) struct Following {
     past: VecDeque<Arc<Record>>,
     /// The journal has to be read on, until nothing more is there.
     has_missed: bool,
+    /// Also what another process does in the session is told.
+    looks_elsewhere: bool,
+    /// Another process may have the session, or may have had it since the journal was read.
+    is_elsewhere: bool,
+    next_look: Instant,
     quiet_since: Instant,
     /// The last kept event that was told ends a turn.
     has_ended: bool,
@@ -63,23 +71,32 @@ pub(super) enum Next {
 
 impl Following {
     /// Begins to listen. What is kept after `told` is told first, if it is said that it `has_past`.
+    /// Whoever asks for no past is about to ask something here, and hears of what happens here alone.
     pub fn new(server: &Server, used: InUse, told: u64, has_past: bool) -> Result<Self, Problem> {
         // Before it listens: who is refused leaves nothing.
         let permit = server.0.streams.open(&server.tokens().owner_of(used.session.id().as_str()));
         let too_many = || Problem::overloaded("too many streams are open", 1);
         let permit = permit.ok_or_else(too_many)?;
         Ok(Self {
-            watch: used.session.watch(AHEAD),
+            watch: used.session.overhear(AHEAD),
             closing: server.0.closing.subscribe(),
             server: server.clone(),
             used,
             told,
             past: VecDeque::new(),
             has_missed: has_past,
+            looks_elsewhere: has_past,
+            is_elsewhere: false,
+            next_look: Instant::now() + LOOK,
             quiet_since: Instant::now(),
             has_ended: false,
             _permit: permit,
         })
+    }
+
+    /// Tells also what another process does in the session.
+    pub fn also_elsewhere(self) -> Self {
+        Self { looks_elsewhere: true, ..self }
     }
 
     pub fn session(&self) -> &Session {
@@ -114,10 +131,21 @@ impl Following {
                 }
                 continue;
             }
+            let is_held = self.used.session.is_held();
+            if is_held && self.is_elsewhere {
+                (self.is_elsewhere, self.has_missed) = (false, true);
+                continue; // Nobody else adds anything from now on.
+            }
+            self.is_elsewhere = self.looks_elsewhere && !is_held;
             let heartbeat = self.quiet_since + HEARTBEAT;
             let heard = tokio::select! {
                 biased;
                 heard = self.watch.next() => heard,
+                () = sleep_until(self.next_look), if self.is_elsewhere => {
+                    self.next_look = Instant::now() + LOOK;
+                    self.has_missed = true;
+                    continue;
+                }
                 _ = self.closing.wait_for(|is_closing| *is_closing) => {
                     return Next::Closed("shutting_down");
                 }
@@ -127,6 +155,10 @@ impl Following {
                 }
             };
             match heard {
+                // What happened elsewhere comes before it. The journal has both.
+                Some(Heard::Event(record)) if self.is_elsewhere && self.is_ahead(&record) => {
+                    self.has_missed = true;
+                }
                 Some(Heard::Event(record)) if self.is_new(&record) => return self.tell(record),
                 // The next server goes on with a turn that was left.
                 Some(Heard::Event(record))
@@ -144,6 +176,11 @@ impl Following {
                 None => return Next::Closed("ended"),
             }
         }
+    }
+
+    /// Says whether kept events between the last one that was told and it were not.
+    fn is_ahead(&self, record: &Record) -> bool {
+        record.event.is_durable() && record.seq > self.told + 1
     }
 
     /// Says whether the journal has not told it yet.

@@ -312,6 +312,21 @@ impl Session {
         watch
     }
 
+    /// As [`Session::watch`], and does not wake the session: whoever only listens does not take it from
+    /// another process that is about to ask.
+    #[cfg(feature = "server")]
+    pub(crate) fn overhear(&self, capacity: usize) -> Watch {
+        let (watcher, watch) = Watch::new(capacity);
+        self.slot.overhear(watcher);
+        watch
+    }
+
+    /// Says whether the store has given the session to this process, as far as that is known here.
+    #[cfg(feature = "server")]
+    pub(crate) fn is_held(&self) -> bool {
+        self.slot.is_held()
+    }
+
     /// Tells an actor the events of the session from now on, as long as it lives: hearing does not
     /// keep it alive. A session that has ended says nothing.
     pub fn subscribe(&self, recipient: Recipient<SessionEvent>) {

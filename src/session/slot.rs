@@ -217,6 +217,15 @@ impl Slot {
         }
     }
 
+    /// Lets `subscriber` hear the events from now on, as [`Slot::subscribe`], and does not wake the session.
+    #[cfg(feature = "server")]
+    pub fn overhear(&self, subscriber: Subscriber) {
+        let state = self.locked();
+        if !matches!(state.place, Place::Ended) {
+            self.subscribers.add(subscriber);
+        }
+    }
+
     /// Lets `subscriber` hear the events from now on, and wakes the session for it. It is dropped if the
     /// session has ended.
     pub fn subscribe(self: &Arc<Self>, subscriber: Subscriber) {
@@ -350,6 +359,12 @@ impl Slot {
         if self.is_current(generation) {
             state.on_fenced();
         }
+    }
+
+    /// Says whether the store has given it to this process, as far as that is known here.
+    #[cfg(feature = "server")]
+    pub fn is_held(&self) -> bool {
+        matches!(self.locked().lease, Lease::Held(_))
     }
 
     /// On what terms its coordinator opens it once more, and whether it

@@ -92,7 +92,7 @@ fn a_turn_that_was_cut_is_gone_on_with_when_somebody_asks_for_it() {
 
         let script = [reply().text("one"), reply().text("two")];
         let later = site_on(store, script, NO_TOOLS, |it| it).await;
-        // Somebody who only follows it keeps it awake, and runs nothing.
+        // Somebody who only follows it runs nothing.
         let mut followed = later.get("/v1/sessions/a/events").await;
         followed.until("model_asked").await;
         let shown = later.get("/v1/sessions/a").await.json().await;

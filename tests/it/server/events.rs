@@ -1,6 +1,7 @@
 //! A session as it happens, for readers that come late, again, or slowly.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use callsheet::server::ServerLimits;
@@ -216,5 +217,69 @@ fn a_session_that_was_only_made_can_be_followed() {
         assert!(matches!(sent[0].record().event, Event::SessionOpened { .. }));
         let none = site.get("/v1/sessions/b/events").await;
         assert_eq!(none.refusal().await, (404, "not_found".to_owned()));
+    });
+}
+
+#[test]
+fn a_session_that_another_process_runs_is_followed_as_it_goes_on_until_it_is_here() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let script =
+            [three_naps(), reply().text("one"), reply().text("two"), reply().text("three")];
+        let first = site_on(store.clone(), script, [sleeper()], |server| server).await;
+        first.make("a").await;
+        let mut answer = first.send(first.question("a", "go")).await;
+        answer.until("call_started").await;
+
+        let (counted, script) = (Counted::far(&store), [reply().text("mine")]);
+        let later = site_through(store, counted.clone(), script, NO_TOOLS, |server| server).await;
+        let mut events = later.get("/v1/sessions/a/events").await;
+        let mut told = events.until("turn_ended").await;
+        assert_eq!(answer.until("done").await.last().expect("an end").data["answer"], "one");
+        first.ask("a", "more").await;
+        told.append(&mut events.until("turn_ended").await);
+        let busy = later.ask("a", "too early").await;
+        assert_eq!(busy.refusal().await, (409, "owned_elsewhere".to_owned()));
+
+        // It comes here before the last that happened there was looked at.
+        first.ask("a", "still more").await;
+        first.runtime.release(&SessionId::new("a"));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert_eq!(later.ask("a", "now").await.json().await["answer"], "mine");
+        told.append(&mut events.until("turn_ended").await);
+        told.append(&mut events.until("turn_ended").await);
+        let kept = later.records("a").await;
+        assert_eq!(numbers(&told), kept.iter().map(|kept| kept.seq).collect::<Vec<_>>());
+        // The journal is not looked at any more.
+        assert!(events.next().await.expect("it goes on").is_comment);
+        let reads = counted.read().len();
+        for _ in 0..4 {
+            assert!(events.next().await.expect("it goes on").is_comment);
+        }
+        assert_eq!(counted.read().len(), reads);
+    });
+}
+
+#[test]
+fn who_only_follows_a_session_leaves_it_to_whoever_asks() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let first = site_on(store.clone(), [reply().text("one")], NO_TOOLS, |server| server).await;
+        first.make("a").await;
+        let later = site_on(store, [], NO_TOOLS, |server| server).await;
+        for path in ["/v1/sessions/a/events", "/v1/sessions/a/events?after=now"] {
+            let mut events = later.get(path).await;
+            let quiet = tokio::time::timeout(seconds(5), events.next()).await;
+            assert!(quiet.is_err(), "{quiet:?}");
+        }
+        let mut all = later.get("/v1/sessions/a/events").await;
+        let mut now = later.get("/v1/sessions/a/events?after=now").await;
+        let (asked, all, now) =
+            tokio::join!(first.ask("a", "go"), all.until("turn_ended"), now.until("turn_ended"));
+        assert_eq!(asked.json().await["answer"], "one");
+        assert_eq!(
+            (numbers(&all).len(), numbers(&now)),
+            (first.records("a").await.len(), numbers(&all))
+        );
     });
 }

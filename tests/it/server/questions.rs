@@ -8,7 +8,8 @@ use callsheet::{Event, ToolType};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::site::{Site, numbers, site, site_on};
+use super::site::{Site, numbers, site, site_on, site_through};
+use crate::support::counted::Counted;
 use crate::support::{seconds, sleeper};
 
 const NO_TOOLS: [ToolType; 0] = [];
@@ -180,6 +181,28 @@ fn a_question_that_is_repeated_under_its_key_is_asked_once() {
         let starts =
             starts.iter().filter(|record| matches!(record.event, Event::TurnStarted { .. }));
         assert_eq!(starts.count(), 2);
+    });
+}
+
+#[test]
+fn a_question_that_is_repeated_while_another_process_answers_it_gets_that_answer() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let script = [nap(5), reply().text("one")];
+        let first = site_on(store.clone(), script, [sleeper()], |server| server).await;
+        first.make("a").await;
+        let mut asked = keyed(&first, "k", "go", "").await;
+        asked.until("call_started").await;
+        let far = Counted::far(&store);
+        let later = site_through(store, far, [], [sleeper()], |server| server).await;
+        let began = Instant::now();
+        let (waited, sent) = tokio::join!(keyed(&later, "k", "go", "wait"), async {
+            keyed(&later, "k", "go", "").await.until("done").await
+        });
+        assert!(began.elapsed() < seconds(7), "{:?}", began.elapsed());
+        assert_eq!(waited.status.as_u16(), 200);
+        assert_eq!(waited.json().await["answer"], "one");
+        assert_eq!(sent.last().expect("an end").data["answer"], "one");
     });
 }
 

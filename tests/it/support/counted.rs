@@ -1,4 +1,4 @@
-//! A store that notes how much each of its answers hands out.
+//! A store that notes how much each of its answers hands out, and may seem to be another process's.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,6 +12,8 @@ use callsheet::store::{
 /// Does as `inner`.
 pub struct Counted {
     inner: Arc<MemoryStore>,
+    /// Whoever has a session is another process.
+    is_far: bool,
     read: Mutex<Vec<Handed>>,
     checks: AtomicUsize,
 }
@@ -28,11 +30,17 @@ type Records = Pending<Result<Vec<Record>, Error>>;
 
 impl Counted {
     pub fn new(inner: &Arc<MemoryStore>) -> Arc<Self> {
-        Arc::new(Self {
-            inner: Arc::clone(inner),
-            read: Mutex::default(),
-            checks: AtomicUsize::default(),
-        })
+        Self::with(inner, false)
+    }
+
+    /// One that says of each session that is open that another process has it.
+    pub fn far(inner: &Arc<MemoryStore>) -> Arc<Self> {
+        Self::with(inner, true)
+    }
+
+    fn with(inner: &Arc<MemoryStore>, is_far: bool) -> Arc<Self> {
+        let (read, checks) = (Mutex::default(), AtomicUsize::default());
+        Arc::new(Self { inner: Arc::clone(inner), is_far, read, checks })
     }
 
     /// What was handed out by each read so far.
@@ -93,7 +101,11 @@ impl Store for Counted {
     }
 
     fn find(&self, session: &SessionId) -> Pending<Result<Option<Summary>, Error>> {
-        self.inner.find(session)
+        let mut found = self.inner.find(session);
+        if let Pending::Ready(Some(Ok(Some(Summary { owner: Some(owner), .. })))) = &mut found {
+            owner.is_here = !self.is_far;
+        }
+        found
     }
 
     fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>> {
