@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::access::Owner;
 use super::problem::Problem;
@@ -87,5 +88,48 @@ impl Registry {
 
     fn locked(&self) -> MutexGuard<'_, HashMap<Owner, HashMap<SessionId, Held>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+
+    use super::super::access::Tokens;
+    use super::*;
+    use crate::testing::{self, ScriptedModel};
+    use crate::tools::ToolSet;
+
+    #[test]
+    fn the_one_that_was_used_longest_ago_is_let_go_and_none_that_is_in_use() {
+        testing::run(async {
+            let runtime = testing::runtime();
+            let tools = Arc::new(ToolSet::new([]).expect("no tools are well formed"));
+            let options = SessionOptions::new(ScriptedModel::new([]), tools);
+            let owner = Tokens::new(&[], None).unwrap().owner_of("a");
+            let registry = Registry::new(3);
+            let enter = async |id: &str| {
+                sleep(Duration::from_secs(1)).await;
+                registry.enter(&owner, &SessionId::new(id), &runtime, || options.clone())
+            };
+            let held = || {
+                let all = registry.locked();
+                let mut held: Vec<_> = all[&owner].keys().map(SessionId::to_string).collect();
+                held.sort_unstable();
+                held.concat()
+            };
+            let used = enter("a").await.unwrap();
+            for id in ["b", "c", "b", "d"] {
+                drop(enter(id).await.unwrap());
+            }
+            assert_eq!(held(), "abd", "c is older than b, and a is in use");
+            drop(used);
+            drop(enter("e").await.unwrap());
+            assert_eq!(held(), "bde");
+            registry.forget(&owner, &SessionId::new("b"));
+            assert_eq!(held(), "de");
+        });
     }
 }
