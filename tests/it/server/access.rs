@@ -191,6 +191,42 @@ fn whoever_names_no_hosts_is_safe_from_pages_that_were_led_here() {
 }
 
 #[test]
+fn a_client_of_http_2_names_the_host_in_its_uri() {
+    testing::run(async {
+        let site = site([], NO_TOOLS).await;
+        let get = |uri: &'static str, origin: Option<&'static str>| {
+            let request = TestRequest::get().uri(uri);
+            site.send(match origin {
+                Some(origin) => request.insert_header(("origin", origin)),
+                None => request,
+            })
+        };
+        let own = "https://localhost:8787";
+        assert_eq!(get("https://localhost:8787/v1/tools", None).await.status.as_u16(), 200);
+        assert_eq!(get("https://localhost:8787/v1/tools", Some(own)).await.status.as_u16(), 200);
+        let refused = get("https://evil.example/v1/tools", None).await;
+        assert_eq!(refused.refusal().await, (421, "wrong_host".to_owned()));
+        let refused = get("https://localhost:8788/v1/tools", Some(own)).await;
+        assert_eq!(refused.refusal().await, (403, "wrong_origin".to_owned()));
+    });
+}
+
+#[test]
+fn what_an_app_has_beside_the_server_stays_its_own() {
+    testing::run(async {
+        let site = site([], NO_TOOLS).await;
+        for path in ["/nowhere", "/healthz/x", "/v2/sessions"] {
+            // Another name is the app's business, too.
+            let request = TestRequest::get().uri(path).insert_header(("host", "box.lan"));
+            let answer = site.send(request).await;
+            let headers = ["content-type", "x-frame-options"].map(|name| answer.header(name));
+            assert_eq!((answer.status.as_u16(), headers), (404, ["", ""]), "{path}");
+            assert_eq!(answer.text().await, "", "{path}");
+        }
+    });
+}
+
+#[test]
 fn what_is_no_request_of_ours_is_refused() {
     testing::run(async {
         let with = |server: ServerBuilder| {
@@ -284,6 +320,38 @@ fn one_token_with_all_its_share_open_leaves_the_others_theirs() {
         assert_eq!(refused().await, (429, "overloaded".to_owned()), "that is bob's part");
         drop(first);
         assert_eq!(follow(ANN, "ann:c").await.status.as_u16(), 200);
+    });
+}
+
+#[test]
+fn one_token_with_all_its_share_of_sessions_in_use_leaves_the_others_theirs() {
+    testing::run(async {
+        let limits = ServerLimits { max_sessions: 4, ..ServerLimits::default() };
+        let with = |server: ServerBuilder| with_tokens(server).limits(limits);
+        let site = site_on(Arc::new(MemoryStore::new()), [], NO_TOOLS, with).await;
+        for (who, name) in [(ANN, "ann"), (BOB, "bob")] {
+            for id in ["a", "b", "c"] {
+                let make = TestRequest::post().uri("/v1/sessions").set_json(json!({"id": id}));
+                assert_eq!(site.send(of(who, make)).await.status.as_u16(), 201, "{name}:{id}");
+            }
+        }
+        let follow = |who, id: &str| {
+            site.send(of(who, TestRequest::get().uri(&format!("/v1/sessions/{id}/events"))))
+        };
+        let mut followed = Vec::new();
+        for (who, name) in [(ANN, "ann"), (BOB, "bob")] {
+            for id in ["a", "b"] {
+                let events = follow(who, &format!("{name}:{id}")).await;
+                assert_eq!(events.status.as_u16(), 200, "{name}:{id}");
+                followed.push(events);
+            }
+            let refused = follow(who, &format!("{name}:c")).await;
+            assert_eq!(refused.refusal().await, (429, "overloaded".to_owned()), "{name}");
+        }
+        followed.pop();
+        let refused = follow(ANN, "ann:c").await;
+        assert_eq!(refused.status.as_u16(), 429, "that is bob's part");
+        assert_eq!(follow(BOB, "bob:c").await.status.as_u16(), 200);
     });
 }
 

@@ -37,8 +37,9 @@ macro_rules! answering {
                     Some(body) => request.replace_payload(body).0,
                     None => request,
                 };
-                // As every client says.
-                if !request.head().headers.contains_key(HOST) {
+                // As every client says, unless it speaks HTTP/2: then the URI has it.
+                let is_named = request.uri().authority().is_some();
+                if !is_named && !request.head().headers.contains_key(HOST) {
                     request.head_mut().headers.insert(HOST, HeaderValue::from_static("localhost"));
                 }
                 match app.call(request).await {
