@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use callsheet::store::{Access, Journal, Listing, MemoryStore};
@@ -213,7 +215,59 @@ fn a_turn_whose_owner_had_just_died_is_gone_on_with_once_it_is_known_to_be_dead(
             assert_eq!(told.get(), 1, "there is nothing more to go on with");
             later.server.close();
         };
-        tokio::join!(resuming, test);
+        let both = async { tokio::join!(resuming, test) };
+        tokio::time::timeout(seconds(1000), both).await.expect("it ends with the server");
+    });
+}
+
+/// Leaves in `store` a session whose turn was cut when it had just begun.
+async fn leave_cut(store: &MemoryStore, name: &str) {
+    let id = SessionId::new(name);
+    let epoch = store.open(&id, Access::IfFree).await.expect("it is free");
+    let event = Event::TurnStarted { turn: 1, prompt: name.into(), goes_on: false, key: None };
+    let record = Record { v: 1, seq: 1, at_us: 1, session: id.clone(), event };
+    store.append(&id, 0, epoch, Arc::new(vec![record])).await.expect("it is ours");
+    store.close(&id, epoch);
+}
+
+#[test]
+fn it_is_looked_for_cut_turns_each_minute_until_the_server_closes_whatever_the_store_does() {
+    testing::run(async {
+        let store =
+            Arc::new(Rigged::new(Arc::new(MemoryStore::keeping()), |_: Asked<'_>| Does::AsAsked));
+        let script = ["one", "two", "three"].map(|text| reply().text(text));
+        let site = site_on(store.clone(), script, NO_TOOLS, |it| it).await;
+        let (began, told) = (Instant::now(), Cell::new(0));
+        let resuming = async {
+            let tell = |resumed| {
+                assert_ne!(resumed, 0, "nothing is nothing to tell");
+                told.set(told.get() + resumed);
+            };
+            site.server.keep_resuming(seconds(30), tell).await;
+            began.elapsed()
+        };
+        store.lists_nothing.store(true, Ordering::Relaxed);
+        let test = async {
+            // A lease and a second after the beginning, and each minute from then on.
+            for (n, looks_at) in [(0, 31), (1, 31 + 60), (2, 31 + 120)] {
+                tokio::time::sleep_until(began + seconds(looks_at - 10)).await;
+                store.lists_nothing.store(false, Ordering::Relaxed);
+                leave_cut(&store.inner, &format!("s{n}")).await;
+                tokio::time::sleep_until(began + seconds(looks_at) - Duration::from_millis(1))
+                    .await;
+                assert_eq!(told.get(), n, "it is not time to look");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                assert_eq!(told.get(), n + 1);
+            }
+            leave_cut(&store.inner, "late").await;
+            site.server.close();
+            began.elapsed()
+        };
+        let both = async { tokio::join!(resuming, test) };
+        let ended = tokio::time::timeout(seconds(1000), both).await;
+        let (resuming, closed) = ended.expect("it ends with the server");
+        assert_eq!(resuming, closed, "at once");
+        assert_eq!(site.model.requests().len(), 3);
     });
 }
 
@@ -222,14 +276,7 @@ fn of_many_turns_that_were_cut_some_are_opened_at_a_time_and_all_are_gone_on_wit
     testing::run(async {
         let inner = Arc::new(MemoryStore::keeping());
         for n in 0..250 {
-            let (id, name) = (SessionId::new(format!("s{n}")), format!("s{n}"));
-            let epoch = inner.open(&id, Access::IfFree).await.expect("it is free");
-            let event =
-                Event::TurnStarted { turn: 1, prompt: name.into(), goes_on: false, key: None };
-            let record = Record { v: 1, seq: 1, at_us: 1, session: id.clone(), event };
-            let kept = inner.append(&id, 0, epoch, Arc::new(vec![record])).await;
-            kept.expect("it is ours");
-            inner.close(&id, epoch);
+            leave_cut(&inner, &format!("s{n}")).await;
         }
         // Each opening takes a second.
         let judge = |asked: Asked<'_>| match asked {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub enum Does {
 pub struct Rigged {
     pub inner: Arc<MemoryStore>,
     judge: Box<dyn Fn(Asked<'_>) -> Does + Send + Sync>,
+    /// Sessions cannot be listed.
+    pub lists_nothing: AtomicBool,
 }
 
 /// A store that keeps the first records of the session `s`, as they were found.
@@ -102,7 +105,7 @@ impl Rigged {
         inner: Arc<MemoryStore>,
         judge: impl Fn(Asked<'_>) -> Does + Send + Sync + 'static,
     ) -> Self {
-        Self { inner, judge: Box::new(judge) }
+        Self { inner, judge: Box::new(judge), lists_nothing: AtomicBool::new(false) }
     }
 
     fn answer<T: Send + 'static>(
@@ -206,7 +209,10 @@ impl Store for Rigged {
     }
 
     fn list(&self, listing: &Listing) -> Pending<Result<Page, Error>> {
-        self.inner.list(listing)
+        match self.lists_nothing.load(Ordering::Relaxed) {
+            true => Pending::ready(Err(Error::Unavailable { reason: "as planned".into() })),
+            false => self.inner.list(listing),
+        }
     }
 
     fn fork(
