@@ -29,7 +29,9 @@ const AHEAD: usize = 128;
 /// What is read of the journal at a time.
 const PART: ReadLimit = ReadLimit { records: 256, bytes: 1_000_000 };
 
-/// How often the journal is looked at for what happens in a session that this process does not have.
+/// How often the journal is looked at for what happens in a session that this process does not have: at
+/// first, and as long as something does. Where nothing does, it is looked at less and less often, down to
+/// once in a heartbeat.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// A client that was cut off comes again after so long.
@@ -51,6 +53,7 @@ pub(super) struct Following {
     looks_elsewhere: bool,
     /// Another process may have the session, or may have had it since the journal was read.
     is_elsewhere: bool,
+    look: Duration,
     next_look: Instant,
     quiet_since: Instant,
     /// The last kept event that was told ends a turn.
@@ -87,6 +90,7 @@ impl Following {
             has_missed: has_past,
             looks_elsewhere: has_past,
             is_elsewhere: false,
+            look: LOOK,
             next_look: Instant::now() + LOOK,
             quiet_since: Instant::now(),
             has_ended: false,
@@ -125,6 +129,9 @@ impl Following {
                 match read.map_err(Problem::from) {
                     Ok(records) => {
                         self.has_missed = !records.is_empty();
+                        if self.has_missed {
+                            (self.look, self.next_look) = (LOOK, Instant::now() + LOOK);
+                        }
                         self.past = records.into_iter().map(Arc::new).collect();
                     }
                     Err(_) => return Next::Closed("store_failed"),
@@ -142,7 +149,8 @@ impl Following {
                 biased;
                 heard = self.watch.next() => heard,
                 () = sleep_until(self.next_look), if self.is_elsewhere => {
-                    self.next_look = Instant::now() + LOOK;
+                    self.look = (self.look + LOOK).min(HEARTBEAT);
+                    self.next_look = Instant::now() + self.look;
                     self.has_missed = true;
                     continue;
                 }

@@ -210,9 +210,8 @@ fn a_turn_whose_owner_had_just_died_is_gone_on_with_once_it_is_known_to_be_dead(
             let sent = events.until("turn_ended").await;
             assert!(sent.iter().any(|sent| sent.name == "turn_resumed"));
             assert_eq!(began.elapsed(), seconds(31));
-            assert_eq!(told.get(), 1);
             tokio::time::sleep(seconds(300)).await;
-            assert_eq!(told.get(), 1, "there is nothing more to go on with");
+            assert_eq!(told.get(), 1, "it is told once, and there is nothing more to go on with");
             later.server.close();
         };
         let both = async { tokio::join!(resuming, test) };

@@ -283,3 +283,18 @@ fn who_only_follows_a_session_leaves_it_to_whoever_asks() {
         );
     });
 }
+
+#[test]
+fn a_session_that_nobody_asks_anything_is_looked_at_once_in_a_heartbeat_in_the_long_run() {
+    testing::run(async {
+        let store = Arc::new(MemoryStore::keeping());
+        let counted = Counted::new(&store);
+        let site = site_through(store, counted.clone(), [], NO_TOOLS, |server| server).await;
+        site.make("a").await;
+        let mut events = site.get("/v1/sessions/a/events").await;
+        let hour = tokio::time::timeout(seconds(3600), async { while events.more().await {} });
+        assert!(hour.await.is_err(), "it stays open");
+        let reads = counted.read().len();
+        assert!((200..300).contains(&reads), "{reads}");
+    });
+}

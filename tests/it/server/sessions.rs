@@ -309,10 +309,10 @@ fn a_place_is_said_as_it_is_found_under_a_prefix() {
 #[test]
 fn a_session_that_is_asked_while_it_is_removed_stays() {
     testing::run(async {
-        let script = [reply().call("sleep", r#"{"s": 5}"#), reply().text("rested")];
-        let site = site(script, [sleeper()]).await;
+        let nap = reply().call("sleep", r#"{"s": 5}"#);
+        let site = site([reply().text("one"), nap, reply().text("rested")], [sleeper()]).await;
         site.make("a").await;
-        let _events = site.get("/v1/sessions/a/events").await;
+        site.ask("a", "go").await; // It is awake from now on.
         let remove = || site.send(TestRequest::delete().uri("/v1/sessions/a"));
         let (removed, answer) = tokio::join!(remove(), site.ask("a", "go"));
         assert_eq!(removed.refusal().await, (409, "busy".to_owned()));
