@@ -10,7 +10,7 @@ use super::facts::Fact;
 use super::lock;
 use super::window::{Percentiles, Window};
 use crate::conversation::{CallTimes, Outcome, OutcomeKind, SessionId};
-use crate::tools::ToolHealth;
+use crate::tools::{ToolHealth, later};
 
 /// What stands for all tools beyond the first 256, and for those that do not exist.
 pub const OTHER: &str = "other";
@@ -158,8 +158,11 @@ impl Open {
     /// The circuit of the process, of which an event may have told why it opened.
     fn of(health: &ToolHealth, told: Option<&Self>, now: Instant) -> Option<Self> {
         let rest = Duration::from_millis(health.retry_after_ms.unwrap_or_default());
-        let cause = told.map(|told| &told.cause).or(health.last_failure.as_ref()).cloned();
-        let open = Self { until: now + rest, cause: cause.unwrap_or_else(|| "unknown".into()) };
+        // What was told of one that is over says nothing of this one.
+        let told = told.filter(|told| told.until > now).map(|told| &told.cause);
+        let cause = told.or(health.last_failure.as_ref()).cloned();
+        let open =
+            Self { until: later(now, rest), cause: cause.unwrap_or_else(|| "unknown".into()) };
         Some(open).filter(|_| health.circuit != "closed")
     }
 }
@@ -247,7 +250,7 @@ impl ToolStats {
                     let whose = session.cloned();
                     let is_known = account.circuits.contains_key(&whose);
                     if is_known || account.circuits.len() < MAX_CIRCUITS {
-                        let until = crate::tools::later(Instant::now(), *cool_down);
+                        let until = later(Instant::now(), *cool_down);
                         account.circuits.insert(whose, Open { until, cause: (*cause).into() });
                     }
                 });
@@ -444,6 +447,9 @@ mod tests {
         assert_eq!(view("untold"), circuit(1, 0, true, "the server is down", Some(30)));
         assert_eq!(view("found out"), circuit(0, 1, true, "the server is down", None));
         assert_eq!(view("well"), None, "it was not called, and there is nothing to say of it");
+        tokio::time::advance(cool_down).await;
+        let cause = view("told").and_then(|circuit| circuit.cause);
+        assert_eq!(cause.as_deref(), Some("the server is down"), "that boom is over");
         let names: Vec<_> = stats.snapshot().iter().map(|tool| tool.name.to_string()).collect();
         assert_eq!(names, ["back", "found out", "told", "untold"]);
     }
