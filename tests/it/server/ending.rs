@@ -81,16 +81,24 @@ fn the_next_server_goes_on_and_runs_nothing_again_that_had_ended() {
     });
 }
 
+fn keyed(question: TestRequest) -> TestRequest {
+    question.insert_header(("idempotency-key", "k"))
+}
+
+/// Asks "go" under a key in a session `a` of `store`; the turn is cut when the model is asked.
+async fn ask_and_cut(store: &Arc<MemoryStore>) {
+    let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
+    first.make("a").await;
+    let mut answer = first.send(keyed(first.question("a", "go"))).await;
+    answer.until("model_asked").await;
+    assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
+}
+
 #[test]
 fn a_turn_that_was_cut_is_gone_on_with_when_somebody_asks_for_it() {
     testing::run(async {
         let store = Arc::new(MemoryStore::keeping());
-        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
-        first.make("a").await;
-        let mut answer = first.send(first.question("a", "go")).await;
-        answer.until("model_asked").await;
-        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
-        drop((answer, first));
+        ask_and_cut(&store).await;
 
         let script = [reply().text("one"), reply().text("two")];
         let later = site_on(store, script, NO_TOOLS, |it| it).await;
@@ -112,13 +120,7 @@ fn a_turn_that_was_cut_is_gone_on_with_when_somebody_asks_for_it() {
 fn a_question_that_is_repeated_goes_on_with_its_turn_that_was_cut() {
     testing::run(async {
         let store = Arc::new(MemoryStore::keeping());
-        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
-        first.make("a").await;
-        let keyed = |question: TestRequest| question.insert_header(("idempotency-key", "k"));
-        let mut answer = first.send(keyed(first.question("a", "go"))).await;
-        answer.until("model_asked").await;
-        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
-        drop((answer, first));
+        ask_and_cut(&store).await;
 
         let later = site_on(store, [reply().text("one")], NO_TOOLS, |it| it).await;
         let again = keyed(later.question("a", "go")).insert_header(("prefer", "wait"));
@@ -130,13 +132,7 @@ fn a_question_that_is_repeated_goes_on_with_its_turn_that_was_cut() {
 fn a_turn_that_is_just_gone_on_with_is_gone_on_with_once_and_all_who_ask_for_it_hear_its_end() {
     testing::run(async {
         let store = Arc::new(MemoryStore::keeping());
-        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
-        first.make("a").await;
-        let keyed = |question: TestRequest| question.insert_header(("idempotency-key", "k"));
-        let mut answer = first.send(keyed(first.question("a", "go"))).await;
-        answer.until("model_asked").await;
-        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
-        drop((answer, first));
+        ask_and_cut(&store).await;
 
         // A store that takes its time to open it.
         let slow = |asked: Asked<'_>| match asked {
@@ -186,12 +182,7 @@ fn who_waits_for_a_turn_that_is_left_is_told_that_it_is_not_over() {
 fn a_turn_whose_owner_had_just_died_is_gone_on_with_once_it_is_known_to_be_dead() {
     testing::run(async {
         let store = Arc::new(MemoryStore::keeping());
-        let first = site_on(store.clone(), [testing::silence()], NO_TOOLS, |it| it).await;
-        first.make("a").await;
-        let mut answer = first.send(first.question("a", "go")).await;
-        answer.until("model_asked").await;
-        assert_eq!(first.runtime.suspend(seconds(30)).await.cut.len(), 1);
-        drop((answer, first));
+        ask_and_cut(&store).await;
         // Its last owner seems to live for a while.
         let id = SessionId::new("a");
         let epoch = store.open(&id, Access::IfFree).await.expect("it was let go");
