@@ -220,8 +220,8 @@ impl Session {
     /// Cancels the turn that is under way: its calls stop within milliseconds, each is answered
     /// `cancelled`, and the one who asked gets [`super::Cause::Cancelled`]. Questions in line go on
     /// with theirs. Says whether there was
-    /// a turn to cancel: false between turns, once the answer is on its way, and of a session that
-    /// has ended.
+    /// a turn to cancel: false between turns, once the answer is on its way, once a shutdown has cut
+    /// the turn, and of a session that has ended.
     pub async fn cancel(&self) -> bool {
         let cancelled = self.slot.answer(|coordinator| {
             let cancelled = coordinator.send(Cancel);
